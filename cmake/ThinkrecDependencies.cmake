@@ -1,0 +1,34 @@
+# Everything comes from Debian 12, except libtorch, which launch/setup.sh unpacks from its PyPI wheel into .deps/.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(MPI REQUIRED COMPONENTS CXX)
+find_package(Boost REQUIRED COMPONENTS program_options)
+find_package(spdlog REQUIRED)
+find_package(fmt REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(ZLIB REQUIRED)
+pkg_check_modules(HDF5 REQUIRED IMPORTED_TARGET hdf5-serial)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
+if(THINKREC_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+
+if(THINKREC_TORCH)
+  set(torch_dir "${THINKREC_DEPS}/python/torch")
+  if(NOT EXISTS "${torch_dir}/lib/libtorch_cpu.so")
+    message(FATAL_ERROR "libtorch is missing from ${torch_dir}: run launch/setup.sh")
+  endif()
+  # TorchConfig.cmake insists on CUDA; on the CPU two hand-made targets are all it takes.
+  add_library(thinkrec_c10 SHARED IMPORTED)
+  set_target_properties(thinkrec_c10 PROPERTIES IMPORTED_LOCATION "${torch_dir}/lib/libc10.so")
+  add_library(thinkrec_torch SHARED IMPORTED)
+  set_target_properties(thinkrec_torch PROPERTIES
+    IMPORTED_LOCATION "${torch_dir}/lib/libtorch_cpu.so"
+    INTERFACE_LINK_LIBRARIES thinkrec_c10
+    INTERFACE_INCLUDE_DIRECTORIES "${torch_dir}/include;${torch_dir}/include/torch/csrc/api/include"
+    INTERFACE_LINK_OPTIONS "-Wl,-rpath,${torch_dir}/lib;-Wl,-rpath-link,${THINKREC_DEPS}/python/nvidia/cu13/lib")
+endif()

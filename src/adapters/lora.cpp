@@ -1,0 +1,107 @@
+#include "adapters/lora.h"
+
+#include <ATen/ATen.h>
+
+#include <unordered_map>
+
+#include "adapters/random.h"
+#include "core/error.h"
+
+namespace thinkrec {
+namespace {
+
+constexpr std::int64_t kKernelRank = 64;  // beyond it (many experts merged) the product goes through libtorch
+
+at::Tensor add_low_rank(const at::Tensor& x, const at::Tensor& base, const ops::LoraFactors& factors, double scale) {
+  return base + at::linear(at::linear(x, factors.a), factors.b) * scale;
+}
+
+std::string factor_name(std::int64_t layer, const char* projection, const char* factor) {
+  return fmt::format("layers.{}.self_attn.{}.{}", layer, projection, factor);
+}
+
+}  // namespace
+
+LoraAdapter::LoraAdapter(const LlamaConfig& model, const LoraConfig& config, std::uint64_t seed) {
+  const std::int64_t r = config.lora_rank, q_out = model.heads * model.head_width, v_out = model.kv_heads * model.head_width;
+  const double bound = 1 / std::sqrt(static_cast<double>(model.width));
+  for (std::int64_t i = 0; i < model.layers; ++i) {
+    const auto factors = [&](std::int64_t out, std::uint64_t projection) {
+      return ops::LoraFactors{uniform_tensor({r, model.width}, bound, seed, static_cast<std::uint64_t>(i) * 2 + projection),
+                              at::zeros({out, r}, at::kFloat)};
+    };
+    layers_.push_back({factors(q_out, 0), factors(v_out, 1), config.scale()});
+  }
+}
+
+LoraAdapter LoraAdapter::clone() const {
+  const auto copy = [](const ops::LoraFactors& f) { return ops::LoraFactors{f.a.detach().clone(), f.b.detach().clone()}; };
+  std::vector<Layer> layers;
+  for (const Layer& layer : layers_) layers.push_back({copy(layer.q), copy(layer.v), layer.scale});
+  return LoraAdapter(std::move(layers));
+}
+
+NamedTensors LoraAdapter::named(std::int64_t first, std::int64_t last) const {
+  NamedTensors all;
+  for (std::int64_t i = first; i < last; ++i) {
+    all.emplace_back(factor_name(i, "q_proj", "lora_A"), layer(i).q.a);
+    all.emplace_back(factor_name(i, "q_proj", "lora_B"), layer(i).q.b);
+    all.emplace_back(factor_name(i, "v_proj", "lora_A"), layer(i).v.a);
+    all.emplace_back(factor_name(i, "v_proj", "lora_B"), layer(i).v.b);
+  }
+  return all;
+}
+
+void LoraAdapter::load(const NamedTensors& values, const std::string& origin) {
+  const at::NoGradGuard no_grad;
+  const std::unordered_map<std::string, at::Tensor> by_name(values.begin(), values.end());
+  for (auto& [name, tensor] : named()) {
+    const auto found = by_name.find(name);
+    if (found == by_name.end()) fail(ExitCode::kBadData, "{}: adapter tensor '{}' is missing", origin, name);
+    if (found->second.sizes() != tensor.sizes()) {
+      fail(ExitCode::kBadData, "{}: adapter tensor '{}' has shape [{}], this model and lora.rank ask for [{}]", origin, name,
+           fmt::join(found->second.sizes(), ", "), fmt::join(tensor.sizes(), ", "));
+    }
+    tensor.copy_(found->second);
+  }
+}
+
+LoraAdapter merge_adapters(const std::vector<LoraAdapter>& adapters, const std::vector<double>& weights, std::int64_t first_layer) {
+  THINKREC_CHECK(!adapters.empty() && adapters.size() == weights.size(), "{} adapters, {} weights", adapters.size(), weights.size());
+  const at::NoGradGuard no_grad;
+  std::vector<LoraAdapter::Layer> layers;
+  for (std::int64_t i = 0; i < adapters[0].layer_count(); ++i) {
+    if (i < first_layer) {
+      layers.push_back(adapters[0].layer(i));
+      continue;
+    }
+    const auto stack = [&](ops::LoraFactors LoraAdapter::Layer::*projection) {
+      std::vector<at::Tensor> a, b;
+      for (std::size_t n = 0; n < adapters.size(); ++n) {
+        const LoraAdapter::Layer& layer = adapters[n].layer(i);
+        a.push_back((layer.*projection).a.detach());
+        b.push_back((layer.*projection).b.detach() * (weights[n] * layer.scale));
+      }
+      return ops::LoraFactors{at::cat(a, 0).contiguous(), at::cat(b, 1).contiguous()};
+    };
+    layers.push_back({stack(&LoraAdapter::Layer::q), stack(&LoraAdapter::Layer::v), 1.0});
+  }
+  return LoraAdapter(std::move(layers));
+}
+
+std::pair<at::Tensor, at::Tensor> LoraHook::apply(std::int64_t i, const at::Tensor& x, const at::Tensor& q, const at::Tensor& v,
+                                                  const PackedBatch& batch) const {
+  THINKREC_CHECK(i < adapter_.layer_count(), "layer {} of an adapter with {}", i, adapter_.layer_count());
+  const LoraAdapter::Layer& layer = adapter_.layer(i);
+  if (layer.q.a.size(0) > kKernelRank) {
+    return {add_low_rank(x, q, layer.q, layer.scale), add_low_rank(x, v, layer.v, layer.scale)};
+  }
+  kernels::DropoutKey key;
+  key.seed = seed_;
+  key.step = static_cast<std::uint64_t>(step_);
+  key.layer = static_cast<std::uint32_t>(i);
+  key.probability = i >= dropout_from_ ? static_cast<float>(dropout_) : 0.0F;
+  return ops::lora_qv(x, q, v, layer.q, layer.v, static_cast<float>(layer.scale), batch, key);
+}
+
+}  // namespace thinkrec

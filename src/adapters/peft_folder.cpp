@@ -1,0 +1,60 @@
+#include "adapters/peft_folder.h"
+
+#include <ATen/ATen.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "core/error.h"
+#include "io/file.h"
+#include "io/safetensors.h"
+
+namespace thinkrec {
+
+PeftAdapter load_peft_adapter(const std::string& folder, const LlamaConfig& model) {
+  namespace fs = std::filesystem;
+  const std::string config_path = (fs::path(folder) / "adapter_config.json").string();
+  const auto json = nlohmann::json::parse(read_file(config_path, 1 << 20), nullptr, false);
+  if (json.is_discarded() || !json.is_object()) fail(ExitCode::kBadData, "{}: not a JSON object", config_path);
+  if (json.value("peft_type", std::string()) != "LORA") fail(ExitCode::kBadData, "{}: peft_type is not LORA", config_path);
+  std::set<std::string> targets;
+  if (json.contains("target_modules") && json["target_modules"].is_array()) {
+    for (const auto& target : json["target_modules"]) targets.insert(target.is_string() ? target.get<std::string>() : "?");
+  }
+  if (targets != std::set<std::string>{"q_proj", "v_proj"}) {
+    fail(ExitCode::kBadData, "{}: target_modules are [{}]; thinkrec's adapters are on q_proj and v_proj", config_path, fmt::join(targets, ", "));
+  }
+  if (!json.contains("r") || !json["r"].is_number_integer() || !json.contains("lora_alpha") || !json["lora_alpha"].is_number()) {
+    fail(ExitCode::kBadData, "{}: 'r' or 'lora_alpha' is missing", config_path);
+  }
+  PeftAdapter out;
+  out.config.lora_rank = json["r"].get<std::int64_t>();
+  out.config.alpha = json["lora_alpha"].get<double>();
+  out.config.dropout = json.value("lora_dropout", 0.0);
+  if (out.config.lora_rank < 1 || out.config.lora_rank > 64) {
+    fail(ExitCode::kBadData, "{}: r is {}, outside 1..64", config_path, out.config.lora_rank);
+  }
+  if (json.value("use_rslora", false)) out.config.alpha *= std::sqrt(static_cast<double>(out.config.lora_rank));
+  out.adapter = LoraAdapter(model, out.config, 0);
+  const SafetensorsFile file((fs::path(folder) / "adapter_model.safetensors").string());
+  NamedTensors values;
+  constexpr std::string_view kPrefix = "base_model.model.model.", kSuffix = ".weight";
+  for (const auto& entry : file.entries()) {
+    const std::string& name = entry.name;
+    if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) {
+      fail(ExitCode::kBadData, "{}: tensor '{}' is no LoRA factor of a Llama model", file.path(), name);
+    }
+    at::Tensor value = at::empty(entry.shape, at::kFloat);
+    file.read(entry, value.mutable_data_ptr<float>());
+    values.emplace_back(name.substr(kPrefix.size(), name.size() - kPrefix.size() - kSuffix.size()), value);
+  }
+  if (values.size() != out.adapter.named().size()) {
+    fail(ExitCode::kBadData, "{}: {} tensors, an adapter on q_proj and v_proj of {} layers has {}", file.path(), values.size(), model.layers,
+         out.adapter.named().size());
+  }
+  out.adapter.load(values, file.path());
+  return out;
+}
+
+}  // namespace thinkrec

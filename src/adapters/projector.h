@@ -1,0 +1,37 @@
+#pragma once
+// The projector: collaborative vectors (width d1) into the model's embedding space (width d2), paper Eq. 3.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+
+#include "adapters/lora.h"
+
+namespace thinkrec {
+
+struct ProjectorConfig {
+  std::int64_t expansion = 10;  ///< hidden width = expansion * d1
+  /// Scale the output so that an untrained projector gives vectors of the size of token embeddings; the reference did not.
+  bool match_scale = true;
+};
+
+/// Linear(d1, expansion d1), ReLU, Linear(expansion d1, d2). Users and items share it.
+class Projector {
+ public:
+  Projector() = default;
+  /// `embedding_rms` is the root mean square of the model's token embeddings (used when match_scale).
+  Projector(std::int64_t d1, std::int64_t d2, const ProjectorConfig& config, double embedding_rms, std::uint64_t seed);
+  bool defined() const { return w1_.defined(); }
+  Projector clone() const;
+  /// features [n, d1] -> [n, d2].
+  at::Tensor apply(const at::Tensor& features) const;
+  NamedTensors named() const;
+  void load(const NamedTensors& values, const std::string& origin);
+
+ private:
+  at::Tensor w1_, b1_, w2_, b2_;
+  double scale_ = 1;
+};
+
+}  // namespace thinkrec

@@ -1,0 +1,149 @@
+// thinkrec_bench: the trainer's own step on a workload of token ids; one JSON line.
+
+#include <ATen/Parallel.h>
+#include <sys/resource.h>
+#include <sys/times.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+
+#include "adapters/peft_folder.h"
+#include "comm/world.h"
+#include "core/command_line.h"
+#include "core/error.h"
+#include "train/session.h"
+#include "train/step.h"
+
+namespace {
+
+using namespace thinkrec;
+using Json = nlohmann::json;
+
+constexpr std::int32_t kYes = 5;  // the yardstick's token for Yes
+
+const ProgramInfo kProgram = {"thinkrec_bench", "Times the trainer's step: constant learning rate 1e-4, weight decay 1e-3, no clipping. One JSON line.",
+                              "thinkrec_bench --model DIR --adapter DIR --workload FILE --stage global --threads 1 --batch 8 --steps 6"};
+
+OptionTable options() {
+  using enum OptionType;
+  return {
+      {"model", kPath, "", "", "", "Hugging Face folder or .gguf file"},
+      {"adapter", kPath, "", "", "", "PEFT folder to start from"},
+      {"workload", kPath, "", "", "", "JSON lines: {\"ids\", \"prompt_len\", \"label\", \"reason\", \"user\"}"},
+      {"stage", kChoice, "global", "choices global|expert", "", "expert trains the last max(1, layers / 4) layers, from cached hidden states"},
+      {"threads", kInteger, "1", "[1, 1024]", "threads", ""},
+      {"batch", kInteger, "8", "[1, 65536]", "rows", "of a step, taken in order, starting over at the end"},
+      {"steps", kInteger, "6", "[1, inf)", "steps", "timed"},
+      {"warmup", kInteger, "2", "[0, inf)", "steps", "not timed, first"},
+      {"dropout", kReal, "0", "[0, 1)", "", ""},
+      {"dtype", kChoice, "fp32", "choices fp32", "", "of the frozen weights and activations"},
+      {"device", kChoice, "cpu", "choices cpu", "", ""},
+      {"micro-tokens", kInteger, "4096", "[1, inf)", "tokens", "of one forward and backward pass"},
+  };
+}
+
+std::vector<EncodedRow> read_workload(const std::string& path, std::int64_t vocab) {
+  std::ifstream in(path);
+  if (!in) fail(ExitCode::kNoInput, "{}: cannot be read", path);
+  std::vector<EncodedRow> rows;
+  std::string line;
+  while (std::getline(in, line)) {
+    if (line.empty()) continue;
+    const auto place = fmt::format("{}:{}", path, rows.size() + 1);
+    const Json json = Json::parse(line, nullptr, false);
+    if (json.is_discarded() || !json.is_object() || !json.contains("ids") || !json["ids"].is_array() || !json.contains("prompt_len") ||
+        !json["prompt_len"].is_number_integer() || !json.contains("label") || !json["label"].is_number()) {
+      fail(ExitCode::kBadData, "{}: not a row of a workload (ids, prompt_len, label, reason)", place);
+    }
+    EncodedRow row;
+    for (const Json& id : json["ids"]) {
+      if (!id.is_number_integer() || id.get<std::int64_t>() < 0 || id.get<std::int64_t>() >= vocab) fail(ExitCode::kBadData, "{}: a token id is outside 0..{}", place, vocab - 1);
+      row.token.push_back(id.get<std::int32_t>());
+    }
+    row.prompt_length = json["prompt_len"].get<std::int64_t>();
+    row.label = json["label"].get<float>();
+    row.reason = json.value("reason", false);
+    row.row = static_cast<std::int64_t>(rows.size());
+    if (row.prompt_length < 1 || row.answer_length() < 1) fail(ExitCode::kBadData, "{}: prompt_len {} of {} tokens leaves no prompt or no answer", place, row.prompt_length, row.token.size());
+    rows.push_back(std::move(row));
+  }
+  if (rows.empty()) fail(ExitCode::kBadData, "{}: no rows", path);
+  return rows;
+}
+
+double cpu_seconds() {
+  struct tms times_now = {};
+  times(&times_now);
+  return static_cast<double>(times_now.tms_utime + times_now.tms_stime) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run_program("thinkrec_bench", [&] {
+    const CommandLine line(kProgram, options(), argc, argv);
+    if (line.finished()) return 0;
+    at::set_num_threads(static_cast<int>(line.integer("threads")));
+    const auto ranks = make_solo_collectives();
+    const SharedModel model(line.required("model"), *ranks);
+    const LlamaConfig& shape = model.llama().config();
+    const PeftAdapter adapter = load_peft_adapter(line.required("adapter"), shape);
+    const auto rows = read_workload(line.required("workload"), shape.vocab);
+    StepConfig config;
+    config.yes_token = kYes;
+    config.first_layer = line.text("stage") == "expert" ? shape.layers - std::max<std::int64_t>(1, shape.layers / 4) : 0;
+    config.dropout = line.real("dropout");
+    config.clip = 0;
+    config.micro_tokens = line.integer("micro-tokens");
+    ParameterSet parameters(adapter.adapter.named(config.first_layer, shape.layers), 1e-3);
+    const Projector none;
+    StepEngine engine(model.llama(), adapter.adapter, none, nullptr, parameters, config, *ranks);
+
+    const std::int64_t batch = line.integer("batch"), warmup = line.integer("warmup"), steps = line.integer("steps");
+    std::vector<double> losses, rates;
+    double seconds = 0;
+    std::int64_t tokens = 0;
+    for (std::int64_t i = 0; i < warmup + steps; ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      const double cpu = cpu_seconds();
+      std::vector<StepRow> step;
+      std::int64_t step_tokens = 0;
+      for (std::int64_t j = 0; j < batch; ++j) {
+        const std::int64_t number = i * batch + j;
+        const EncodedRow& row = rows[static_cast<std::size_t>(number) % rows.size()];
+        step.push_back({&row, static_cast<std::uint64_t>(number)});
+        step_tokens += static_cast<std::int64_t>(row.token.size());
+      }
+      losses.push_back(engine.run(i + 1, step, 1e-4).loss);
+      if (i < warmup) continue;
+      seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      tokens += step_tokens;
+      rates.push_back(static_cast<double>(step_tokens) / std::max(1e-9, cpu_seconds() - cpu));
+    }
+    struct rusage usage = {};
+    getrusage(RUSAGE_SELF, &usage);
+    const auto yard = std::filesystem::path(line.text("workload")).parent_path().filename().string();
+    std::printf("%s\n", Json{{"impl", "thinkrec"},
+                             {"yard", yard},
+                             {"stage", line.text("stage")},
+                             {"dtype", line.text("dtype")},
+                             {"threads", line.integer("threads")},
+                             {"batch", batch},
+                             {"samples_per_s", static_cast<double>(batch * steps) / seconds},
+                             {"tokens_per_s", static_cast<double>(tokens) / seconds},
+                             {"tokens_per_cpu_s", median(rates)},
+                             {"peak_rss_gb", static_cast<double>(usage.ru_maxrss) / (1 << 20)},
+                             {"losses", losses}}
+                             .dump()
+                             .c_str());
+    return 0;
+  });
+}

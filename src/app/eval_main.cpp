@@ -1,0 +1,49 @@
+// thinkrec_eval: metrics of a finished run, beside its baselines.
+
+#include "comm/world.h"
+#include "core/command_line.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "io/file.h"
+#include "train/run.h"
+
+namespace {
+
+using namespace thinkrec;
+
+const ProgramInfo kProgram = {"thinkrec_eval", "Evaluates a finished run: baselines, encoder, untrained LM, global adapter, experts and fusion.",
+                              "mpirun -np 8 thinkrec_eval --run-dir D --split test [--json out.json] [--scores scores.csv]"};
+
+OptionTable options() {
+  using enum OptionType;
+  return {
+      {"run-dir", kPath, "", "", "", "a run directory of thinkrec_train"},
+      {"split", kChoice, "test", "choices train|valid|test", "", "rows to score"},
+      {"all-rows", kFlag, "false", "", "", "score every row of the split, not the sample that the recipe scored"},
+      {"json", kPath, "", "", "", "write the metrics here"},
+      {"scores", kPath, "", "", "", "write every row's scores here, as CSV"},
+      {"set", kTextList, "", "", "", "name=value, over the run's recipe, for settings that do not change the run (run.threads, data.path, ...)"},
+  };
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::unique_ptr<World> world;
+  const int code = run_program("thinkrec_eval", [&] {
+    const CommandLine line(kProgram, options(), argc, argv);
+    if (line.finished()) return 0;
+    world = std::make_unique<World>(argc, argv);
+    init_log("thinkrec_eval", world->all().rank());
+    const Session session = open_run(line.required("run-dir"), line.list("set"), world->all());
+    const RunState state = load_run(session);
+    const Evaluation evaluation = evaluate(session, state, parse_split(line.text("split")), line.flag("all-rows"));
+    if (!session.leader()) return 0;
+    std::fputs(evaluation.table.c_str(), stdout);
+    if (!line.text("json").empty()) write_file_atomic(line.text("json"), evaluation.json.dump(1) + "\n");
+    if (!line.text("scores").empty()) write_file_atomic(line.text("scores"), scores_csv(session, evaluation));
+    return 0;
+  });
+  if (code != 0 && world) world->abort(code);
+  return code;
+}

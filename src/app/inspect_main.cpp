@@ -1,0 +1,115 @@
+// thinkrec_inspect: what is in a file, and how text becomes tokens.
+
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "core/command_line.h"
+#include "core/error.h"
+#include "data/dataset.h"
+#include "io/file.h"
+#include "io/gguf.h"
+#include "io/hdf5.h"
+#include "io/safetensors.h"
+#include "text/tokenizer.h"
+
+namespace {
+
+using namespace thinkrec;
+using Json = nlohmann::json;
+
+const ProgramInfo kProgram = {"thinkrec_inspect", "Shows what is in a data set, checkpoint, GGUF or safetensors file, or the tokens of text.",
+                              "thinkrec_inspect FILE...   |   thinkrec_inspect --tokenizer PATH --encode < strings.jsonl", "FILE"};
+
+OptionTable options() {
+  using enum OptionType;
+  return {
+      {"tokenizer", kPath, "", "", "", "tokenizer file or folder, for --encode"},
+      {"encode", kFlag, "false", "", "", "read JSON strings, one a line, from standard input; write their token ids as JSON arrays, one a line"},
+  };
+}
+
+void encode_lines(const Tokenizer& tokenizer) {
+  std::string line;
+  for (std::int64_t number = 1; std::getline(std::cin, line); ++number) {
+    const Json text = Json::parse(line, nullptr, false);
+    if (!text.is_string()) fail(ExitCode::kBadData, "standard input:{}: not a JSON string", number);
+    std::cout << Json(tokenizer.encode(text.get<std::string>())).dump() << '\n';
+  }
+}
+
+void print_shape(const std::string& name, const std::string& type, const std::vector<std::int64_t>& shape) {
+  std::printf("  %-48s %-6s [%s]\n", name.c_str(), type.c_str(), fmt::format("{}", fmt::join(shape, ", ")).c_str());
+}
+
+void inspect_gguf(const std::string& path) {
+  const GgufFile file(path);
+  std::printf("%s: GGUF, %zu metadata keys, %zu tensors\n", path.c_str(), file.metadata().size(), file.tensors().size());
+  for (const auto& [key, value] : file.metadata()) {
+    const std::string text = std::visit(
+        [](const auto& held) -> std::string {
+          using T = std::decay_t<decltype(held)>;
+          if constexpr (std::is_same_v<T, std::string>) return held.size() > 60 ? held.substr(0, 57) + "..." : held;
+          else if constexpr (std::is_arithmetic_v<T>) return fmt::format("{}", held);
+          else return fmt::format("{} values", held.size());
+        },
+        value);
+    std::printf("  %-48s %s\n", key.c_str(), text.c_str());
+  }
+  for (const GgufTensor& tensor : file.tensors()) print_shape(tensor.name, gguf_type_name(tensor.type), tensor.shape);
+}
+
+void inspect_safetensors(const std::string& path) {
+  const SafetensorsFile file(path);
+  std::printf("%s: safetensors, %zu tensors\n", path.c_str(), file.entries().size());
+  for (const auto& entry : file.entries()) print_shape(entry.name, entry.dtype, entry.shape);
+}
+
+void inspect_dataset(const std::string& path) {
+  const Dataset dataset = load_dataset(path);
+  std::printf("%s: data set '%s' of %s\n  users %zu, items %zu, interactions %ld, reasons %zu\n  train %zu, valid %zu, test %zu rows; label = rating >= %g\n  hash %s\n",
+              path.c_str(), dataset.name.c_str(), dataset.noun.plural.c_str(), dataset.users.size(), dataset.items.size(), dataset.interactions(),
+              dataset.reasons.size(), dataset.splits[0].size(), dataset.splits[1].size(), dataset.splits[2].size(), dataset.threshold, dataset.hash().c_str());
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, dataset.reasons.size()); ++i) std::printf("  reason for row %ld: %s\n", dataset.reasons[i].row, dataset.reasons[i].text.c_str());
+}
+
+void inspect_checkpoint(const std::string& path, const Hdf5Reader& reader) {
+  const auto names = reader.strings("names");
+  std::printf("%s: checkpoint at step %ld, %zu tensors\n  facts %s\n", path.c_str(), reader.int_attribute("step"), names.size(), reader.text_attribute("facts").c_str());
+  std::string all;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const std::string place = fmt::format("tensors/{}", i);
+    print_shape(names[i], "F32", reader.shape(place));
+    const auto values = reader.floats(place);
+    all += names[i];
+    all.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+  }
+  std::printf("  values %s\n", sha256_hex(all).c_str());
+}
+
+void inspect(const std::string& path) {
+  const std::string head = read_file(path).substr(0, 8);
+  if (head.starts_with("GGUF")) return inspect_gguf(path);
+  if (head.starts_with("\x89HDF")) {
+    const Hdf5Reader reader = Hdf5Reader::open(path);
+    return reader.has("names") ? inspect_checkpoint(path, reader) : inspect_dataset(path);
+  }
+  if (path.ends_with(".safetensors")) return inspect_safetensors(path);
+  fail(ExitCode::kBadData, "{}: not a file that thinkrec knows (data set, checkpoint, .gguf, .safetensors)", path);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run_program("thinkrec_inspect", [&] {
+    const CommandLine line(kProgram, options(), argc, argv);
+    if (line.finished()) return 0;
+    if (line.flag("encode")) {
+      encode_lines(*load_tokenizer(line.required("tokenizer")));
+    } else if (line.positional().empty()) {
+      fail(ExitCode::kUsage, "give the files to look at, or --tokenizer PATH --encode");
+    }
+    for (const std::string& path : line.positional()) inspect(path);
+    return 0;
+  });
+}

@@ -1,0 +1,90 @@
+// thinkrec_train: all stages of a run, on any number of ranks.
+
+#include <filesystem>
+
+#include "comm/world.h"
+#include "core/command_line.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "core/recipe_options.h"
+#include "train/run.h"
+#include "train/stop.h"
+
+namespace {
+
+using namespace thinkrec;
+
+const ProgramInfo kProgram = {"thinkrec_train", "Trains an LLM recommender that gives its reasons: every stage of the ThinkRec method.",
+                              "mpirun -np 8 thinkrec_train --config R.yaml --run-dir D [--stages encode,activate,group,expert,evaluate]"};
+
+OptionTable options() {
+  using enum OptionType;
+  return {
+      {"config", kPath, "", "", "", "recipe, a YAML file (see configs/); with --resume an existing run directory's own recipe is compared with it"},
+      {"run-dir", kPath, "", "", "", "where the run lives; made when it is not there, resumed when it is"},
+      {"set", kTextList, "", "", "", "name=value, over the recipe; may be repeated"},
+      {"stages", kText, "encode,activate,group,expert,evaluate", "", "", "stages to run, separated by commas; earlier ones must be finished"},
+      {"experts", kText, "", "", "", "train only these experts, separated by commas; empty: all"},
+      {"resume", kChoice, "auto", "choices auto|never", "", "auto: go on from the newest checkpoint; never: refuse an existing run directory"},
+      {"deterministic", kChoice, "", "choices |off|fast|strict", "", "as --set run.deterministic=..."},
+      {"validate", kFlag, "false", "", "", "only check the recipe, listing every error"},
+  };
+}
+
+RunPlan plan_of(const CommandLine& line) {
+  RunPlan plan;
+  for (const std::string& stage : split_list(line.text("stages"))) {
+    const std::vector<std::string> names(std::begin(kStageNames), std::end(kStageNames));
+    if (std::find(names.begin(), names.end(), stage) == names.end()) {
+      fail(ExitCode::kUsage, "--stages: there is no stage '{}'{}; the stages are encode, activate, group, expert, evaluate", stage, suggestion(stage, names));
+    }
+    plan.stages.insert(stage);
+  }
+  for (const std::string& expert : split_list(line.text("experts"))) {
+    const auto number = parse_integer(expert);
+    if (!number || *number < 0 || *number > 1024) fail(ExitCode::kUsage, "--experts: '{}' is not the number of an expert", expert);
+    plan.experts.insert(static_cast<int>(*number));
+  }
+  if (!plan.experts.empty() && plan.stages.contains("evaluate")) fail(ExitCode::kUsage, "--experts trains some experts only; leave evaluate out of --stages");
+  return plan;
+}
+
+int validate(const CommandLine& line, const std::vector<std::string>& sets) {
+  const auto errors = Recipe::validate(line.text("config"), sets, recipe_options());
+  for (const std::string& error : errors) std::fprintf(stderr, "%s\n", error.c_str());
+  if (errors.empty()) std::printf("%s: no errors\n", line.text("config").c_str());
+  return errors.empty() ? 0 : static_cast<int>(ExitCode::kConfig);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::unique_ptr<World> world;
+  const int code = run_program("thinkrec_train", [&] {
+    const CommandLine line(kProgram, options(), argc, argv);
+    if (line.finished()) return 0;
+    std::vector<std::string> sets = line.list("set");
+    if (!line.text("deterministic").empty()) sets.push_back("run.deterministic=" + line.text("deterministic"));
+    line.required("config");
+    if (line.flag("validate")) return validate(line, sets);
+    const RunPlan plan = plan_of(line);
+    world = std::make_unique<World>(argc, argv);
+    install_stop_handlers();
+    init_log("thinkrec_train", world->all().rank());
+    const std::string run_dir = line.required("run-dir");
+    Recipe recipe = Recipe::load(line.text("config"), sets, recipe_options());
+    if (line.text("resume") == "never" && std::filesystem::exists(std::filesystem::path(run_dir) / "recipe.yaml")) {
+      fail(ExitCode::kUsage, "{} exists and --resume is never; use a new --run-dir", run_dir);
+    }
+    world->all().barrier();
+    claim_run_dir(run_dir, recipe, world->all());
+    const Session session(std::move(recipe), run_dir, world->all());
+    run_stages(session, plan);
+    return 0;
+  });
+  if (code != 0 && code != static_cast<int>(ExitCode::kStopped) && world) {  // all ranks agree on a stop
+    std::fflush(nullptr);
+    world->abort(code);
+  }
+  return code;
+}

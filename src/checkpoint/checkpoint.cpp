@@ -1,0 +1,148 @@
+#include "checkpoint/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "io/file.h"
+#include "io/hdf5.h"
+
+namespace thinkrec {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr std::int64_t kSchema = 1;
+constexpr const char* kStateFile = "state.h5";
+constexpr const char* kManifestFile = "MANIFEST.json";
+
+std::string encode(const Checkpoint& checkpoint) {
+  Hdf5Writer writer;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < checkpoint.tensors.size(); ++i) {
+    const StoredTensor& tensor = checkpoint.tensors[i];
+    names.push_back(tensor.name);
+    writer.write(fmt::format("tensors/{}", i), std::span<const float>(tensor.values), tensor.shape);
+  }
+  writer.write("names", std::span<const std::string>(names));
+  writer.attribute("step", checkpoint.step);
+  writer.attribute("facts", checkpoint.facts.dump());
+  return writer.finish();
+}
+
+Checkpoint decode(std::string bytes, const std::string& label) {
+  const Hdf5Reader reader = Hdf5Reader::from_bytes(std::move(bytes), label);
+  Checkpoint checkpoint;
+  checkpoint.step = reader.int_attribute("step");
+  checkpoint.facts = Json::parse(reader.text_attribute("facts"));
+  const auto names = reader.strings("names");
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const std::string place = fmt::format("tensors/{}", i);
+    checkpoint.tensors.push_back({names[i], reader.shape(place), reader.floats(place)});
+  }
+  return checkpoint;
+}
+
+}  // namespace
+
+CheckpointStore::CheckpointStore(std::string folder, Identity identity, int keep_last)
+    : folder_(std::move(folder)), identity_(std::move(identity)), keep_last_(std::max(1, keep_last)) {}
+
+std::vector<std::int64_t> CheckpointStore::steps() const {
+  std::vector<std::int64_t> found;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder_, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("step-")) continue;
+    std::int64_t step = 0;
+    const char* end = name.data() + name.size();
+    const auto [rest, error] = std::from_chars(name.data() + 5, end, step);
+    if (error == std::errc() && rest == end) found.push_back(step);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+void CheckpointStore::save(const Checkpoint& checkpoint) const {
+  const fs::path done = fs::path(folder_) / fmt::format("step-{}", checkpoint.step);
+  const fs::path staging = done.string() + ".tmp";
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (error) fail(ExitCode::kIo, "{}: cannot make this folder: {}", folder_, error.message());
+  fs::remove_all(staging, error);
+  fs::create_directory(staging, error);
+  if (error) fail(ExitCode::kIo, "{}: cannot make this folder: {}", staging.string(), error.message());
+  const std::string image = encode(checkpoint);
+  write_file_synced((staging / kStateFile).string(), image);
+  Json manifest = {{"schema", kSchema},
+                   {"step", checkpoint.step},
+                   {"files", {{kStateFile, {{"bytes", image.size()}, {"xxh3_128", xxh3_128_hex(image)}, {"sha256", sha256_hex(image)}}}}},
+                   {"identity", Json::object()}};
+  for (const auto& [name, value] : identity_) manifest["identity"][name] = value;
+  // The manifest carries its own check, so that a flipped bit in it is noticed too.
+  const std::string body = manifest.dump();
+  write_file_synced((staging / kManifestFile).string(), Json{{"manifest", manifest}, {"sha256", sha256_hex(body)}}.dump(1) + "\n");
+  sync_folder(staging.string());
+  if (fs::exists(done)) fs::remove_all(done, error);  // a damaged one of the same step, or the same step saved again
+  rename_synced(staging.string(), done.string());
+  const auto all = steps();
+  for (std::size_t i = 0; i + static_cast<std::size_t>(keep_last_) < all.size(); ++i) {
+    fs::remove_all(fs::path(folder_) / fmt::format("step-{}", all[i]), error);
+  }
+}
+
+Checkpoint CheckpointStore::load(const std::string& path) const {
+  const std::string manifest_path = (fs::path(path) / kManifestFile).string(), state_path = (fs::path(path) / kStateFile).string();
+  const Json wrapped = Json::parse(read_file(manifest_path, 1 << 20), nullptr, false);
+  if (wrapped.is_discarded() || !wrapped.is_object() || !wrapped.contains("manifest") || !wrapped.contains("sha256") ||
+      !wrapped["sha256"].is_string() || sha256_hex(wrapped["manifest"].dump()) != wrapped["sha256"].get<std::string>()) {
+    fail(ExitCode::kBadData, "{}: damaged", manifest_path);
+  }
+  const Json& manifest = wrapped["manifest"];
+  if (manifest.value("schema", std::int64_t{0}) != kSchema) {
+    throw Error(ExitCode::kConfig, fmt::format("{}: schema {} was written by another version of thinkrec; this one reads schema {}", manifest_path,
+                                               manifest.value("schema", std::int64_t{0}), kSchema));
+  }
+  std::string image = read_file(state_path);
+  const Json& facts = manifest["files"][kStateFile];
+  if (facts.value("bytes", std::size_t{0}) != image.size() || facts.value("xxh3_128", std::string()) != xxh3_128_hex(image)) {
+    fail(ExitCode::kBadData, "{}: damaged (its bytes are not those of the manifest)", state_path);
+  }
+  for (const auto& [name, value] : identity_) {
+    const std::string stored = manifest["identity"].value(name, std::string());
+    if (stored != value) {
+      throw Error(ExitCode::kConfig, fmt::format("{}: belongs to another {} ({} there, {} now); use a new --run-dir", path, name,
+                                                 stored.substr(0, 12), value.substr(0, 12)));
+    }
+  }
+  return decode(std::move(image), state_path);
+}
+
+std::optional<Checkpoint> CheckpointStore::load_latest() const {
+  auto all = steps();
+  for (; !all.empty(); all.pop_back()) {
+    const std::string path = (fs::path(folder_) / fmt::format("step-{}", all.back())).string();
+    try {
+      return load(path);
+    } catch (const Error& error) {
+      if (error.code() == ExitCode::kConfig) fail(ExitCode::kBadData, "{}", error.what());
+      log_warning("{}; falling back to the one before", error.what());
+    }
+  }
+  return std::nullopt;
+}
+
+void CheckpointStore::clean() const {
+  std::error_code ignored;
+  std::vector<fs::path> leftovers;
+  for (const auto& entry : fs::directory_iterator(folder_, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("step-") && name.ends_with(".tmp")) leftovers.push_back(entry.path());
+  }
+  for (const auto& path : leftovers) fs::remove_all(path, ignored);
+}
+
+}  // namespace thinkrec

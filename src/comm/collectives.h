@@ -1,0 +1,59 @@
+#pragma once
+// What ranks do together. A reference is passed to whoever needs it: there is no global rank. A world of one is a real
+// implementation, not a special case. All calls are collective: every rank of the group makes them in the same order.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace thinkrec {
+
+class Collectives {
+ public:
+  virtual ~Collectives() = default;
+  virtual int rank() const = 0;  ///< of this process in this group, 0 .. size-1
+  virtual int size() const = 0;
+
+  virtual void barrier() = 0;
+  /// Element-wise sums over ranks, in place; every rank receives the same bits.
+  virtual void all_reduce_sum(std::span<float> values) = 0;
+  virtual void all_reduce_sum(std::span<double> values) = 0;
+  virtual void all_reduce_sum(std::span<std::int64_t> values) = 0;
+  virtual void all_reduce_max(std::span<std::int64_t> values) = 0;
+  virtual void broadcast(std::span<std::byte> bytes, int root) = 0;
+  /// Concatenation in rank order of what each rank gives (lengths may differ). Over 2 GiB is fine.
+  virtual std::vector<std::byte> all_gather(std::span<const std::byte> bytes) = 0;
+  /// Groups by colour, ordered by rank; every rank gets its own group. A negative colour is in no group and gets nullptr.
+  virtual std::unique_ptr<Collectives> split(int colour) = 0;
+  /// The ranks of this group that share this machine's memory.
+  virtual std::unique_ptr<Collectives> split_by_node() = 0;
+  /// Memory shared by all ranks of a node group (call it on what split_by_node gives). See SharedMemory.
+  virtual std::unique_ptr<class SharedMemory> allocate_shared(std::size_t bytes) = 0;
+};
+
+/// One allocation that all ranks of a node group see: rank 0 of the group fills it, then barrier(), then all read.
+class SharedMemory {
+ public:
+  virtual ~SharedMemory() = default;
+  virtual std::span<std::byte> bytes() = 0;
+};
+
+/// A world of one: no MPI needed.
+std::unique_ptr<Collectives> make_solo_collectives();
+
+/// all_gather of trivially copyable values.
+template <class T>
+std::vector<T> all_gather_values(Collectives& group, std::span<const T> values) {
+  const auto bytes = group.all_gather(std::as_bytes(values));
+  std::vector<T> all(bytes.size() / sizeof(T));
+  std::copy(bytes.begin(), bytes.end(), reinterpret_cast<std::byte*>(all.data()));
+  return all;
+}
+
+/// broadcast of a string: every rank ends with root's.
+void broadcast_text(Collectives& group, std::string& text, int root);
+
+}  // namespace thinkrec

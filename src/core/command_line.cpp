@@ -1,0 +1,223 @@
+#include "core/command_line.h"
+
+#include <algorithm>
+#include <boost/make_shared.hpp>
+#include <boost/program_options/cmdline.hpp>
+#include <boost/program_options/errors.hpp>
+#include <boost/program_options/options_description.hpp>
+#include <boost/program_options/parsers.hpp>
+#include <boost/program_options/value_semantic.hpp>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "core/error.h"
+
+namespace thinkrec {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr std::size_t kHelpWidth = 100;
+
+/// Words of `text` in lines of at most `width` columns, each after `indent`.
+std::string wrapped(const std::string& text, const std::string& indent, std::size_t width) {
+  std::string result;
+  std::string line;
+  for (std::size_t at = 0; at < text.size();) {
+    auto end = text.find(' ', at);
+    if (end == std::string::npos) end = text.size();
+    const std::string word = text.substr(at, end - at);
+    if (!line.empty() && indent.size() + line.size() + 1 + word.size() > width) {
+      result += indent + line + "\n";
+      line.clear();
+    }
+    line += (line.empty() ? "" : " ") + word;
+    at = end + 1;
+  }
+  return line.empty() ? result : result + indent + line + "\n";
+}
+
+/// Boost's exceptions in the words of the other messages.
+[[noreturn]] void translate(const po::error& error) { fail(ExitCode::kUsage, "{} (see --help)", error.what()); }
+
+}  // namespace
+
+CommandLine::CommandLine(const ProgramInfo& program, const OptionTable& table, int argc, const char* const* argv)
+    : table_(table) {
+  try {
+    parse(program, argc, argv);
+  } catch (const po::error& error) {
+    translate(error);
+  }
+}
+
+void CommandLine::parse(const ProgramInfo& program, int argc, const char* const* argv) {
+  po::options_description description;
+  std::vector<std::string> names = {"help", "version"};
+  std::set<std::string> flags = {"--help", "--version"};
+  for (const auto& entry : table_) {
+    names.push_back(entry.name);
+    if (entry.type == OptionType::kFlag) flags.insert("--" + entry.name);
+  }
+  for (const auto& name : names) {
+    description.add(boost::make_shared<po::option_description>(name.c_str(), po::value<std::string>()));
+  }
+
+  // A flag alone is written out, since Boost would take the argument after it for its value.
+  std::vector<std::string> arguments;
+  bool options_end = false;
+  for (int i = 1; i < argc; ++i) {
+    std::string argument = argv[i];
+    options_end = options_end || argument == "--";
+    if (!options_end && argument == "-h") argument = "--help";
+    if (!options_end && flags.contains(argument)) argument += "=true";
+    arguments.push_back(std::move(argument));
+  }
+  // Short options are off, so that "--offset -1" gives -1 to the option; guessing is off, so that "--conf" is not "--config".
+  const int style =
+      po::command_line_style::allow_long | po::command_line_style::long_allow_adjacent | po::command_line_style::long_allow_next;
+  const auto parsed = po::command_line_parser(arguments).options(description).style(style).allow_unregistered().run();
+
+  for (const auto& item : parsed.options) {
+    if (item.string_key == "help" || item.string_key == "version") {
+      const auto text = item.string_key == "help" ? help_text(program, table_) : program.name + " " + THINKREC_VERSION + "\n";
+      std::fputs(text.c_str(), stdout);
+      std::fflush(stdout);
+      finished_ = true;
+      return;
+    }
+  }
+  for (const auto& item : parsed.options) {
+    if (item.unregistered) {
+      const auto written = item.string_key.substr(0, item.string_key.find('='));
+      const auto near = nearest_name(written, names);
+      fail(ExitCode::kUsage, "unknown option --{}{} (see --help)", written, near ? " (did you mean --" + *near + "?)" : "");
+    }
+    if (item.position_key >= 0 || item.string_key.empty()) {
+      for (const auto& text : item.value) {
+        if (program.positional.empty()) {
+          fail(ExitCode::kUsage, "unexpected argument '{}': options are written --name value (see --help)", text);
+        }
+        positional_.push_back(text);
+      }
+      continue;
+    }
+    const Option& found = option(item.string_key);
+    THINKREC_CHECK(!item.value.empty(), "--{} came without its value", found.name);
+    const std::string& text = item.value.front();
+    if (item.original_tokens.size() > 1 && text.starts_with("--")) {
+      fail(ExitCode::kUsage, "--{} needs a value, and {} follows (a value that begins so is written --{}={})", found.name, text,
+           found.name, text);
+    }
+    auto& values = given_[found.name];
+    if (!values.empty() && !is_list(found.type)) fail(ExitCode::kUsage, "--{} is given more than once", found.name);
+    Option element = found;  // one occurrence of a kTextList is one element, commas and all
+    if (found.type == OptionType::kTextList) element.type = OptionType::kText;
+    if (const auto error = validate_value(element, text)) fail(ExitCode::kUsage, "--{} {}", found.name, *error);
+    values.push_back(text);
+  }
+}
+
+const Option& CommandLine::option(const std::string& name) const {
+  for (const auto& entry : table_) {
+    if (entry.name == name) return entry;
+  }
+  THINKREC_CHECK(false, "no option --{} in the table", name);
+}
+
+bool CommandLine::has(const std::string& name) const { return given_.contains(option(name).name); }
+
+std::string CommandLine::text(const std::string& name) const {
+  const Option& found = option(name);
+  THINKREC_CHECK(!is_list(found.type), "--{} is a list", name);
+  const auto given = given_.find(name);
+  return given == given_.end() ? found.default_value : given->second.front();
+}
+
+std::string CommandLine::required(const std::string& name) const {
+  std::string value = text(name);
+  if (value.empty()) fail(ExitCode::kUsage, "--{} is needed: {} (see --help)", name, option(name).help);
+  return value;
+}
+
+std::int64_t CommandLine::integer(const std::string& name) const {
+  THINKREC_CHECK(option(name).type == OptionType::kInteger, "--{} is not an integer", name);
+  const auto value = parse_integer(required(name));
+  THINKREC_CHECK(value, "the default of --{} is no integer", name);
+  return *value;
+}
+
+double CommandLine::real(const std::string& name) const {
+  const auto type = option(name).type;
+  THINKREC_CHECK(type == OptionType::kReal || type == OptionType::kInteger, "--{} is not a number", name);
+  const auto value = parse_real(required(name));
+  if (value) return *value;
+  return static_cast<double>(integer(name));  // 20_000 is an integer that parse_real does not know
+}
+
+bool CommandLine::flag(const std::string& name) const {
+  THINKREC_CHECK(option(name).type == OptionType::kFlag, "--{} is not a flag", name);
+  const auto written = text(name);
+  const auto value = parse_flag(written);
+  THINKREC_CHECK(value || written.empty(), "the default of --{} is no flag", name);
+  return value.value_or(false);
+}
+
+std::vector<std::string> CommandLine::list(const std::string& name) const {
+  const Option& found = option(name);
+  THINKREC_CHECK(is_list(found.type), "--{} is not a list", name);
+  const auto given = given_.find(name);
+  if (given == given_.end()) return split_list(found.default_value);
+  if (found.type == OptionType::kTextList) return given->second;
+  std::vector<std::string> result;
+  for (const auto& text : given->second) {
+    for (auto& element : split_list(text)) result.push_back(std::move(element));
+  }
+  return result;
+}
+
+std::string help_text(const ProgramInfo& program, const OptionTable& table) {
+  std::string result = program.name + ": " + program.purpose + "\n\nUsage: " + program.usage + "\n\nOptions:\n";
+  for (const auto& option : table) {
+    const char* value = option.type == OptionType::kFlag ? "" : is_list(option.type) ? " value ..." : " value";
+    result += "  --" + option.name + value + "\n" + wrapped(option.help + " " + describe(option), "      ", kHelpWidth);
+  }
+  result += "  --help, -h\n      Prints this text.\n  --version\n      Prints the version.\n";
+  return result;
+}
+
+int run_program(const char* name, const std::function<int()>& body) {
+  const auto complain = [&](const std::string& message) {
+    std::string text;
+    for (std::size_t at = 0; at <= message.size();) {
+      const auto end = std::min(message.find('\n', at), message.size());
+      text += fmt::format("{}: error: {}\n", name, message.substr(at, end - at));
+      at = end + 1;
+    }
+    std::fputs(text.c_str(), stderr);
+    std::fflush(stderr);
+  };
+  try {
+    return body();
+  } catch (const Error& error) {
+    complain(error.what());
+    return static_cast<int>(error.code());
+  } catch (const std::bad_alloc&) {
+    // No formatting here: there may be no memory left for it.
+    std::fputs(name, stderr);
+    std::fputs(": error: out of memory: use a smaller batch, more ranks on more machines, or a machine with more memory\n",
+               stderr);
+  } catch (const std::exception& error) {
+    complain(fmt::format("unexpected: {} (a defect of thinkrec; please report it)", error.what()));
+  } catch (...) {
+    complain("unexpected: an exception of unknown type (a defect of thinkrec; please report it)");
+  }
+  return static_cast<int>(ExitCode::kInternal);
+}
+
+int run_program(const char* name, int argc, char** argv, const std::function<int(int, char**)>& body) {
+  return run_program(name, [&] { return body(argc, argv); });
+}
+
+}  // namespace thinkrec

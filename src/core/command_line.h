@@ -1,0 +1,68 @@
+#pragma once
+// The command line of every program, read against an OptionTable: no abbreviations, no silent surprises.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/options.h"
+
+namespace thinkrec {
+
+struct ProgramInfo {
+  std::string name;          ///< "thinkrec_train"
+  std::string purpose;       ///< one line, shown first by --help
+  std::string usage;         ///< "mpirun -np 8 thinkrec_train --config R.yaml --run-dir D [options]"
+  std::string positional{};  ///< what the positional arguments are ("FILE"); empty: none are allowed
+};
+
+/// Options are given as --name value, --name=value; a kFlag also as --name alone; a kTextList may be repeated and collects, every
+/// occurrence one element (no splitting at commas); repeating any other option is an error. --help and --version print to
+/// standard output; the caller then returns 0 (see finished()). Error kUsage: unknown option (nearest name suggested), missing or
+/// bad value, unexpected positional argument.
+class CommandLine {
+ public:
+  CommandLine(const ProgramInfo& program, const OptionTable& table, int argc, const char* const* argv);
+
+  /// True after --help or --version, which were answered: the program has nothing left to do.
+  bool finished() const { return finished_; }
+
+  /// Given explicitly. Like the getters, Error kInternal for a name that is not in the table.
+  bool has(const std::string& name) const;
+
+  // The value given, else the default of the table (for integer and real an empty default is Error kUsage "--x is needed").
+  std::string text(const std::string& name) const;  ///< any type but lists
+  std::int64_t integer(const std::string& name) const;
+  double real(const std::string& name) const;
+  bool flag(const std::string& name) const;
+  std::vector<std::string> list(const std::string& name) const;
+
+  /// text(name), or Error kUsage "--name is needed: <help>" when it is empty.
+  std::string required(const std::string& name) const;
+
+  const std::vector<std::string>& positional() const { return positional_; }
+
+ private:
+  const Option& option(const std::string& name) const;
+  void parse(const ProgramInfo& program, int argc, const char* const* argv);
+
+  OptionTable table_;
+  std::map<std::string, std::vector<std::string>> given_;
+  std::vector<std::string> positional_;
+  bool finished_ = false;
+};
+
+/// The text of --help: purpose, usage, then every option with its help, type, default, range and unit.
+std::string help_text(const ProgramInfo& program, const OptionTable& table);
+
+/// Runs the body of a program. Error -> one line "name: error: message" on standard error and its exit code (every line of a
+/// multi-line message gets the prefix), bad_alloc -> a line saying that memory ran out, any other exception -> code 70.
+int run_program(const char* name, const std::function<int()>& body);
+
+/// As above, with the command line as the body's argument; argc and argv are passed on unchanged.
+int run_program(const char* name, int argc, char** argv, const std::function<int(int, char**)>& body);
+
+}  // namespace thinkrec

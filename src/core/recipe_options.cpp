@@ -1,0 +1,105 @@
+#include "core/recipe_options.h"
+
+namespace thinkrec {
+namespace {
+
+/// The settings of one training phase, under `prefix` ("activate.phases.*." or "expert.").
+void add_phase(OptionTable& table, const std::string& prefix, const char* steps, const char* rate, const char* floor) {
+  using enum OptionType;
+  table.insert(table.end(), {
+      {prefix + "steps", kInteger, steps, "[0, inf)", "steps", "optimizer steps"},
+      {prefix + "batch", kInteger, "8", "[1, 65536]", "rows", "rows of a step over all ranks"},
+      {prefix + "learning_rate", kReal, rate, "(0, 1]", "", "AdamW's learning rate after the warm-up"},
+      {prefix + "min_learning_rate", kReal, floor, "[0, 1]", "", "learning rate at the last step, reached by a cosine"},
+      {prefix + "warmup", kInteger, "200", "[0, inf)", "steps", "linear warm-up from a tenth of the learning rate"},
+      {prefix + "weight_decay", kReal, "1e-3", "[0, 1]", "", "AdamW's weight decay of matrices; vectors have none"},
+      {prefix + "clip", kReal, "1.0", ">= 0", "", "largest norm of the gradient; 0 turns clipping off"},
+      {prefix + "validate_every", kInteger, "200", ">= 0", "steps", "validation and selection of the best parameters; 0: only at the end"},
+  });
+}
+
+OptionTable make_table() {
+  using enum OptionType;
+  OptionTable table = {
+      {"run.seed", kInteger, "42", "[0, inf)", "", "seed of everything random"},
+      {"run.deterministic", kChoice, "fast", "choices off|fast|strict", "",
+       "fast: same seed and ranks, same bits; strict: the same bits for any number of ranks, slower"},
+      {"run.threads", kInteger, "0", "[0, 1024]", "threads", "of a rank; 0: the cores of the node shared among its ranks", false},
+      {"run.device", kChoice, "cpu", "choices cpu", "", "where the model runs"},
+      {"run.micro_tokens", kInteger, "2048", "[1, inf)", "tokens", "a forward and backward pass holds about so many; sets the memory needed"},
+      {"run.checkpoint_every", kInteger, "50", "[1, inf)", "steps", "steps between checkpoints", false},
+      {"run.keep_last", kInteger, "2", "[1, 1000]", "checkpoints", "kept of each stage", false},
+      {"run.skip_nonfinite", kInteger, "3", "[0, 1000]", "steps", "steps in a row whose loss or gradient may be NaN or infinite before the run ends with code 76"},
+      {"data.path", kPath, "", "", "", "data set written by thinkrec_prepare", false},
+      {"model.path", kPath, "", "", "", "base model: a Hugging Face folder or a .gguf file", false},
+      {"model.tokenizer", kPath, "", "", "", "tokenizer file or folder; empty: the one of model.path", false},
+
+      {"encoder.kind", kChoice, "sasrec", "choices sasrec|mf|lightgcn", "", "collaborative encoder"},
+      {"encoder.width", kInteger, "64", "[1, 4096]", "", "width d1 of user and item vectors"},
+      {"encoder.blocks", kInteger, "2", "[1, 64]", "", "sasrec: transformer blocks"},
+      {"encoder.heads", kInteger, "1", "[1, 64]", "", "sasrec: attention heads"},
+      {"encoder.layers", kInteger, "2", "[1, 16]", "", "lightgcn: propagation layers"},
+      {"encoder.max_length", kInteger, "25", "[1, 1000]", "items", "sasrec: longest history"},
+      {"encoder.all_positions", kFlag, "true", "", "", "sasrec: every position of a sequence is a target"},
+      {"encoder.dropout", kReal, "0.2", "[0, 1)", "", ""},
+      {"encoder.learning_rate", kReal, "1e-3", "(0, 1]", "", ""},
+      {"encoder.weight_decay", kReal, "0", "[0, 10]", "", ""},
+      {"encoder.batch", kInteger, "1024", "[1, inf)", "rows", "rows of a step"},
+      {"encoder.max_epochs", kInteger, "200", "[1, inf)", "epochs", ""},
+      {"encoder.patience", kInteger, "10", "[1, inf)", "epochs", "epochs without a better validation score before it stops"},
+
+      {"prompt.history", kInteger, "10", "[0, 10000]", "items", "longest history shown; 0: all of it"},
+      {"prompt.max_tokens", kInteger, "2048", "[16, 1000000]", "tokens", "of prompt and answer; the oldest history goes first"},
+      {"prompt.keywords", kFlag, "true", "", "", "descriptions of items"},
+      {"prompt.labels", kFlag, "true", "", "", "(evaluation: Yes|No) in the history"},
+      {"prompt.disliked", kFlag, "true", "", "", "disliked items are part of the history"},
+
+      {"lora.rank", kInteger, "8", "[1, 64]", "", "rank r of the adapters on q_proj and v_proj"},
+      {"lora.alpha", kReal, "16", "> 0", "", "scale is alpha / rank"},
+      {"lora.dropout", kReal, "0.05", "[0, 1)", "", "on the input of the adapters"},
+      {"projector.expansion", kInteger, "10", "[1, 1000]", "", "hidden width = expansion * encoder.width"},
+      {"projector.match_scale", kFlag, "true", "", "", "scale outputs to the size of token embeddings at the start"},
+
+      {"loss.alpha", kReal, "0.1", ">= 0", "", "weight of BCE in reason rows (paper, Eq. 7)"},
+      {"loss.beta", kReal, "0.9", ">= 0", "", "weight of cross-entropy in reason rows"},
+      {"loss.eta", kReal, "0.9", ">= 0", "", "weight of BCE in recommendation rows"},
+      {"loss.gamma", kReal, "0.1", ">= 0", "", "weight of cross-entropy in recommendation rows"},
+      {"loss.span", kChoice, "answer", "choices answer|all", "", "tokens of the cross-entropy: the answer, or prompt and answer (Eq. 5)"},
+      {"mix.reason_share", kReal, "0.2", "[0, 1]", "", "share of reason rows in training"},
+
+      {"activate.phases.*.name", kText, "main", "", "", "names the phase in logs and files"},
+      {"activate.phases.*.template", kText, "thinkrec", "choices thinkrec|text", "", "prompt: with features at their slots, or text only"},
+      {"activate.phases.*.train", kChoice, "both", "choices lora|projector|both", "", "what trains"},
+  };
+  add_phase(table, "activate.phases.*.", "1000", "1e-4", "8e-5");
+  table.insert(table.end(), {
+      {"valid.rows", kInteger, "0", "[0, inf)", "rows", "validation rows scored for selection, a seeded sample of users; 0: all"},
+      {"valid.rows_per_user", kInteger, "0", "[0, inf)", "rows", "at most so many of a user; 0: all"},
+      {"group.count", kInteger, "2", "[1, 1024]", "groups", "number N of user groups and experts"},
+      {"group.method", kChoice, "kmeans", "choices kmeans|ward", "", "clustering of the users' collaborative vectors"},
+      {"expert.layers", kInteger, "8", "[1, 4096]", "layers", "the last layers, which the experts train"},
+      {"expert.cache_mb", kInteger, "1024", "[0, inf)", "MiB", "of a rank, for hidden states below the trained layers; recomputed beyond it"},
+  });
+  add_phase(table, "expert.", "500", "1e-4", "8e-5");
+  table.insert(table.end(), {
+      {"gate.temperature", kReal, "0.1", "> 0", "", "of the softmax over cosines (Eq. 8)"},
+      {"gate.entropy_share", kReal, "0.95", "[0, 1]", "", "above this share of ln N the global expert serves the user"},
+      {"gate.single_base", kReal, "0.5", "[0, 2]", "", "one expert serves when its weight is above base + per_group / N"},
+      {"gate.single_per_group", kReal, "0.6", "[0, 2]", "", ""},
+      {"evaluate.split", kChoice, "test", "choices train|valid|test", "", ""},
+      {"evaluate.rows", kInteger, "0", "[0, inf)", "rows", "rows scored, a seeded sample of users; 0: all"},
+      {"evaluate.rows_per_user", kInteger, "0", "[0, inf)", "rows", "at most so many of a user, the first in time; 0: all"},
+      {"evaluate.k", kInteger, "5", "[1, 1000]", "", "of NDCG@k and MAP@k"},
+      {"evaluate.bootstrap", kInteger, "1000", "[1, 1000000]", "resamples", "of users, for the intervals"},
+  });
+  return table;
+}
+
+}  // namespace
+
+const OptionTable& recipe_options() {
+  static const OptionTable kTable = make_table();
+  return kTable;
+}
+
+}  // namespace thinkrec

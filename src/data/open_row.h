@@ -1,0 +1,15 @@
+#pragma once
+// The next interaction of a user, not made yet: what the recommender asks about.
+
+#include <cstdint>
+#include <utility>
+
+#include "data/dataset.h"
+
+namespace thinkrec {
+
+/// A copy of the data set in which `user` has one more interaction at the end, without meaning of its own, and its index: its history is
+/// everything the user has done. Splits and reasons point to the same interactions as before.
+std::pair<Dataset, std::int64_t> with_open_row(const Dataset& dataset, std::int64_t user);
+
+}  // namespace thinkrec

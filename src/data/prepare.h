@@ -1,0 +1,28 @@
+#pragma once
+// From raw files to the data set: a format's reader, then a build step that all formats share.
+
+#include <span>
+
+#include "data/raw_data.h"
+
+namespace thinkrec {
+
+struct Format {
+  const char* name;
+  const char* files;                        ///< what the folder holds, for --help
+  RawData (*read)(const PrepareOptions&);
+  bool ready_made;                          ///< labels and splits are given: settings that make them do not apply
+  bool named_columns;                       ///< PrepareOptions::columns applies
+};
+std::span<const Format> formats();
+/// kConfig naming the formats when there is no such one.
+const Format& find_format(const std::string& name);
+
+/// Filters, labels, sorts and splits. Users are numbered in the order of their first interaction, items in that of the items file.
+/// kBadData when nothing is left or a split is empty, kConfig for settings that make no sense.
+Dataset build_dataset(const RawData& raw, const PrepareOptions& options);
+
+/// Reads with the format's reader and builds; logs what was read and warns of what was mended.
+Dataset prepare(const PrepareOptions& options);
+
+}  // namespace thinkrec

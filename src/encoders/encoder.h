@@ -1,0 +1,87 @@
+#pragma once
+// Collaborative encoders: what a user likes and what an item is like, as vectors of one width whose dot product is the logit of
+// "this user will like this item". Trained on explicit labels with binary cross-entropy, no negative sampling.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "comm/collectives.h"
+#include "data/dataset.h"
+
+namespace thinkrec {
+
+struct EncoderConfig {
+  std::string kind = "sasrec";   ///< mf, lightgcn or sasrec
+  std::int64_t width = 64;       ///< of user and item vectors
+  std::int64_t blocks = 2;       ///< sasrec: transformer blocks
+  std::int64_t heads = 1;        ///< sasrec: attention heads; divides width
+  std::int64_t max_length = 50;  ///< sasrec: history items that are read at most
+  /// sasrec: true, one pass over a window predicts up to max_length interactions, each from its last max_length / 2 to max_length
+  /// items; false, every interaction beyond the first max_length has a pass of its own and exactly max_length items.
+  bool all_positions = true;
+  bool warm_start = true;   ///< sasrec: items begin as those of a matrix factorisation, which generalises better on small data
+  std::int64_t layers = 2;  ///< lightgcn: propagation layers
+  double ridge = 10;        ///< mf, lightgcn: precision of the prior when a user is folded in from a history (see FoldIn)
+  double dropout = 0.4;     ///< sasrec: of embeddings and of each sub-layer's output
+  double learning_rate = 1e-3;
+  double weight_decay = 0.1;  ///< decoupled (AdamW), on tables and matrices
+  double averaging = 0.99;    ///< what is judged and kept is the running mean of the parameters with this decay per step; 0: none
+  std::int64_t batch = 1024;  ///< interactions per step over all ranks (sasrec: on average)
+  std::int64_t max_epochs = 200;
+  std::int64_t patience = 5;  ///< epochs without a better valid score before training stops
+  std::uint64_t seed = 0;
+};
+
+/// kConfig naming the option that makes no sense.
+void check_encoder_config(const EncoderConfig& config);
+
+class Encoder {
+ public:
+  virtual ~Encoder() = default;
+  virtual const EncoderConfig& config() const = 0;
+  std::int64_t width() const { return config().width; }
+
+  /// [items, width] fp32.
+  virtual at::Tensor item_vectors() const = 0;
+  /// [rows, width] fp32: the user's vector just before each of these interactions. Never looks at the row itself or later ones.
+  /// The same bits whichever rows are asked for together and on however many threads.
+  virtual at::Tensor user_vectors(const Dataset& dataset, std::span<const std::int64_t> rows) const = 0;
+  /// [users, width] fp32: from all that is known of each user before their first test interaction. A user of whom nothing is
+  /// known gets the model's vector for an empty history.
+  virtual at::Tensor group_vectors(const Dataset& dataset) const = 0;
+  /// The logit of each row: the dot product of its user's vector before it and its item's vector.
+  std::vector<double> scores(const Dataset& dataset, std::span<const std::int64_t> rows) const;
+  /// Everything that restore_encoder needs; names begin with the kind.
+  virtual std::vector<std::pair<std::string, at::Tensor>> parameters() const = 0;
+};
+
+struct EncoderProgress {
+  std::int64_t epoch = 0;  ///< from 1
+  double train_loss = 0;   ///< mean binary cross-entropy over the epoch's train rows, dropout on
+  double valid_score = 0;
+  bool best = false;  ///< the best valid score so far
+};
+
+/// Judges the scores of the valid rows (in the order of dataset.rows(Split::kValid)); higher is better. Called on rank 0.
+using ValidScore = std::function<double(std::span<const double> scores)>;
+using EncoderReport = std::function<void(const EncoderProgress&)>;
+
+/// Trains on the train rows, data parallel over `group`, and returns the epoch with the best valid score. The result depends on
+/// config and data, and on the number of ranks only through the rounding of sums. `report` (may be empty) is called on every
+/// rank after each epoch. kConfig for a bad config, kBadData for an empty train or valid split, kDiverged for a loss that is not
+/// finite.
+std::unique_ptr<Encoder> train_encoder(const EncoderConfig& config, const Dataset& dataset, Collectives& group,
+                                       const ValidScore& valid_score, const EncoderReport& report = {});
+
+/// The inverse of parameters(): kBadData when a tensor is missing, unknown or of another shape than config and dataset ask for.
+std::unique_ptr<Encoder> restore_encoder(const EncoderConfig& config, const Dataset& dataset,
+                                         const std::vector<std::pair<std::string, at::Tensor>>& parameters);
+
+}  // namespace thinkrec

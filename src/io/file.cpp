@@ -1,0 +1,120 @@
+#include "io/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "core/error.h"
+
+namespace thinkrec {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Descriptor {
+ public:
+  Descriptor(const std::string& path, int flags, mode_t mode = 0666) : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+  int close() {
+    const int result = ::close(fd_);
+    fd_ = -1;
+    return result;
+  }
+
+ private:
+  int fd_;
+};
+
+std::string folder_of(const std::string& path) {
+  const auto parent = fs::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+[[noreturn]] void fail_write(const std::string& path, const char* what, int error, std::size_t needed) {
+  struct statvfs space = {};
+  const bool known = ::statvfs(folder_of(path).c_str(), &space) == 0;
+  fail(ExitCode::kIo, "{}: {} failed: {} ({} bytes needed, {} free)", path, what, std::strerror(error), needed,
+       known ? std::to_string(static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize) : "unknown");
+}
+
+}  // namespace
+
+std::string read_file(const std::string& path, std::uint64_t max_bytes) {
+  const Descriptor file(path, O_RDONLY);
+  if (file.get() < 0) fail(ExitCode::kNoInput, "{}: cannot be read: {}", path, std::strerror(errno));
+  struct stat info = {};
+  if (::fstat(file.get(), &info) != 0) fail(ExitCode::kNoInput, "{}: cannot be read: {}", path, std::strerror(errno));
+  if (S_ISDIR(info.st_mode)) fail(ExitCode::kNoInput, "{}: is a folder, not a file", path);
+  std::string bytes;
+  if (S_ISREG(info.st_mode)) {
+    if (static_cast<std::uint64_t>(info.st_size) > max_bytes) {
+      fail(ExitCode::kBadData, "{}: {} bytes, more than the {} that are read of such a file", path, info.st_size, max_bytes);
+    }
+    bytes.reserve(static_cast<std::size_t>(info.st_size));
+  }
+  char buffer[1 << 16];
+  for (;;) {
+    const ssize_t got = ::read(file.get(), buffer, sizeof(buffer));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail(ExitCode::kNoInput, "{}: cannot be read: {}", path, std::strerror(errno));
+    if (got == 0) return bytes;
+    if (bytes.size() + static_cast<std::size_t>(got) > max_bytes) {
+      fail(ExitCode::kBadData, "{}: more than the {} bytes that are read of such a file", path, max_bytes);
+    }
+    bytes.append(buffer, static_cast<std::size_t>(got));
+  }
+}
+
+void write_file_synced(const std::string& path, std::string_view bytes) {
+  Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
+  if (file.get() < 0) fail_write(path, "opening for writing", errno, bytes.size());
+  std::size_t written = 0;
+  while (written < bytes.size()) {
+    const ssize_t put = ::write(file.get(), bytes.data() + written, bytes.size() - written);
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) fail_write(path, "writing", put < 0 ? errno : ENOSPC, bytes.size());
+    written += static_cast<std::size_t>(put);
+  }
+  if (::fsync(file.get()) != 0) fail_write(path, "fsync", errno, bytes.size());
+  if (file.close() != 0) fail_write(path, "closing", errno, bytes.size());
+}
+
+void write_file_atomic(const std::string& path, std::string_view bytes) {
+  const std::string staging = path + ".tmp-" + std::to_string(::getpid());
+  try {
+    write_file_synced(staging, bytes);
+    rename_synced(staging, path);
+  } catch (...) {
+    ::unlink(staging.c_str());
+    throw;
+  }
+}
+
+void rename_synced(const std::string& from, const std::string& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    const int error = errno;
+    fail(ExitCode::kIo, "{}: renaming it to {} failed: {}", from, to, std::strerror(error));
+  }
+  sync_folder(folder_of(to));
+}
+
+void sync_folder(const std::string& path) {
+  const Descriptor folder(path, O_RDONLY | O_DIRECTORY);
+  // Some file systems refuse fsync on folders (EINVAL); there the rename itself is all there is.
+  if (folder.get() < 0 || (::fsync(folder.get()) != 0 && errno != EINVAL)) {
+    const int error = errno;
+    fail(ExitCode::kIo, "{}: syncing the folder failed: {}", path, std::strerror(error));
+  }
+}
+
+}  // namespace thinkrec

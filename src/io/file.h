@@ -1,0 +1,30 @@
+#pragma once
+// Files as a whole: bounded reads, and writes that either happened entirely or not at all.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace thinkrec {
+
+/// The whole file. Errors: kNoInput (path, errno text) when it cannot be read, kBadData when it is longer than max_bytes.
+std::string read_file(const std::string& path, std::uint64_t max_bytes = std::uint64_t{1} << 32);
+
+/// Writes path.tmp-<pid>, fsyncs, renames over `path`, fsyncs the folder. Error kIo names path, errno text, bytes needed and free.
+void write_file_atomic(const std::string& path, std::string_view bytes);
+
+/// Writes and fsyncs a new file; for files inside a staging folder that is renamed as a whole. Errors as write_file_atomic.
+void write_file_synced(const std::string& path, std::string_view bytes);
+
+/// Renames `from` over `to` and fsyncs the parent folder. Error kIo.
+void rename_synced(const std::string& from, const std::string& to);
+
+/// fsyncs a folder, so that the names in it survive a crash. Error kIo.
+void sync_folder(const std::string& path);
+
+/// Lower-case hexadecimal digests.
+std::string sha256_hex(std::string_view bytes);
+std::string sha256_file(const std::string& path);
+std::string xxh3_128_hex(std::string_view bytes);
+
+}  // namespace thinkrec

@@ -1,0 +1,55 @@
+#pragma once
+// safetensors files: strict reader (as the reference implementation: header cap, no holes, no overlap) and writer.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "io/random_access_file.h"
+
+namespace thinkrec {
+
+struct SafetensorsEntry {
+  std::string name;
+  std::string dtype;                ///< as written: "F32", "F16", "BF16", ...
+  std::vector<std::int64_t> shape;  ///< row-major, outermost first
+  std::uint64_t begin = 0, end = 0; ///< bytes from the start of the file
+  std::int64_t elements = 0;
+};
+
+/// Errors: kNoInput when it cannot be opened, kBadData naming file and defect otherwise.
+class SafetensorsFile {
+ public:
+  explicit SafetensorsFile(const std::string& path);
+  ~SafetensorsFile();
+  SafetensorsFile(SafetensorsFile&&) noexcept;
+  SafetensorsFile(const SafetensorsFile&) = delete;
+  SafetensorsFile& operator=(SafetensorsFile&&) = delete;
+
+  const std::string& path() const { return file_.path(); }
+  const std::vector<SafetensorsEntry>& entries() const { return entries_; }  ///< by offset
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  const SafetensorsEntry* find(const std::string& name) const;  ///< nullptr when there is none
+  /// Reads a tensor of dtype F32, F16 or BF16 as floats into `out`, which holds entry.elements of them.
+  void read(const SafetensorsEntry& entry, float* out) const;
+
+ private:
+  RandomAccessFile file_;
+  std::vector<SafetensorsEntry> entries_;
+  std::map<std::string, std::string> metadata_;
+  std::unordered_map<std::string, std::size_t> index_;  // by name, into entries_
+};
+
+/// A fp32 tensor to write.
+struct SafetensorsTensor {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  const float* data = nullptr;
+};
+
+/// The bytes of a safetensors file with these tensors, in name order, data aligned to 8 bytes.
+std::string encode_safetensors(std::vector<SafetensorsTensor> tensors, const std::map<std::string, std::string>& metadata);
+
+}  // namespace thinkrec

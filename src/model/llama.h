@@ -1,0 +1,84 @@
+#pragma once
+// A Llama-style decoder over packed rows, on one device. It knows no ranks, adapters or experts: what an adapter adds to the
+// projections comes in through a ProjectionHook.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "kernels/rope.h"
+#include "model/batch.h"
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace thinkrec {
+
+/// Put on from outside: adds to the q and v projections of a layer.
+class ProjectionHook {
+ public:
+  virtual ~ProjectionHook() = default;
+  /// x [tokens, width] is the normed input of layer `layer`; q [tokens, heads * head_width] and v [tokens, kv_heads * head_width] are
+  /// the base projections, which may be changed in place. Returns what takes their place.
+  virtual std::pair<at::Tensor, at::Tensor> apply(std::int64_t layer, const at::Tensor& x, const at::Tensor& q, const at::Tensor& v,
+                                                  const PackedBatch& batch) const = 0;
+};
+
+/// Keys (rotated) and values of what was already read, for generation: one entry a row of the batch.
+class KvCache {
+ public:
+  KvCache(const LlamaConfig& config, std::int64_t rows, std::int64_t capacity);
+  std::int64_t rows() const { return static_cast<std::int64_t>(length_.size()); }
+  std::int64_t length(std::int64_t row) const { return length_[static_cast<std::size_t>(row)]; }
+  std::int64_t capacity() const { return capacity_; }
+  /// The row keeps only its first `length` tokens.
+  void truncate(std::int64_t row, std::int64_t length);
+  /// [capacity, kv_heads, head_width] of one row and layer.
+  at::Tensor keys(std::int64_t layer, std::int64_t row) const { return keys_[static_cast<std::size_t>(layer)][row]; }
+  at::Tensor values(std::int64_t layer, std::int64_t row) const { return values_[static_cast<std::size_t>(layer)][row]; }
+  void advance(std::int64_t row, std::int64_t tokens) { length_[static_cast<std::size_t>(row)] += tokens; }
+
+ private:
+  std::int64_t capacity_;
+  std::vector<std::int64_t> length_;
+  std::vector<at::Tensor> keys_, values_;  // a layer: [rows, capacity, kv_heads, head_width]
+};
+
+class Llama {
+ public:
+  Llama(LlamaConfig config, LlamaWeights weights);
+  const LlamaConfig& config() const { return config_; }
+  const LlamaWeights& weights() const { return weights_; }
+
+  /// Token embeddings [tokens, width]; slot s of the batch takes features[s] ([slots, width], may be undefined without slots).
+  at::Tensor embed(const PackedBatch& batch, const at::Tensor& features) const;
+
+  /// Runs layers first .. last-1 on hidden [tokens, width]. When `needed` is given, only those token rows (ascending indices into the
+  /// pack) leave the last of these layers: the result is [needed, width]. Grad mode decides whether a graph is built.
+  at::Tensor layers(const at::Tensor& hidden, const PackedBatch& batch, std::int64_t first, std::int64_t last, const ProjectionHook* hook,
+                    const at::Tensor& needed = {}) const;
+
+  /// The same over all layers with a KV cache (inference only): row i of the batch continues row i of the cache, which grows.
+  at::Tensor layers_cached(const at::Tensor& hidden, const PackedBatch& batch, const ProjectionHook* hook, KvCache& cache,
+                           const at::Tensor& needed) const;
+
+  /// Final norm, [rows, width] -> [rows, width]: what the head reads.
+  at::Tensor final_norm(const at::Tensor& hidden) const;
+  /// Logits over the vocabulary, [rows, width] -> [rows, vocab], of normed rows.
+  at::Tensor logits(const at::Tensor& normed) const;
+
+ private:
+  /// The residual stream through layers first .. last-1; `attend(layer, q, k, v)` is the attention, with or without a cache.
+  template <class Attend>
+  at::Tensor walk(const at::Tensor& hidden, const PackedBatch& batch, std::int64_t first, std::int64_t last, const ProjectionHook* hook,
+                  const at::Tensor& needed, const Attend& attend) const;
+  const kernels::RopeTable& rope(const PackedBatch& batch) const;
+
+  LlamaConfig config_;
+  LlamaWeights weights_;
+  kernels::RopeTable rope_;
+};
+
+}  // namespace thinkrec

@@ -1,0 +1,64 @@
+#pragma once
+// The step's operations as autograd functions over kernels/, one for each op. All tensors fp32 and contiguous on the CPU.
+// Matrix products and attention stay with libtorch.
+
+#include <ATen/core/Tensor.h>
+
+#include <utility>
+#include <vector>
+
+#include "kernels/rope.h"
+#include "kernels/views.h"
+#include "model/batch.h"
+
+namespace thinkrec {
+class KvCache;
+}
+
+namespace thinkrec::ops {
+
+/// (x + residual, rms_norm(x + residual) * weight); without residual (undefined) (x, rms_norm(x) * weight).
+std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight, float epsilon);
+
+/// silu(gate) * up.
+at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
+
+/// Causal self-attention over packed rows, RoPE included. q [tokens, heads, head_width], k and v [tokens, kv_heads, head_width];
+/// q and k are rotated in place: nobody else may read them after. Gives [tokens, heads * head_width].
+at::Tensor rope_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const PackedBatch& batch,
+                          const kernels::RopeTable& rope);
+
+/// The same for generation, without a graph: row i of the batch follows what row i of the cache holds for this layer; the new keys
+/// and values are stored behind it (the cache's lengths are the caller's to advance). kInternal when the cache is full.
+at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const PackedBatch& batch,
+                            const kernels::RopeTable& rope, std::int64_t layer, KvCache& cache);
+
+/// A LoRA adapter's two factors for one projection: a [rank, width], b [out, rank].
+struct LoraFactors {
+  at::Tensor a, b;
+};
+
+/// Adds scale * dropout(x) A^T B^T to q and to v in place and gives them back as part of the graph (Hu et al. 2021).
+std::pair<at::Tensor, at::Tensor> lora_qv(const at::Tensor& x, const at::Tensor& q, const at::Tensor& v, const LoraFactors& q_factors,
+                                          const LoraFactors& v_factors, float scale, const PackedBatch& batch,
+                                          const kernels::DropoutKey& dropout);
+
+/// Token embeddings, with the projected features at their slots; gradient to the features only. features may be undefined.
+at::Tensor embed_splice(const at::Tensor& embedding, const at::Tensor& features, const PackedBatch& batch);
+
+/// A loss summed with weights, and its unweighted value for each row.
+struct WeightedLoss {
+  at::Tensor total;  ///< [] = sum of weight * loss, with gradient to hidden
+  at::Tensor rows;   ///< [rows] unweighted, no gradient
+  at::Tensor logit;  ///< [rows] of yes_bce: the raw Yes logit; undefined for the others
+};
+
+/// Binary cross-entropy of the Yes logit hidden . yes_weight (paper, Eq. 6). hidden [rows, width], yes_weight [width],
+/// label and weight [rows]; weight 0 leaves a row out.
+WeightedLoss yes_bce(const at::Tensor& hidden, const at::Tensor& yes_weight, const at::Tensor& label, const at::Tensor& weight);
+
+/// Cross-entropy of the tokens `target` [rows] int64 under softmax(hidden head^T) (paper, Eq. 5), in chunks of rows: the logits of
+/// all rows never exist at once. head [vocab, width] is frozen.
+WeightedLoss linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& target, const at::Tensor& weight);
+
+}  // namespace thinkrec::ops

@@ -1,0 +1,50 @@
+#pragma once
+// The frozen weights of the base model: one block of fp32 that ranks of a node can share, and named views into it.
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+
+namespace thinkrec {
+
+struct LayerWeights {
+  at::Tensor attention_norm;  ///< [width]
+  at::Tensor q;               ///< [heads * head_width, width]
+  at::Tensor k, v;            ///< [kv_heads * head_width, width]
+  at::Tensor o;               ///< [width, heads * head_width]
+  at::Tensor mlp_norm;        ///< [width]
+  at::Tensor gate, up;        ///< [ffn, width]
+  at::Tensor down;            ///< [width, ffn]
+};
+
+struct LlamaWeights {
+  at::Tensor embedding;  ///< [vocab, width]
+  std::vector<LayerWeights> layers;
+  at::Tensor final_norm;  ///< [width]
+  at::Tensor head;        ///< [vocab, width]; the embedding itself when tied
+};
+
+/// Number of floats that the weights take in one block (each tensor begins on a multiple of 16).
+std::int64_t weight_count(const LlamaConfig& config);
+
+/// Views into `block` (weight_count floats, fp32, in the layout of this file); the caller keeps it alive.
+LlamaWeights view_weights(const LlamaConfig& config, float* block);
+
+/// A model on disk: a Hugging Face folder (config.json, *.safetensors with or without index) or a .gguf file.
+/// Opening reads only headers. Errors: kNoInput, kBadData naming file and tensor.
+class ModelSource {
+ public:
+  static std::unique_ptr<ModelSource> open(const std::string& path);
+  virtual ~ModelSource() = default;
+  virtual const LlamaConfig& config() const = 0;
+  /// Reads all weights, converted to fp32, into `block` of weight_count floats. q and k rows in Hugging Face order.
+  virtual void read(float* block) const = 0;
+  /// SHA-256 over the names, shapes and bytes' sizes plus a sample of the content: tells two models apart.
+  virtual std::string hash() const = 0;
+};
+
+}  // namespace thinkrec

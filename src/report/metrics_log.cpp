@@ -1,0 +1,80 @@
+#include "report/metrics_log.h"
+
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "core/error.h"
+#include "io/file.h"
+
+namespace thinkrec {
+namespace {
+
+double seconds_since_1970() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<double>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) / 1000;
+}
+
+/// True when the line is to stay: JSON, and not a later step of the stage that starts again.
+bool stays(std::string_view line, const std::string& stage, std::int64_t step) {
+  const auto value = nlohmann::json::parse(line, nullptr, false);
+  if (!value.is_object()) return false;
+  const auto found_stage = value.find("stage");
+  const auto found_step = value.find("step");
+  if (found_stage == value.end() || found_step == value.end() || !found_stage->is_string() || !found_step->is_number_integer())
+    return true;
+  return *found_stage != stage || found_step->get<std::int64_t>() <= step;
+}
+
+}  // namespace
+
+MetricsLog::MetricsLog(std::string path, bool active) : path_(std::move(path)), active_(active) {
+  if (!active_) return;
+  if (std::filesystem::is_regular_file(path_)) {
+    const auto text = read_file(path_);
+    const auto end = text.rfind('\n');
+    const std::size_t whole = end == std::string::npos ? 0 : end + 1;
+    std::error_code error;
+    if (whole != text.size()) std::filesystem::resize_file(path_, whole, error);
+    if (error) fail(ExitCode::kIo, "{}: a half-written last line cannot be cut off: {}", path_, error.message());
+  }
+  open();
+}
+
+void MetricsLog::open() {
+  file_.reset(std::fopen(path_.c_str(), "ab"));
+  if (!file_) fail(ExitCode::kIo, "{}: cannot be opened for the metrics: {}", path_, std::strerror(errno));
+}
+
+void MetricsLog::write(const std::string& stage, std::int64_t step, const nlohmann::json& values) {
+  if (!active_) return;
+  nlohmann::ordered_json line = {{"stage", stage}, {"step", step}, {"time", seconds_since_1970()}};
+  for (const auto& [key, value] : values.items()) {
+    if (!line.contains(key)) line[key] = value;
+  }
+  const auto text = line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  if (std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size() || std::fflush(file_.get()) != 0) {
+    fail(ExitCode::kIo, "{}: writing the metrics failed: {}", path_, std::strerror(errno));
+  }
+}
+
+void MetricsLog::resume(const std::string& stage, std::int64_t step) {
+  if (!active_ || !std::filesystem::is_regular_file(path_)) return;
+  const auto text = read_file(path_);
+  std::string kept;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto end = text.find('\n', at);
+    if (end == std::string::npos) break;
+    if (stays(std::string_view(text).substr(at, end - at), stage, step)) kept.append(text, at, end + 1 - at);
+    at = end + 1;
+  }
+  if (kept.size() == text.size()) return;
+  file_.reset();
+  write_file_atomic(path_, kept);
+  open();
+}
+
+}  // namespace thinkrec

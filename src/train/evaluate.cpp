@@ -1,0 +1,220 @@
+#include "train/evaluate.h"
+
+#include <ATen/ATen.h>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "eval/baselines.h"
+#include "report/table.h"
+#include "train/scorer.h"
+
+namespace thinkrec {
+namespace {
+
+using Json = nlohmann::json;
+
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+Json interval(const Interval& value) { return Json::array({number(value.low), number(value.high)}); }
+
+/// The users' vectors on the plane of their two main directions, for the group map.
+Json group_map(const Session& session, const RunState& state, const at::Tensor& vectors) {
+  constexpr std::int64_t kMost = 400;  // points a group
+  const Grouping& grouping = state.grouping;
+  const std::int64_t d = vectors.size(1);
+  const at::Tensor center = at::tensor(grouping.center), scale = at::tensor(grouping.scale);
+  const at::Tensor scaled = ((vectors - center) / scale).to(at::kDouble);
+  const auto [values, directions] = at::linalg_eigh(at::mm(scaled.t(), scaled));
+  const at::Tensor plane = at::mm(scaled, directions.narrow(1, std::max<std::int64_t>(0, d - 2), std::min<std::int64_t>(2, d))).contiguous();
+  std::vector<std::int64_t> train_rows(static_cast<std::size_t>(grouping.groups), 0);
+  for (const std::int64_t row : session.dataset().rows(Split::kTrain)) {
+    const auto user = static_cast<std::size_t>(session.dataset().user[static_cast<std::size_t>(row)]);
+    ++train_rows[static_cast<std::size_t>(grouping.group_of_user[user])];
+  }
+  Json groups = Json::array();
+  for (int g = 0; g < grouping.groups; ++g) {
+    Json group = {{"users", 0}, {"train_rows", train_rows[static_cast<std::size_t>(g)]}, {"x", Json::array()}, {"y", Json::array()}};
+    std::int64_t users = 0;
+    for (std::int64_t u = 0; u < vectors.size(0); ++u) {
+      if (grouping.group_of_user[static_cast<std::size_t>(u)] != g) continue;
+      if (users++ >= kMost || d < 2) continue;
+      const auto rounded = [](double value) { return std::round(value * 1000) / 1000; };
+      group["x"].push_back(rounded(plane[u][1].item<double>()));
+      group["y"].push_back(rounded(plane[u][0].item<double>()));
+    }
+    group["users"] = users;
+    groups.push_back(group);
+  }
+  return groups;
+}
+
+std::string metric_cell(double value, const Interval& range) {
+  return fmt::format("{} [{}, {}]", format_number(value, 4), format_number(range.low, 3), format_number(range.high, 3));
+}
+
+std::string render(const Evaluation& evaluation, const Json& difference, int k) {
+  Table table({"model", "AUC [95 %]", "UAUC [95 %]", fmt::format("NDCG@{} [95 %]", k), fmt::format("MAP@{} [95 %]", k)});
+  for (const ModelScores& model : evaluation.models) {
+    table.add_row({model.name, metric_cell(model.metrics.auc, model.intervals.auc), metric_cell(model.metrics.uauc, model.intervals.uauc),
+                   metric_cell(model.metrics.ndcg, model.intervals.ndcg), metric_cell(model.metrics.map, model.intervals.map)});
+  }
+  std::string text = table.text();
+  for (const auto& [name, values] : difference.items()) {
+    if (!values["auc"].is_number()) continue;
+    text += fmt::format("{}: AUC {:+.4f} [{:+.4f}, {:+.4f}] (paired bootstrap by user)\n", name, values["auc"].get<double>(),
+                        values["auc_ci"][0].get<double>(), values["auc_ci"][1].get<double>());
+  }
+  return text;
+}
+
+}  // namespace
+
+Gate gate_of_user(const Session& session, const RunState& state, const at::Tensor& vectors, std::int32_t user) {
+  const Recipe& recipe = session.recipe();
+  const GateConfig config{recipe.real("gate.temperature"), recipe.real("gate.entropy_share"), recipe.real("gate.single_base"),
+                          recipe.real("gate.single_per_group")};
+  const at::Tensor vector = vectors[user].contiguous();
+  return gate_user({vector.const_data_ptr<float>(), static_cast<std::size_t>(vector.numel())}, state.grouping, config);
+}
+
+FusedAdapters::FusedAdapters(const Session& session, const RunState& state)
+    : session_(session), state_(state), vectors_(state.encoder->group_vectors(session.dataset()).contiguous()) {}
+
+const Gate& FusedAdapters::gate(std::int32_t user) {
+  const auto found = gates_.find(user);
+  if (found != gates_.end()) return found->second;
+  return gates_.emplace(user, gate_of_user(session_, state_, vectors_, user)).first->second;
+}
+
+const LoraAdapter& FusedAdapters::of(std::int32_t user) {
+  const Gate& decision = gate(user);
+  if (decision.decision == GateDecision::kGlobal) return state_.global;
+  if (decision.decision == GateDecision::kSingle) return state_.experts[static_cast<std::size_t>(decision.expert)];
+  const auto found = merged_.find(user);
+  if (found != merged_.end()) return found->second;
+  return merged_.emplace(user, merge_adapters(state_.experts, decision.weights, first_expert_layer(session_))).first->second;
+}
+
+Evaluation evaluate(const Session& session, const RunState& state, Split split, bool all_rows) {
+  const Recipe& recipe = session.recipe();
+  const Dataset& dataset = session.dataset();
+  const int k = static_cast<int>(recipe.integer("evaluate.k"));
+  Evaluation out;
+  out.rows = all_rows ? sample_rows(dataset, split, 0, 0, session.seed())
+                      : sample_rows(dataset, split, recipe.integer("evaluate.rows"), recipe.integer("evaluate.rows_per_user"), session.seed());
+  for (const std::int64_t row : out.rows) {
+    out.user.push_back(dataset.user[static_cast<std::size_t>(row)]);
+    out.label.push_back(dataset.label[static_cast<std::size_t>(row)]);
+  }
+  const PromptBuilder prompts(dataset, session.tokenizer(), final_prompt(session));
+  const PromptBuilder text_prompts(dataset, session.tokenizer(), session.prompt("text"));
+  std::vector<EncodedRow> encoded, plain;
+  for (const std::int64_t row : out.rows) {
+    encoded.push_back(prompts.prompt(row));
+    plain.push_back(text_prompts.prompt(row));
+  }
+  const Scorer scorer(session.model(), state.projector, state.features.get(), prompts.verdicts().yes, recipe.integer("run.micro_tokens"),
+                      session.world());
+
+  const auto add = [&](const std::string& name, std::vector<double> score) { out.models.push_back({name, std::move(score), {}, {}}); };
+  add("item_mean", item_mean_scores(dataset, out.rows));
+  add("logistic", logistic_scores(dataset, out.rows));
+  add("encoder", state.encoder->scores(dataset, out.rows));
+  const auto shown = [&](const std::string& what) {
+    return [progress = std::make_shared<Progress>(what, static_cast<std::int64_t>(out.rows.size()), session.leader())](std::int64_t done, std::int64_t) {
+      progress->update(done, "rows of this rank");
+    };
+  };
+  add("untrained", scorer.score(plain, out.user, nullptr, shown("evaluate/untrained")));
+
+  // One pass through the layers that all adapters share, then each one's own layers.
+  FusedAdapters fused(session, state);
+  std::vector<TopAdapterOf> tops = {[&](std::int32_t) { return TopAdapter{true, &state.global}; }};
+  for (const LoraAdapter& expert : state.experts) tops.push_back([&expert](std::int32_t) { return TopAdapter{true, &expert}; });
+  tops.push_back([&](std::int32_t user) {
+    return fused.gate(user).decision == GateDecision::kMerged ? TopAdapter{true, &fused.of(user)} : TopAdapter{false, nullptr};
+  });
+  const auto scores = scorer.score(encoded, out.user, &state.global, first_expert_layer(session), tops, shown("evaluate/adapters"));
+  add("global", scores[0]);
+  for (std::size_t e = 0; e < state.experts.size(); ++e) add(fmt::format("expert:{}", e), scores[1 + e]);
+  std::vector<double> fused_score(out.rows.size());
+  for (std::size_t i = 0; i < out.rows.size(); ++i) {
+    const Gate& gate = fused.gate(out.user[i]);
+    const std::size_t top = gate.decision == GateDecision::kGlobal   ? 0
+                            : gate.decision == GateDecision::kSingle ? 1 + static_cast<std::size_t>(gate.expert)
+                                                                     : scores.size() - 1;
+    fused_score[i] = scores[top][i];
+  }
+  add("fused", std::move(fused_score));
+
+  // Metrics with intervals over users, and the paired differences that the method claims.
+  const int resamples = static_cast<int>(recipe.integer("evaluate.bootstrap"));
+  const auto scored = [&](const ModelScores& model) { return ScoredRows{out.user, out.label, model.score}; };
+  std::int64_t users = 0;
+  out.json = {{"split", kSplitNames[static_cast<std::size_t>(split)]}, {"rows", out.rows.size()}, {"k", k}, {"models", Json::object()},
+              {"difference", Json::object()}};
+  const std::string ndcg = fmt::format("ndcg@{}", k), map = fmt::format("map@{}", k);
+  for (ModelScores& model : out.models) {
+    model.metrics = ranking_metrics(scored(model), k);
+    model.intervals = user_bootstrap(scored(model), k, resamples, session.seed());
+    users = model.metrics.users;
+    out.json["models"][model.name] = {{"auc", number(model.metrics.auc)},
+                                      {"uauc", number(model.metrics.uauc)},
+                                      {ndcg, number(model.metrics.ndcg)},
+                                      {map, number(model.metrics.map)},
+                                      {"auc_ci", interval(model.intervals.auc)},
+                                      {"uauc_ci", interval(model.intervals.uauc)},
+                                      {ndcg + "_ci", interval(model.intervals.ndcg)},
+                                      {map + "_ci", interval(model.intervals.map)}};
+  }
+  out.json["users"] = users;
+  const auto model_named = [&](const std::string& name) -> const ModelScores& {
+    return *std::find_if(out.models.begin(), out.models.end(), [&](const ModelScores& model) { return model.name == name; });
+  };
+  for (const auto& [a, b] : std::vector<std::pair<std::string, std::string>>{{"fused", "untrained"}, {"global", "untrained"}, {"fused", "global"}}) {
+    const PairedDifference difference = paired_bootstrap(scored(model_named(a)), scored(model_named(b)), k, resamples, session.seed());
+    out.json["difference"][a + " - " + b] = {{"auc", number(difference.auc)},       {"uauc", number(difference.uauc)},
+                                             {ndcg, number(difference.ndcg)},        {map, number(difference.map)},
+                                             {"auc_ci", interval(difference.interval.auc)}, {"uauc_ci", interval(difference.interval.uauc)}};
+  }
+
+  // Who was served how.
+  std::vector<std::int64_t> single(state.experts.size(), 0), histogram(10, 0);
+  std::int64_t by_global = 0, by_merge = 0;
+  for (std::size_t i = 0; i < out.rows.size(); ++i) {
+    if (i > 0 && out.user[i] == out.user[i - 1]) continue;
+    const Gate& gate = fused.gate(out.user[i]);
+    by_global += gate.decision == GateDecision::kGlobal ? 1 : 0;
+    by_merge += gate.decision == GateDecision::kMerged ? 1 : 0;
+    if (gate.decision == GateDecision::kSingle) ++single[static_cast<std::size_t>(gate.expert)];
+    const double most = *std::max_element(gate.weights.begin(), gate.weights.end());
+    ++histogram[static_cast<std::size_t>(std::clamp(most * 10, 0.0, 9.0))];
+  }
+  out.json["gate"] = {{"global", by_global}, {"single", single}, {"merged", by_merge}, {"max_weight_histogram", histogram}};
+  out.json["groups"] = group_map(session, state, state.encoder->group_vectors(dataset));
+  out.json["data"] = {{"name", dataset.name}, {"hash", dataset.hash()}, {"recipe_hash", recipe.hash()}};
+  out.table = render(out, out.json["difference"], k);
+  return out;
+}
+
+std::string scores_csv(const Session& session, const Evaluation& evaluation) {
+  const Dataset& dataset = session.dataset();
+  const auto quoted = [](const std::string& text) {
+    if (text.find_first_of(",\"\n") == std::string::npos) return text;
+    std::string out = "\"";
+    for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
+    return out + "\"";
+  };
+  std::string text = "row,user,item,label";
+  for (const ModelScores& model : evaluation.models) text += "," + model.name;
+  text += "\n";
+  for (std::size_t i = 0; i < evaluation.rows.size(); ++i) {
+    const auto row = static_cast<std::size_t>(evaluation.rows[i]);
+    text += fmt::format("{},{},{},{}", row, quoted(dataset.users[static_cast<std::size_t>(dataset.user[row])]),
+                        quoted(dataset.items[static_cast<std::size_t>(dataset.item[row])].id), static_cast<int>(dataset.label[row]));
+    for (const ModelScores& model : evaluation.models) text += fmt::format(",{:.9g}", model.score[i]);
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace thinkrec

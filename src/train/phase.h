@@ -1,0 +1,50 @@
+#pragma once
+// One training phase: which rows, what trains, for how many steps, which parameters are kept. The global stage is a list of phases, an
+// expert is one.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "report/metrics_log.h"
+#include "report/progress.h"
+#include "train/session.h"
+#include "train/step.h"
+
+namespace thinkrec {
+
+struct PhaseConfig {
+  std::string stage;    ///< in logs: "activate/main", "expert/0"
+  std::string folder;   ///< under checkpoints/: "activate-0-main", "expert-0"
+  std::int64_t steps = 0, batch = 8;
+  double peak_rate = 1e-4, floor_rate = 8e-5;
+  std::int64_t warmup = 200;
+  double weight_decay = 1e-3, clip = 1;
+  std::int64_t validate_every = 200;
+  bool train_lora = true, train_projector = true;
+  std::int64_t first_layer = 0;
+  std::int64_t cache_mb = 1024;
+  std::uint64_t stream = 0;  ///< tells the seeds of phases apart
+};
+
+/// Reads the settings under `prefix` ("activate.phases.0." or "expert.").
+PhaseConfig read_phase(const Recipe& recipe, const std::string& prefix);
+
+struct PhaseRows {
+  std::vector<std::int64_t> train;      ///< interaction indices
+  std::vector<const Reason*> reasons;
+  std::vector<std::int64_t> valid;      ///< sorted by user
+};
+
+enum class PhaseEnd { kDone, kStopped };
+
+/// Trains `adapter` (layers >= first_layer) and `projector` in place, over the ranks of `team`; at the end they hold the parameters of
+/// the best validation (AUC / 4 + UAUC / 3, as the reference). Resumes from the newest checkpoint of the phase; a finished one is only
+/// loaded. `progress` may be null. kStopped: a checkpoint of the current step was written.
+PhaseEnd run_phase(const Session& session, Collectives& team, const PhaseConfig& config, const PhaseRows& rows, const PromptBuilder& prompts,
+                   const FeatureBank* features, LoraAdapter& adapter, Projector& projector, MetricsLog& log, bool show_progress);
+
+/// Step of the newest checkpoint of a phase (0: none), for rewinding logs.
+std::int64_t resume_step(const Session& session, const PhaseConfig& config);
+
+}  // namespace thinkrec

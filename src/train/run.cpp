@@ -1,0 +1,101 @@
+#include "train/run.h"
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "core/recipe_options.h"
+#include "io/file.h"
+#include "report/html.h"
+#include "train/stop.h"
+
+namespace thinkrec {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Json = nlohmann::json;
+
+void write_status(const Session& session, const std::string& state, const std::string& stage) {
+  if (session.leader()) write_file_atomic(session.path("status.json"), Json{{"state", state}, {"stage", stage}}.dump() + "\n");
+}
+
+/// Seconds of each stage, kept over resumes: a stage found finished keeps the time it took when it ran.
+class Timings {
+ public:
+  explicit Timings(const Session& session) : path_(session.path("timings.json")), active_(session.leader()) {
+    if (!active_ || !std::filesystem::exists(path_)) return;
+    values_ = Json::parse(read_file(path_, 1 << 20), nullptr, false);
+    if (!values_.is_object()) values_ = Json::object();
+  }
+  void add(const std::string& stage, double seconds) {
+    if (!active_) return;
+    values_[stage] = values_.value(stage, 0.0) + seconds;
+    write_file_atomic(path_, values_.dump(1) + "\n");
+  }
+  const Json& values() const { return values_; }
+
+ private:
+  std::string path_;
+  bool active_;
+  Json values_ = Json::object();
+};
+
+}  // namespace
+
+void run_stages(const Session& session, const RunPlan& plan) {
+  MetricsLog log(session.path("metrics.jsonl"), session.leader());
+  Timings timings(session);
+  RunState state;
+  const auto wanted = [&](const char* stage) { return plan.stages.contains(stage); };
+  const auto mode = [&](const char* stage) { return wanted(stage) ? StageMode::kTrain : StageMode::kLoad; };
+  const auto needed = [&](std::initializer_list<const char*> stages) { return std::any_of(stages.begin(), stages.end(), wanted); };
+  const auto timed = [&](const char* stage, const auto& body) {
+    const auto start = Clock::now();
+    if (wanted(stage)) write_status(session, "running", stage);
+    body();
+    if (wanted(stage)) timings.add(stage, std::chrono::duration<double>(Clock::now() - start).count());
+    if (!state.stopped) return;
+    write_status(session, "stopped", stage);
+    fail(ExitCode::kStopped, "stopped on request during '{}'; the same command goes on from the checkpoint in {}", stage, session.run_dir());
+  };
+  timed("encode", [&] { encode_stage(session, mode("encode"), log, state); });
+  if (needed({"activate", "expert", "evaluate"})) timed("activate", [&] { activate_stage(session, mode("activate"), log, state); });
+  if (needed({"group", "expert", "evaluate"})) timed("group", [&] { group_stage(session, mode("group"), state); });
+  if (needed({"expert", "evaluate"})) timed("expert", [&] { expert_stage(session, mode("expert"), plan.experts, log, state); });
+  if (wanted("evaluate")) {
+    timed("evaluate", [&] {
+      Evaluation evaluation = evaluate(session, state, parse_split(session.recipe().text("evaluate.split")), false);
+      if (!session.leader()) return;
+      write_file_atomic(session.path("scores.csv"), scores_csv(session, evaluation));
+      evaluation.json["timings"] = timings.values();
+      write_file_atomic(session.path("evaluation.json"), evaluation.json.dump(1) + "\n");
+      std::fputs(evaluation.table.c_str(), stdout);
+      std::fflush(stdout);
+    });
+  }
+  write_status(session, "done", "");
+  if (session.leader()) {
+    write_report(session.run_dir());
+    log_info("report: {}", session.path("report.html"));
+  }
+}
+
+RunState load_run(const Session& session) {
+  MetricsLog silent("", false);
+  RunState state;
+  encode_stage(session, StageMode::kLoad, silent, state);
+  activate_stage(session, StageMode::kLoad, silent, state);
+  group_stage(session, StageMode::kLoad, state);
+  expert_stage(session, StageMode::kLoad, {}, silent, state);
+  return state;
+}
+
+Session open_run(const std::string& run_dir, const std::vector<std::string>& sets, Collectives& world) {
+  const std::string recipe = (std::filesystem::path(run_dir) / "recipe.yaml").string();
+  if (!std::filesystem::exists(recipe)) fail(ExitCode::kNoInput, "{}: no run directory (it has no recipe.yaml); make one with thinkrec_train", run_dir);
+  return Session(Recipe::load(recipe, sets, recipe_options()), run_dir, world);
+}
+
+}  // namespace thinkrec

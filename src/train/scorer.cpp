@@ -1,0 +1,102 @@
+#include "train/scorer.h"
+
+#include <ATen/ATen.h>
+
+#include <limits>
+
+#include "core/error.h"
+#include "experts/balance.h"
+#include "train/row_losses.h"
+
+namespace thinkrec {
+namespace {
+
+/// Consecutive rows of one user, at most about `limit` tokens: formed from the rows alone, so that no score depends on the ranks.
+std::vector<std::pair<std::size_t, std::size_t>> packs_of_users(std::span<const EncodedRow> rows, std::span<const std::int32_t> user,
+                                                                std::int64_t limit) {
+  std::vector<std::pair<std::size_t, std::size_t>> packs;
+  std::int64_t held = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::int64_t length = rows[i].prompt_length;
+    if (i == 0 || user[i] != user[i - 1] || held + length > limit) {
+      packs.emplace_back(i, i);
+      held = 0;
+    }
+    packs.back().second = i + 1;
+    held += length;
+  }
+  return packs;
+}
+
+std::optional<LoraHook> hook_of(const LoraAdapter* adapter) {
+  if (adapter == nullptr) return std::nullopt;
+  return LoraHook(*adapter);
+}
+
+}  // namespace
+
+std::vector<std::vector<double>> Scorer::score(std::span<const EncodedRow> rows, std::span<const std::int32_t> user,
+                                               const LoraAdapter* lower, std::int64_t cut, std::span<const TopAdapterOf> tops,
+                                               const std::function<void(std::int64_t, std::int64_t)>& progress) const {
+  const at::NoGradGuard no_grad;
+  THINKREC_CHECK(rows.size() == user.size(), "{} rows, {} users", rows.size(), user.size());
+  const auto packs = packs_of_users(rows, user, micro_tokens_);
+  std::vector<std::int64_t> tokens;
+  for (const auto& [first, last] : packs) {
+    std::int64_t sum = 0;
+    for (std::size_t i = first; i < last; ++i) sum += rows[i].prompt_length;
+    tokens.push_back(sum);
+  }
+  const std::vector<int> owner = balance_rows(tokens, ranks_.size());
+  const std::int64_t layers = model_.config().layers;
+  const at::Tensor yes = model_.weights().head[yes_token_];
+
+  struct Score {
+    std::int64_t row, top;
+    double value;
+  };
+  std::vector<Score> own;
+  std::int64_t done = 0;
+  for (std::size_t p = 0; p < packs.size(); ++p) {
+    if (owner[p] != ranks_.rank()) continue;
+    const auto [first, last] = packs[p];
+    PackedBatch packed;
+    std::vector<FeatureRef> slots;
+    std::vector<std::int64_t> answer;
+    for (std::size_t i = first; i < last; ++i) {
+      pack_row(rows[i], rows[i].prompt_length, 0, packed, slots);
+      answer.push_back(packed.tokens() - 1);
+    }
+    const at::Tensor needed = at::tensor(answer);
+    at::Tensor hidden = model_.embed(packed, slots.empty() ? at::Tensor() : features_->project(projector_, slots));
+    if (cut > 0) {
+      const auto hook = hook_of(lower);
+      hidden = model_.layers(hidden, packed, 0, cut, hook ? &*hook : nullptr);
+    }
+    for (std::size_t t = 0; t < tops.size(); ++t) {
+      const TopAdapter top = tops[t](user[first]);
+      if (!top.wanted) continue;
+      const auto hook = hook_of(top.adapter);
+      const at::Tensor read = model_.layers(hidden, packed, cut, layers, hook ? &*hook : nullptr, needed);
+      const at::Tensor logit = at::mv(model_.final_norm(read), yes).to(at::kDouble);
+      for (std::size_t i = first; i < last; ++i) {
+        own.push_back({static_cast<std::int64_t>(i), static_cast<std::int64_t>(t), logit[static_cast<std::int64_t>(i - first)].item<double>()});
+      }
+    }
+    done += static_cast<std::int64_t>(last - first);
+    if (progress) progress(done, static_cast<std::int64_t>(rows.size()));
+  }
+  std::vector<std::vector<double>> scores(tops.size(), std::vector<double>(rows.size(), std::numeric_limits<double>::quiet_NaN()));
+  for (const Score& score : all_gather_values<Score>(ranks_, own)) {
+    scores[static_cast<std::size_t>(score.top)][static_cast<std::size_t>(score.row)] = score.value;
+  }
+  return scores;
+}
+
+std::vector<double> Scorer::score(std::span<const EncodedRow> rows, std::span<const std::int32_t> user, const LoraAdapter* adapter,
+                                  const std::function<void(std::int64_t, std::int64_t)>& progress) const {
+  const TopAdapterOf everyone = [adapter](std::int32_t) { return TopAdapter{true, adapter}; };
+  return score(rows, user, nullptr, 0, std::span(&everyone, 1), progress)[0];
+}
+
+}  // namespace thinkrec

@@ -1,0 +1,155 @@
+#include "train/session.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <sstream>
+#include <thread>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "core/recipe_options.h"
+#include "data/sampler.h"
+#include "io/file.h"
+#include "model/weights.h"
+
+namespace thinkrec {
+namespace {
+
+constexpr std::size_t kAlignment = 4096;  // the same for every world size, so that matrix products give the same bits
+
+std::string required_path(const Recipe& recipe, const std::string& name, const char* remedy) {
+  const std::string path = recipe.text(name);
+  if (path.empty()) fail(ExitCode::kConfig, "{} is not set; {}", name, remedy);
+  return path;
+}
+
+}  // namespace
+
+SharedModel::SharedModel(const std::string& path, Collectives& world) {
+  const auto source = ModelSource::open(path);
+  node_ = world.split_by_node();
+  const auto floats = static_cast<std::size_t>(weight_count(source->config()));
+  memory_ = node_->allocate_shared(floats * sizeof(float) + kAlignment);
+  const auto address = reinterpret_cast<std::uintptr_t>(memory_->bytes().data());
+  auto* block = reinterpret_cast<float*>((address + kAlignment - 1) / kAlignment * kAlignment);
+  std::string failure;
+  if (node_->rank() == 0) {
+    try {
+      source->read(block);
+      hash_ = source->hash();
+    } catch (const Error& error) {
+      failure = error.what();
+    }
+  }
+  broadcast_text(*node_, failure, 0);
+  if (!failure.empty()) fail(ExitCode::kBadData, "{}", failure);
+  broadcast_text(*node_, hash_, 0);
+  node_->barrier();
+  llama_ = std::make_unique<Llama>(source->config(), view_weights(source->config(), block));
+}
+
+SharedModel::~SharedModel() = default;
+
+Session::Session(Recipe recipe, std::string run_dir, Collectives& world)
+    : recipe_(std::move(recipe)), run_dir_(std::move(run_dir)), world_(world) {
+  const auto node = world.split_by_node();
+  threads_ = static_cast<int>(recipe_.integer("run.threads"));
+  if (threads_ == 0) threads_ = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / node->size());
+  at::set_num_threads(threads_);
+  dataset_ = load_dataset(required_path(recipe_, "data.path", "make a data set with thinkrec_prepare"));
+  data_hash_ = dataset_.hash();
+  const std::string model = required_path(recipe_, "model.path", "give a Hugging Face folder or a .gguf file");
+  const std::string tokenizer = recipe_.text("model.tokenizer");
+  tokenizer_ = load_tokenizer(tokenizer.empty() ? model : tokenizer);
+  model_ = std::make_unique<SharedModel>(model, world);
+  if (tokenizer_->size() > model_->llama().config().vocab) {
+    fail(ExitCode::kBadData, "the tokenizer has {} tokens, the model embeds {}: they do not belong together", tokenizer_->size(),
+         model_->llama().config().vocab);
+  }
+  log_info("data set '{}': {} users, {} items, {}/{}/{} train/valid/test rows, {} reasons", dataset_.name, dataset_.users.size(),
+           dataset_.items.size(), dataset_.splits[0].size(), dataset_.splits[1].size(), dataset_.splits[2].size(), dataset_.reasons.size());
+  const LlamaConfig& config = model_->llama().config();
+  log_info("model: {} layers, width {}, vocabulary {}, {:.1f} M parameters; {} ranks, {} threads each", config.layers, config.width,
+           config.vocab, static_cast<double>(weight_count(config)) / 1e6, world.size(), threads_);
+}
+
+CheckpointStore Session::store(const std::string& stage) const {
+  return CheckpointStore(path("checkpoints/" + stage),
+                         {{"recipe", recipe_.hash()}, {"data set", data_hash_}, {"model", model_->hash()}, {"tokenizer", tokenizer_->hash()}},
+                         static_cast<int>(recipe_.integer("run.keep_last")));
+}
+
+std::string Session::path(const std::string& name) const { return (std::filesystem::path(run_dir_) / name).string(); }
+
+LoraConfig Session::lora() const { return {recipe_.integer("lora.rank"), recipe_.real("lora.alpha"), recipe_.real("lora.dropout")}; }
+
+LossWeights Session::loss_weights() const {
+  return {recipe_.real("loss.alpha"), recipe_.real("loss.beta"), recipe_.real("loss.eta"), recipe_.real("loss.gamma")};
+}
+
+PromptConfig Session::prompt(const std::string& template_name) const {
+  PromptConfig config;
+  config.template_text = prompt_template(template_name);
+  config.features = template_name != "text";
+  config.keywords = recipe_.flag("prompt.keywords");
+  config.labels = recipe_.flag("prompt.labels");
+  config.disliked = recipe_.flag("prompt.disliked");
+  config.history = recipe_.integer("prompt.history");
+  config.max_tokens = recipe_.integer("prompt.max_tokens");
+  return config;
+}
+
+std::vector<std::int64_t> sample_rows(const Dataset& dataset, Split split, std::int64_t limit, std::int64_t per_user, std::uint64_t seed) {
+  std::vector<std::vector<std::int64_t>> of_user(dataset.users.size());
+  for (const std::int64_t row : dataset.rows(split)) of_user[static_cast<std::size_t>(dataset.user[static_cast<std::size_t>(row)])].push_back(row);
+  std::vector<std::int64_t> users;
+  for (std::size_t u = 0; u < of_user.size(); ++u) {
+    if (!of_user[u].empty()) users.push_back(static_cast<std::int64_t>(u));
+  }
+  std::vector<std::int64_t> chosen;
+  const auto count = static_cast<std::int64_t>(users.size());
+  for (std::int64_t i = 0; i < count; ++i) {
+    auto& rows = of_user[static_cast<std::size_t>(users[static_cast<std::size_t>(permuted(i, count, seed, 7, 0))])];
+    std::sort(rows.begin(), rows.end());  // interaction order is time order within a user
+    if (per_user > 0 && static_cast<std::int64_t>(rows.size()) > per_user) rows.resize(static_cast<std::size_t>(per_user));
+    for (const std::int64_t row : rows) {
+      if (limit > 0 && static_cast<std::int64_t>(chosen.size()) >= limit) break;
+      chosen.push_back(row);
+    }
+  }
+  std::sort(chosen.begin(), chosen.end());  // by user, then time
+  return chosen;
+}
+
+void claim_run_dir(const std::string& run_dir, const Recipe& recipe, Collectives& world) {
+  std::string failure;
+  if (world.rank() == 0) {
+    try {
+      const auto path = (std::filesystem::path(run_dir) / "recipe.yaml").string();
+      std::error_code error;
+      std::filesystem::create_directories(run_dir, error);
+      if (error) fail(ExitCode::kIo, "{}: cannot make the run directory: {}", run_dir, error.message());
+      if (!std::filesystem::exists(path)) {
+        write_file_atomic(path, recipe.resolved());
+      } else {
+        const Recipe before = Recipe::load(path, {}, recipe_options());
+        if (before.hash() != recipe.hash()) {
+          std::istringstream was(before.resolved()), is(recipe.resolved());
+          std::string a, b;
+          while (std::getline(was, a) && std::getline(is, b) && a == b) {
+          }
+          fail(ExitCode::kConfig, "{} belongs to a run of another recipe: it has '{}', this one '{}'; use a new --run-dir, or the recipe it was made with",
+               run_dir, a.substr(a.find_first_not_of(' ')), b.substr(b.find_first_not_of(' ')));
+        }
+      }
+    } catch (const Error& error) {
+      failure = fmt::format("{}|{}", static_cast<int>(error.code()), error.what());
+    }
+  }
+  broadcast_text(world, failure, 0);
+  if (!failure.empty()) throw Error(static_cast<ExitCode>(std::stoi(failure)), failure.substr(failure.find('|') + 1));
+}
+
+}  // namespace thinkrec

@@ -1,0 +1,80 @@
+#pragma once
+// What every stage of a run needs, opened once: recipe, data set, tokenizer, base model (one copy a node), ranks.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "adapters/lora.h"
+#include "adapters/projector.h"
+#include "checkpoint/checkpoint.h"
+#include "comm/collectives.h"
+#include "core/recipe.h"
+#include "data/dataset.h"
+#include "data/prompt.h"
+#include "model/llama.h"
+#include "text/tokenizer.h"
+#include "train/row_losses.h"
+
+namespace thinkrec {
+
+/// The base model with its weights in memory that the ranks of a node share.
+class SharedModel {
+ public:
+  /// Collective over `world`: one rank of each node reads, all see the same pages. Errors as ModelSource.
+  SharedModel(const std::string& path, Collectives& world);
+  ~SharedModel();
+  const Llama& llama() const { return *llama_; }
+  const std::string& hash() const { return hash_; }
+
+ private:
+  std::unique_ptr<Collectives> node_;
+  std::unique_ptr<SharedMemory> memory_;
+  std::unique_ptr<Llama> llama_;
+  std::string hash_;
+};
+
+class Session {
+ public:
+  /// Collective. Reads data set, tokenizer and model named by the recipe; sets the threads of this rank.
+  Session(Recipe recipe, std::string run_dir, Collectives& world);
+
+  const Recipe& recipe() const { return recipe_; }
+  const std::string& run_dir() const { return run_dir_; }
+  Collectives& world() const { return world_; }
+  const Dataset& dataset() const { return dataset_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const Llama& model() const { return model_->llama(); }
+  int threads() const { return threads_; }
+  std::uint64_t seed() const { return static_cast<std::uint64_t>(recipe_.integer("run.seed")); }
+  bool strict() const { return recipe_.text("run.deterministic") == "strict"; }
+  bool leader() const { return world_.rank() == 0; }
+
+  /// A store for <run>/checkpoints/<stage>, tied to this recipe, data set, model and tokenizer.
+  CheckpointStore store(const std::string& stage) const;
+  std::string path(const std::string& name) const;  ///< <run>/<name>
+  LoraConfig lora() const;
+  LossWeights loss_weights() const;
+  /// Prompt settings with the named template ("thinkrec" or "text").
+  PromptConfig prompt(const std::string& template_name) const;
+
+ private:
+  Recipe recipe_;
+  std::string run_dir_;
+  Collectives& world_;
+  Dataset dataset_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<SharedModel> model_;
+  int threads_ = 1;
+  std::string data_hash_;
+};
+
+/// Rows of a split for validation or evaluation: all of them, or whole users in a seeded order, at most `per_user` rows of each (the
+/// first in time), until `limit` rows are reached. Sorted by user, then time.
+std::vector<std::int64_t> sample_rows(const Dataset& dataset, Split split, std::int64_t limit, std::int64_t per_user, std::uint64_t seed);
+
+/// Holds a new or existing run directory to the recipe: writes recipe.yaml, or compares. kConfig names the first option that differs.
+void claim_run_dir(const std::string& run_dir, const Recipe& recipe, Collectives& world);
+
+}  // namespace thinkrec

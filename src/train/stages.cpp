@@ -1,0 +1,305 @@
+#include "train/stages.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "eval/metrics.h"
+#include "experts/schedule.h"
+
+#include <ATen/ATen.h>
+
+namespace thinkrec {
+namespace {
+
+EncoderConfig encoder_config(const Session& session) {
+  const Recipe& r = session.recipe();
+  EncoderConfig config;
+  config.kind = r.text("encoder.kind");
+  config.width = r.integer("encoder.width");
+  config.blocks = r.integer("encoder.blocks");
+  config.heads = r.integer("encoder.heads");
+  config.layers = static_cast<int>(r.integer("encoder.layers"));
+  config.max_length = r.integer("encoder.max_length");
+  config.all_positions = r.flag("encoder.all_positions");
+  config.dropout = r.real("encoder.dropout");
+  config.learning_rate = r.real("encoder.learning_rate");
+  config.weight_decay = r.real("encoder.weight_decay");
+  config.batch = r.integer("encoder.batch");
+  config.max_epochs = r.integer("encoder.max_epochs");
+  config.patience = r.integer("encoder.patience");
+  config.seed = session.seed();
+  return config;
+}
+
+[[noreturn]] void unfinished(const Session& session, const std::string& stage) {
+  fail(ExitCode::kNoInput, "{}: the stage '{}' has not finished; run thinkrec_train with this run directory first", session.run_dir(), stage);
+}
+
+double embedding_rms(const Llama& model) {
+  return std::sqrt(model.weights().embedding.square().mean(at::kDouble).item<double>());
+}
+
+std::int64_t phase_count(const Session& session) {
+  const std::int64_t count = session.recipe().count("activate.phases");
+  if (count == 0) fail(ExitCode::kConfig, "activate.phases is empty: give at least one phase (see configs/quickstart.yaml)");
+  return count;
+}
+
+std::vector<const Reason*> all_reasons(const Dataset& dataset) {
+  std::vector<const Reason*> reasons;
+  for (const Reason& reason : dataset.reasons) reasons.push_back(&reason);
+  return reasons;
+}
+
+std::vector<std::int64_t> valid_sample(const Session& session) {
+  return sample_rows(session.dataset(), Split::kValid, session.recipe().integer("valid.rows"), session.recipe().integer("valid.rows_per_user"),
+                     session.seed());
+}
+
+/// Loads a finished phase without training.
+void load_phase(const Session& session, const PhaseConfig& config, LoraAdapter& adapter, Projector& projector) {
+  const auto checkpoint = session.store(config.folder).load_latest();
+  if (!checkpoint || !checkpoint->facts.value("done", false)) unfinished(session, config.stage);
+  const at::NoGradGuard no_grad;
+  const NamedTensors best = tensors_with_prefix(*checkpoint, "best/");
+  NamedTensors targets = adapter.named();
+  if (projector.defined()) {
+    for (const auto& named : projector.named()) targets.push_back(named);
+  }
+  for (const auto& [name, value] : best) {
+    const auto target = std::find_if(targets.begin(), targets.end(), [&](const auto& named) { return named.first == name; });
+    if (target == targets.end() || target->second.sizes() != value.sizes()) {
+      fail(ExitCode::kBadData, "checkpoint of '{}': tensor '{}' does not fit this model", config.stage, name);
+    }
+    target->second.copy_(value);
+  }
+}
+
+/// The rows of one group; a group without its own draws from all.
+PhaseRows group_rows(const Session& session, const Grouping& grouping, int group, const std::vector<std::int64_t>& valid) {
+  const Dataset& dataset = session.dataset();
+  const auto member = [&](std::int64_t row) {
+    return grouping.group_of_user[static_cast<std::size_t>(dataset.user[static_cast<std::size_t>(row)])] == group;
+  };
+  PhaseRows rows;
+  for (const std::int64_t row : dataset.rows(Split::kTrain)) {
+    if (member(row)) rows.train.push_back(row);
+  }
+  for (const Reason& reason : dataset.reasons) {
+    if (member(reason.row)) rows.reasons.push_back(&reason);
+  }
+  for (const std::int64_t row : valid) {
+    if (member(row)) rows.valid.push_back(row);
+  }
+  if (rows.train.empty()) {
+    log_warning("group {} has no train rows; its expert draws from all", group);
+    rows.train = dataset.rows(Split::kTrain);
+  }
+  if (rows.reasons.empty()) rows.reasons = all_reasons(dataset);
+  if (rows.valid.empty()) rows.valid = valid;
+  return rows;
+}
+
+PhaseConfig activate_phase(const Session& session, std::int64_t index) {
+  const std::string prefix = fmt::format("activate.phases.{}.", index);
+  PhaseConfig config = read_phase(session.recipe(), prefix);
+  const std::string name = session.recipe().text(prefix + "name"), train = session.recipe().text(prefix + "train");
+  config.stage = "activate/" + name;
+  config.folder = fmt::format("activate-{}-{}", index, name);
+  config.train_lora = train != "projector";
+  config.train_projector = train != "lora";
+  config.stream = static_cast<std::uint64_t>(index);
+  if (config.train_projector && session.recipe().text(prefix + "template") == "text") {
+    fail(ExitCode::kConfig, "phase '{}' trains the projector, but its template 'text' has no features", name);
+  }
+  return config;
+}
+
+PhaseConfig expert_phase(const Session& session, int expert) {
+  PhaseConfig config = read_phase(session.recipe(), "expert.");
+  config.stage = fmt::format("expert/{}", expert);
+  config.folder = fmt::format("expert-{}", expert);
+  config.train_projector = false;
+  config.first_layer = first_expert_layer(session);
+  config.cache_mb = session.recipe().integer("expert.cache_mb");
+  config.stream = 100 + static_cast<std::uint64_t>(expert);
+  return config;
+}
+
+/// Tokens that an expert's training reads: rows drawn times the mean length of some of them.
+std::int64_t expected_tokens(const PhaseConfig& config, const PhaseRows& rows, const PromptBuilder& prompts) {
+  constexpr std::size_t kSample = 32;
+  std::int64_t sum = 0, count = 0;
+  const std::size_t stride = std::max<std::size_t>(1, rows.train.size() / kSample);
+  for (std::size_t i = 0; i < rows.train.size(); i += stride, ++count) sum += prompts.prompt(rows.train[i]).prompt_length;
+  return config.steps * config.batch * sum / std::max<std::int64_t>(1, count);
+}
+
+}  // namespace
+
+std::int64_t first_expert_layer(const Session& session) {
+  return std::max<std::int64_t>(0, session.model().config().layers - session.recipe().integer("expert.layers"));
+}
+
+PromptConfig final_prompt(const Session& session) {
+  return session.prompt(session.recipe().text(fmt::format("activate.phases.{}.template", phase_count(session) - 1)));
+}
+
+void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state) {
+  const EncoderConfig config = encoder_config(session);
+  const CheckpointStore store = session.store("encode");
+  if (session.leader()) store.clean();
+  session.world().barrier();
+  if (const auto checkpoint = store.load_latest()) {
+    state.encoder = restore_encoder(config, session.dataset(), tensors_with_prefix(*checkpoint, "encoder/"));
+  } else if (mode == StageMode::kLoad) {
+    unfinished(session, "encode");
+  } else {
+    log.resume("encode", 0);
+    const Dataset& dataset = session.dataset();
+    const auto& valid = dataset.rows(Split::kValid);
+    ScoredRows scored;
+    for (const std::int64_t row : valid) {
+      scored.user.push_back(dataset.user[static_cast<std::size_t>(row)]);
+      scored.label.push_back(dataset.label[static_cast<std::size_t>(row)]);
+    }
+    RankingMetrics metrics;
+    const auto score_valid = [&](std::span<const double> scores) {
+      scored.score.assign(scores.begin(), scores.end());
+      metrics = ranking_metrics(scored, 5);
+      return metrics.auc / 4 + (std::isfinite(metrics.uauc) ? metrics.uauc : 0.5) / 3;
+    };
+    Progress progress("encode", config.max_epochs, session.leader());
+    state.encoder = train_encoder(config, dataset, session.world(), session.threads(), score_valid, [&](const EncoderProgress& epoch) {
+      if (session.leader()) {
+        log.write("encode", epoch.epoch, {{"loss", epoch.train_loss}, {"valid_auc", metrics.auc}, {"valid_uauc", metrics.uauc}});
+      }
+      progress.update(epoch.epoch, fmt::format("loss {:.4f}, valid AUC {:.4f} UAUC {:.4f}", epoch.train_loss, metrics.auc, metrics.uauc));
+    });
+    progress.finish();
+    if (session.leader()) {
+      Checkpoint checkpoint{1, {{"done", true}}, {}};
+      for (const auto& [name, tensor] : state.encoder->parameters()) checkpoint.tensors.push_back(store_tensor("encoder/" + name, tensor));
+      store.save(checkpoint);
+    }
+    session.world().barrier();
+  }
+  state.features = std::make_unique<FeatureBank>(*state.encoder, session.dataset());
+}
+
+void activate_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state) {
+  THINKREC_CHECK(state.features != nullptr, "encode comes before activate");
+  state.global = LoraAdapter(session.model().config(), session.lora(), session.seed());
+  ProjectorConfig projector{session.recipe().integer("projector.expansion"), session.recipe().flag("projector.match_scale")};
+  state.projector = Projector(state.features->width(), session.model().config().width, projector, embedding_rms(session.model()), session.seed());
+  PhaseRows rows{session.dataset().rows(Split::kTrain), all_reasons(session.dataset()), valid_sample(session)};
+  if (rows.reasons.empty() && session.recipe().real("mix.reason_share") > 0) {
+    log_warning("the data set has no reasons, so the thinking loss of reason rows does not run; thinkrec_synthesize makes them");
+  }
+  for (std::int64_t i = 0; i < phase_count(session) && !state.stopped; ++i) {
+    const PhaseConfig config = activate_phase(session, i);
+    if (mode == StageMode::kLoad) {
+      load_phase(session, config, state.global, state.projector);
+      continue;
+    }
+    if (session.leader()) log.resume(config.stage, resume_step(session, config));
+    const PromptBuilder prompts(session.dataset(), session.tokenizer(),
+                                session.prompt(session.recipe().text(fmt::format("activate.phases.{}.template", i))));
+    state.stopped = run_phase(session, session.world(), config, rows, prompts, state.features.get(), state.global, state.projector, log, true) ==
+                    PhaseEnd::kStopped;
+  }
+}
+
+void group_stage(const Session& session, StageMode mode, RunState& state) {
+  THINKREC_CHECK(state.encoder != nullptr, "encode comes before group");
+  const CheckpointStore store = session.store("group");
+  if (session.leader()) store.clean();
+  session.world().barrier();
+  auto checkpoint = store.load_latest();
+  if (!checkpoint && mode == StageMode::kLoad) unfinished(session, "group");
+  if (!checkpoint) {
+    if (session.leader()) {
+      const at::Tensor vectors = state.encoder->group_vectors(session.dataset()).contiguous();
+      const auto method = session.recipe().text("group.method") == "ward" ? GroupingMethod::kWard : GroupingMethod::kKmeans;
+      const Grouping grouping =
+          group_users({vectors.const_data_ptr<float>(), static_cast<std::size_t>(vectors.numel())}, vectors.size(0), vectors.size(1),
+                      static_cast<int>(session.recipe().integer("group.count")), method, session.seed());
+      Checkpoint made{1, {{"done", true}, {"groups", grouping.groups}}, {}};
+      const auto flat = [](const std::string& name, const auto& values) {
+        return StoredTensor{name, {static_cast<std::int64_t>(values.size())}, std::vector<float>(values.begin(), values.end())};
+      };
+      made.tensors = {flat("group_of_user", grouping.group_of_user), flat("center", grouping.center), flat("scale", grouping.scale),
+                      flat("means", grouping.means)};
+      store.save(made);
+    }
+    session.world().barrier();
+    checkpoint = store.load_latest();
+    THINKREC_CHECK(checkpoint.has_value(), "the grouping just written cannot be read");
+  }
+  Grouping& grouping = state.grouping;
+  grouping.groups = checkpoint->facts.at("groups").get<int>();
+  for (const StoredTensor& tensor : checkpoint->tensors) {
+    if (tensor.name == "group_of_user") grouping.group_of_user.assign(tensor.values.begin(), tensor.values.end());
+    if (tensor.name == "center") grouping.center = tensor.values;
+    if (tensor.name == "scale") grouping.scale = tensor.values;
+    if (tensor.name == "means") grouping.means = tensor.values;
+  }
+  std::vector<std::int64_t> sizes(static_cast<std::size_t>(grouping.groups), 0);
+  for (const std::int32_t group : grouping.group_of_user) ++sizes[static_cast<std::size_t>(group)];
+  log_info("group: {} groups of {} users", grouping.groups, fmt::join(sizes, ", "));
+}
+
+void expert_stage(const Session& session, StageMode mode, const std::set<int>& only, MetricsLog& log, RunState& state) {
+  const int experts = state.grouping.groups;
+  state.experts.assign(static_cast<std::size_t>(experts), LoraAdapter());
+  for (LoraAdapter& expert : state.experts) expert = state.global.clone();
+  const auto wanted = [&](int expert) { return only.empty() || only.contains(expert); };
+  if (mode == StageMode::kTrain) {
+    const PromptBuilder prompts(session.dataset(), session.tokenizer(), final_prompt(session));
+    const auto valid = valid_sample(session);
+    std::vector<PhaseRows> rows;
+    std::vector<std::int64_t> tokens;
+    std::vector<int> queue;
+    for (int e = 0; e < experts; ++e) {
+      if (!wanted(e)) continue;
+      queue.push_back(e);
+      rows.push_back(group_rows(session, state.grouping, e, valid));
+      tokens.push_back(expected_tokens(expert_phase(session, e), rows.back(), prompts));
+    }
+    const ExpertPlan plan = plan_experts(tokens, session.world().size());
+    for (std::size_t t = 0; t < plan.experts_of_team.size(); ++t) {
+      std::vector<int> names;
+      for (const int q : plan.experts_of_team[t]) names.push_back(queue[static_cast<std::size_t>(q)]);
+      log_info("expert: team {} of {} ranks trains expert {}", t, std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(t)),
+               fmt::join(names, ", "));
+    }
+    if (session.leader()) {
+      for (const int e : queue) log.resume(expert_phase(session, e).stage, resume_step(session, expert_phase(session, e)));
+    }
+    session.world().barrier();
+    const int my_team = plan.team_of_rank[static_cast<std::size_t>(session.world().rank())];
+    const auto team = session.world().split(my_team);
+    std::int64_t stopped = 0;
+    if (team != nullptr) {
+      MetricsLog team_log(session.path("metrics.jsonl"), team->rank() == 0);
+      for (const int q : plan.experts_of_team[static_cast<std::size_t>(my_team)]) {
+        if (stopped != 0) break;
+        const int e = queue[static_cast<std::size_t>(q)];
+        stopped = run_phase(session, *team, expert_phase(session, e), rows[static_cast<std::size_t>(q)], prompts, state.features.get(),
+                            state.experts[static_cast<std::size_t>(e)], state.projector, team_log, my_team == 0) == PhaseEnd::kStopped
+                      ? 1
+                      : 0;
+      }
+    }
+    session.world().all_reduce_max(std::span(&stopped, 1));
+    state.stopped = stopped != 0;
+    if (state.stopped) return;
+  }
+  // Every rank reads every expert: what was trained elsewhere, too.
+  for (int e = 0; e < experts; ++e) {
+    if (wanted(e)) load_phase(session, expert_phase(session, e), state.experts[static_cast<std::size_t>(e)], state.projector);
+  }
+}
+
+}  // namespace thinkrec

@@ -1,0 +1,42 @@
+#pragma once
+// The stages of a run (encode, activate, group, experts): each picks up its checkpoints, so any can be run, resumed or replaced alone.
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "encoders/encoder.h"
+#include "experts/grouping.h"
+#include "train/features.h"
+#include "train/phase.h"
+#include "train/session.h"
+
+namespace thinkrec {
+
+/// What the stages have made so far. Later stages need the parts of the earlier ones.
+struct RunState {
+  std::unique_ptr<Encoder> encoder;
+  std::unique_ptr<FeatureBank> features;
+  LoraAdapter global;
+  Projector projector;
+  Grouping grouping;
+  std::vector<LoraAdapter> experts;  ///< lower layers shared with `global`, last expert.layers their own
+  bool stopped = false;              ///< a stop was asked for; what follows must not run
+};
+
+/// train: run what is unfinished. load: only read; kNoInput naming the stage when one is unfinished.
+enum class StageMode { kTrain, kLoad };
+
+void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state);
+void activate_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state);
+void group_stage(const Session& session, StageMode mode, RunState& state);
+/// `only` names experts to train (empty: all); the others are neither trained nor loaded, and `state.experts` keeps the global there.
+void expert_stage(const Session& session, StageMode mode, const std::set<int>& only, MetricsLog& log, RunState& state);
+
+/// Lowest layer that the experts train.
+std::int64_t first_expert_layer(const Session& session);
+/// The prompts of the last activation phase: what the experts, the evaluation and the recommender use.
+PromptConfig final_prompt(const Session& session);
+
+}  // namespace thinkrec

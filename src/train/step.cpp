@@ -1,0 +1,175 @@
+#include "train/step.h"
+
+#include <ATen/ATen.h>
+
+#include <numeric>
+
+#include "core/error.h"
+#include "experts/balance.h"
+#include "model/ops.h"
+
+namespace thinkrec {
+
+std::vector<std::pair<std::size_t, std::size_t>> micro_batches(std::span<const std::int64_t> tokens, std::int64_t limit) {
+  std::vector<std::pair<std::size_t, std::size_t>> runs;
+  std::size_t first = 0;
+  std::int64_t held = 0;
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (i > first && held + tokens[i] > limit) {
+      runs.emplace_back(first, i);
+      first = i;
+      held = 0;
+    }
+    held += tokens[i];
+  }
+  if (first < tokens.size()) runs.emplace_back(first, tokens.size());
+  return runs;
+}
+
+StepEngine::StepEngine(const Llama& model, const LoraAdapter& adapter, const Projector& projector, const FeatureBank* features,
+                       ParameterSet& parameters, StepConfig config, Collectives& ranks)
+    : model_(model),
+      adapter_(adapter),
+      projector_(projector),
+      features_(features),
+      parameters_(parameters),
+      config_(config),
+      ranks_(ranks) {
+  THINKREC_CHECK(config_.first_layer == 0 || !config_.train_projector, "the projector feeds layer 0, which is frozen here");
+}
+
+StepResult StepEngine::run(std::int64_t step, std::span<const StepRow> rows, double rate, bool stop) {
+  // Share: which rows are this rank's, by tokens.
+  std::vector<std::int64_t> tokens;
+  for (const StepRow& row : rows) tokens.push_back(static_cast<std::int64_t>(row.row->token.size()) - 1);
+  const std::vector<int> owner = balance_rows(tokens, ranks_.size());
+  std::vector<std::int64_t> mine, my_tokens;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (owner[i] != ranks_.rank()) continue;
+    mine.push_back(static_cast<std::int64_t>(i));
+    my_tokens.push_back(tokens[i]);
+  }
+
+  // Forward and backward.
+  const double scale = 1.0 / static_cast<double>(rows.size());
+  std::vector<RowValue> values;
+  std::vector<at::Tensor> row_gradients;  // strict: one flat gradient a row
+  parameters_.zero_gradient();
+  for (const auto& [first, last] : micro_batches(my_tokens, config_.strict ? 1 : config_.micro_tokens)) {
+    accumulate(step, rows, std::span(mine).subspan(first, last - first), scale, values);
+    if (config_.strict) {
+      const auto flat = parameters_.gradient();
+      row_gradients.push_back(at::empty({static_cast<std::int64_t>(flat.size())}, at::kFloat));
+      std::copy(flat.begin(), flat.end(), row_gradients.back().mutable_data_ptr<float>());
+      parameters_.zero_gradient();
+    }
+  }
+
+  // Reduce: gradients and what every rank must agree on.
+  if (config_.strict) {
+    sum_in_row_order(row_gradients, mine, static_cast<std::int64_t>(rows.size()));
+  } else {
+    ranks_.all_reduce_sum(parameters_.gradient());
+  }
+  const auto all_values = all_gather_values<RowValue>(ranks_, values);
+  std::int64_t wish = stop ? 1 : 0;
+  ranks_.all_reduce_max(std::span(&wish, 1));
+
+  StepResult result;
+  result.stop = wish != 0;
+  result.tokens = std::accumulate(tokens.begin(), tokens.end(), std::int64_t{0});
+  result.row_losses.resize(rows.size());
+  std::vector<RowValue> ordered(rows.size());
+  for (const RowValue& value : all_values) ordered[static_cast<std::size_t>(value.place)] = value;
+  for (std::size_t i = 0; i < rows.size(); ++i) {  // summed in row order: the same for any number of ranks
+    const bool reason = rows[i].row->reason;
+    const LossWeights& w = config_.weights;
+    result.row_losses[i] = (reason ? w.alpha : w.eta) * ordered[i].bce + (reason ? w.beta : w.gamma) * ordered[i].ce;
+    result.loss += result.row_losses[i] * scale;
+    result.bce += ordered[i].bce * scale;
+    result.ce += ordered[i].ce * scale;
+  }
+
+  // Clip and update; a step that is not finite changes nothing.
+  const kernels::GradientNorm norm = parameters_.norm();
+  result.gradient_norm = norm.norm;
+  result.finite = norm.finite && std::isfinite(result.loss);
+  if (result.finite) parameters_.update(rate, step, norm.norm, config_.clip);
+  return result;
+}
+
+void StepEngine::accumulate(std::int64_t step, std::span<const StepRow> rows, std::span<const std::int64_t> places, double scale,
+                            std::vector<RowValue>& values) {
+  std::vector<StepRow> own;
+  for (const std::int64_t place : places) own.push_back(rows[static_cast<std::size_t>(place)]);
+  const LossBatch batch = make_loss_batch(own, config_.weights, config_.span, scale);
+  const LoraHook hook(adapter_, config_.dropout, config_.first_layer, config_.seed, step);
+  const std::int64_t layers = model_.config().layers;
+
+  const at::Tensor hidden = model_.layers(lower_hidden(own, batch), batch.packed, config_.first_layer, layers, &hook, batch.needed);
+  const at::Tensor normed = model_.final_norm(hidden);
+  const at::Tensor& head = model_.weights().head;
+  const auto bce = ops::yes_bce(normed.index_select(0, batch.yes_index), head[config_.yes_token].contiguous(), batch.label, batch.bce_weight);
+  const auto ce = ops::linear_cross_entropy(normed, head, batch.target, batch.ce_weight);
+  (bce.total + ce.total).backward();
+
+  for (std::size_t r = 0; r < own.size(); ++r) {
+    const std::int64_t first = batch.ce_begin[r], count = batch.ce_begin[r + 1] - first;
+    const at::Tensor counted = (batch.ce_weight.narrow(0, first, count) != 0).to(at::kDouble);
+    const at::Tensor losses = ce.rows.narrow(0, first, count).to(at::kDouble);
+    const double words = counted.sum().item<double>();
+    values.push_back({places[r], bce.rows[static_cast<std::int64_t>(r)].item<double>(),
+                      words > 0 ? (losses * counted).sum().item<double>() / words : losses.mean().item<double>()});
+  }
+}
+
+at::Tensor StepEngine::lower_hidden(std::span<const StepRow> rows, const LossBatch& batch) {
+  if (config_.first_layer == 0) {
+    const at::AutoGradMode grad(true);
+    const at::Tensor features = batch.slots.empty() ? at::Tensor() : features_->project(projector_, batch.slots);
+    return model_.embed(batch.packed, features);
+  }
+  std::vector<at::Tensor> parts;
+  for (const StepRow& row : rows) parts.push_back(cached_hidden(row));
+  return parts.size() == 1 ? parts[0] : at::cat(parts, 0);
+}
+
+at::Tensor StepEngine::cached_hidden(const StepRow& row) {
+  // A row's state is always computed alone, so that its bits do not depend on when it was computed or beside whom.
+  const std::uint64_t key = static_cast<std::uint64_t>(row.row->row) * 2 + (row.row->reason ? 1 : 0);
+  if (const auto found = cache_.find(key); found != cache_.end()) return found->second;
+  const at::NoGradGuard no_grad;
+  PackedBatch packed;
+  std::vector<FeatureRef> slots;
+  pack_row(*row.row, static_cast<std::int64_t>(row.row->token.size()) - 1, 0, packed, slots);
+  const at::Tensor features = slots.empty() ? at::Tensor() : features_->project(projector_, slots);
+  const LoraHook frozen(adapter_);
+  const at::Tensor hidden = model_.layers(model_.embed(packed, features), packed, 0, config_.first_layer, &frozen);
+  const std::int64_t bytes = hidden.numel() * 4;
+  if (cached_bytes_ + bytes <= config_.cache_bytes) {
+    cache_.emplace(key, hidden);
+    cached_bytes_ += bytes;
+  }
+  return hidden;
+}
+
+void StepEngine::sum_in_row_order(std::vector<at::Tensor>& own, std::span<const std::int64_t> places, std::int64_t rows) {
+  // One row at a time crosses the ranks: its owner broadcasts, everyone adds in row order.
+  std::vector<std::int64_t> where(static_cast<std::size_t>(rows), -1), root(static_cast<std::size_t>(rows), 0);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    where[static_cast<std::size_t>(places[i])] = static_cast<std::int64_t>(i);
+    root[static_cast<std::size_t>(places[i])] = ranks_.rank();
+  }
+  ranks_.all_reduce_sum(std::span<std::int64_t>(root));
+  const std::span<float> total = parameters_.gradient();
+  at::Tensor buffer = at::empty({static_cast<std::int64_t>(total.size())}, at::kFloat);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::int64_t mine = where[static_cast<std::size_t>(row)];
+    at::Tensor& value = mine >= 0 ? own[static_cast<std::size_t>(mine)] : buffer;
+    const std::span<float> floats(value.mutable_data_ptr<float>(), total.size());
+    ranks_.broadcast(std::as_writable_bytes(floats), static_cast<int>(root[static_cast<std::size_t>(row)]));
+    for (std::size_t i = 0; i < total.size(); ++i) total[i] += floats[i];
+  }
+}
+
+}  // namespace thinkrec

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Bad input: one line naming file, place and remedy, and the exit code of docs and reliability rules."""
+import os
+import shutil
+import sys
+import tempfile
+
+from tiny_world import World
+
+
+def expect(world, code, words, program, *arguments, ranks=0):
+    done = world.run(program, *arguments, ranks=ranks, code=code)
+    lines = [line for line in done.stderr.splitlines() if ": error: " in line]
+    assert lines, f"{program}: no error line in\n{done.stderr}"
+    for word in words:
+        assert word in done.stderr, f"{program}: '{word}' is missing from\n{done.stderr}"
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(sys.argv[1], sys.argv[2], folder)
+        recipe = world.recipe(steps=2, expert_steps=1)
+        run = f"{folder}/run"
+        world.train(recipe, run, ranks=2)
+
+        def raw(name, change):
+            copy = f"{folder}/{name}"
+            shutil.copytree(f"{folder}/raw", copy)
+            path = f"{copy}/interactions.csv"
+            text = open(path).read()
+            open(path, "w").write(change(text))
+            return ("thinkrec_prepare", "--format", "ratings", "--input", copy, "--output", f"{copy}.h5")
+
+        # Data.
+        expect(world, 66, ["nowhere"], "thinkrec_prepare", "--format", "ratings", "--input", f"{folder}/nowhere", "--output", f"{folder}/x.h5")
+        expect(world, 65, ["interactions.csv", "stars", "rating"], *raw("column", lambda t: t.replace("rating", "stars", 1)))
+        expect(world, 65, ["interactions.csv:", "i999"], *raw("unknown", lambda t: t + "u1,i999,4,99999\n"))
+        expect(world, 65, ["interactions.csv:", "nan"], *raw("nan", lambda t: t + "u1,i1,nan,99999\n"))
+        expect(world, 65, ["test"], *raw("empty", lambda t: t), "--split-times", "1,999999999")
+        # Model files.
+        truncated = f"{folder}/truncated"
+        shutil.copytree(f"{folder}/model", truncated)
+        weights = f"{truncated}/model.safetensors"
+        os.truncate(weights, os.path.getsize(weights) // 2)
+        expect(world, 65, ["model.safetensors"], "thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/t", "--set", f"model.path={truncated}")
+        gguf = f"{folder}/cut.gguf"
+        open(gguf, "wb").write(b"GGUF\x03\x00\x00\x00" + b"\x01" * 9)
+        expect(world, 65, ["cut.gguf"], "thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/g", "--set", f"model.path={gguf}")
+        expect(world, 66, ["no-model"], "thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/n", "--set", f"model.path={folder}/no-model")
+        # Recipes and command lines.
+        typo = f"{folder}/typo.yaml"
+        open(typo, "w").write(open(recipe).read().replace("encoder:", "encodr:"))
+        expect(world, 78, ["typo.yaml:", "encodr", "encoder"], "thinkrec_train", "--config", typo, "--run-dir", f"{folder}/y")
+        expect(world, 66, ["none.yaml"], "thinkrec_train", "--config", f"{folder}/none.yaml", "--run-dir", f"{folder}/y")
+        expect(world, 64, ["--confg", "--config"], "thinkrec_train", "--confg", recipe)
+        expect(world, 64, ["evaluat"], "thinkrec_train", "--config", recipe, "--run-dir", run, "--stages", "evaluat")
+        expect(world, 78, [run, "--run-dir", "seed"], "thinkrec_train", "--config", recipe, "--run-dir", run, "--set", "run.seed=6", ranks=2)
+        # Runs.
+        expect(world, 66, ["unfinished", "encode"], "thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/unfinished", "--stages", "evaluate")
+        expect(world, 66, ["nowhere"], "thinkrec_eval", "--run-dir", f"{folder}/nowhere")
+        expect(world, 65, ["nobody"], "thinkrec_recommend", "--run-dir", run, "--user", "nobody")
+        expect(world, 65, ["i999"], "thinkrec_recommend", "--run-dir", run, "--user", "u1", "--candidates", "i1,i999")
+        done = world.run("thinkrec_recommend", "--run-dir", run, "--user", "u1", "--top", "2", "--explain", "--max-new-tokens", "8")
+        assert "1. Film" in done.stdout and "2. Film" in done.stdout, done.stdout
+    print("errors: passed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""kill -9 at any moment, the same command again: bit-identical weights, every step once in metrics.jsonl. A stop on request ends with 75."""
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from tiny_world import World, metrics
+
+STAGES = ("activate-0-main", "expert-0", "expert-1")
+
+
+def kill_all(process):
+    """The launcher and all it started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(sys.argv[1], sys.argv[2], folder)
+        recipe = world.recipe(steps=10, expert_steps=6)
+        whole = f"{folder}/whole"
+        start = time.monotonic()
+        world.train(recipe, whole, ranks=2)
+        took = time.monotonic() - start
+        expected = {stage: world.values(whole, stage) for stage in STAGES}
+
+        rng = random.Random(int(os.environ.get("THINKREC_TEST_SEED", "3")))
+        run = f"{folder}/killed"
+        command = world.command("thinkrec_train", "--config", recipe, "--run-dir", run, ranks=2)
+        kills = 0
+        for _ in range(6):
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            try:
+                process.wait(timeout=rng.uniform(0.35, 0.95) * took)
+                break
+            except subprocess.TimeoutExpired:
+                kill_all(process)
+                kills += 1
+        world.train(recipe, run, ranks=2)
+        assert kills > 0, "nothing was killed"
+        for stage in STAGES:
+            assert world.values(run, stage) == expected[stage], f"{stage} differs after {kills} kills"
+        for stage, steps in (("activate/main", 10), ("expert/0", 6), ("expert/1", 6)):
+            a, b = metrics(whole, stage), metrics(run, stage)
+            assert sorted(a) == sorted(b) == list(range(1, steps + 1)), f"{stage}: steps {sorted(b)}"
+            assert all(a[s]["loss"] == b[s]["loss"] for s in a), f"{stage}: losses differ"
+
+        # A damaged newest checkpoint is noticed, and the one before takes over.
+        damaged = f"{folder}/damaged"
+        shutil.copytree(whole, damaged)
+        stage = os.path.join(damaged, "checkpoints", "expert-0")
+        newest = max(os.listdir(stage), key=lambda name: int(name[5:]))
+        state = os.path.join(stage, newest, "state.h5")
+        with open(state, "r+b") as file:
+            file.seek(os.path.getsize(state) // 2)
+            byte = file.read(1)
+            file.seek(-1, 1)
+            file.write(bytes([byte[0] ^ 1]))
+        done = world.train(recipe, damaged, ranks=2)
+        assert "damaged" in done.stderr and "falling back" in done.stderr, done.stderr
+        assert world.values(damaged, "expert-0") == expected["expert-0"]
+
+        # Stop on request: SIGUSR2 to mpirun reaches all ranks.
+        longer = world.recipe("longer", steps=400)
+        stopped = f"{folder}/stopped"
+        process = subprocess.Popen(world.command("thinkrec_train", "--config", longer, "--run-dir", stopped, "--stages", "encode,activate", ranks=2),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        log = os.path.join(stopped, "metrics.jsonl")
+        for _ in range(600):
+            if os.path.exists(log) and len(metrics(stopped, "activate/main")) > 3:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGUSR2)
+        _, text = process.communicate(timeout=60)
+        assert process.returncode == 75, (process.returncode, text[-800:])
+        assert "stopped on request" in text
+        assert '"stopped"' in open(os.path.join(stopped, "status.json")).read()
+    print(f"resume: passed with {kills} kills")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+#include "encoders/fit.h"
+
+#include <ATen/ATen.h>
+
+#include <limits>
+
+#include "encoders_testing.h"
+
+namespace thinkrec {
+namespace {
+
+using testing::small_config;
+using testing::taste_dataset;
+
+TEST(Fit, KeepsTheBestEpochAndStopsOnPatience) {
+  const Dataset dataset = taste_dataset(40, 12, 20, 1);
+  const auto solo = make_solo_collectives();
+  for (const char* kind : {"mf", "sasrec"}) {
+    EncoderConfig config = small_config(kind);
+    config.max_epochs = 50;
+    config.patience = 4;
+    config.warm_start = false;
+    std::vector<std::vector<double>> seen;
+    const std::vector<double> verdicts = {0.3, 0.6, 0.5, 0.6, 0.1, 0.2};
+    std::vector<EncoderProgress> reports;
+    const auto encoder = train_encoder(
+        config, dataset, *solo,
+        [&](std::span<const double> scores) {
+          seen.emplace_back(scores.begin(), scores.end());
+          return seen.size() <= verdicts.size() ? verdicts[seen.size() - 1] : 0.0;
+        },
+        [&](const EncoderProgress& progress) { reports.push_back(progress); });
+    ASSERT_EQ(reports.size(), 6U);
+    for (std::size_t i = 0; i < 6; ++i) {
+      EXPECT_EQ(reports[i].epoch, static_cast<std::int64_t>(i + 1));
+      EXPECT_EQ(reports[i].best, i < 2);
+      EXPECT_EQ(reports[i].valid_score, verdicts[i]);
+    }
+    EXPECT_LT(reports[5].train_loss, reports[0].train_loss);
+    EXPECT_EQ(seen[0].size(), dataset.rows(Split::kValid).size());
+    // (mf chooses its ridge after that)
+    if (config.kind == "sasrec") {
+      EXPECT_EQ(encoder->scores(dataset, dataset.rows(Split::kValid)), seen[1]);
+    }
+  }
+}
+
+TEST(Fit, RefusesALossThatIsNotFinite) {
+  const Dataset dataset = taste_dataset(40, 12, 20, 1);
+  const EncoderConfig config = small_config("mf");
+  struct Broken : Objective {
+    Parameters values{{{"x", {1}, 0, 1, true}}, 0};
+    Parameters& parameters() override { return values; }
+    std::int64_t samples() const override { return 3; }
+    std::int64_t batch_samples() const override { return 2; }
+    std::int64_t targets(std::int64_t) const override { return 1; }
+    at::Tensor loss(std::span<const std::int64_t>, std::int64_t) override {
+      return values["x"].sum() * std::numeric_limits<double>::quiet_NaN();
+    }
+    std::vector<double> scores(std::span<const std::int64_t> rows) override { return std::vector<double>(rows.size()); }
+  } broken;
+  const auto solo = make_solo_collectives();
+  testing::expect_error(ExitCode::kDiverged, "epoch 1 is not finite",
+                        [&] { fit(broken, config, dataset, *solo, [](auto) { return 0.0; }, {}); });
+}
+
+TEST(Parameters, GradientsLandInTheFlatBuffer) {
+  Parameters parameters({{"a", {2, 3}, 1, 0, true}, {"b", {3}, 0, 0.5, false}}, 4);
+  EXPECT_TRUE(at::equal(parameters["a"], at::ones({2, 3})));
+  EXPECT_THROW(parameters["c"], Error);
+  for (int i = 0; i < 2; ++i) (parameters["a"] * parameters["b"]).sum().backward();
+  const auto gradients = parameters.gradients();
+  ASSERT_EQ(gradients.size(), 9U);
+  for (int i = 0; i < 6; ++i) EXPECT_FLOAT_EQ(gradients[i], 2 * parameters["b"][i % 3].item<float>());
+  for (int i = 6; i < 9; ++i) EXPECT_FLOAT_EQ(gradients[i], 4);
+}
+
+TEST(Adam, FollowsItsFormula) {
+  Parameters parameters({{"a", {2}, 1, 0, true}, {"b", {1}, 1, 0, false}}, 0);
+  Adam adam(parameters, 0.1, 0.5);
+  double value[3] = {1, 1, 1}, first[3] = {}, second[3] = {};
+  for (int step = 1; step <= 4; ++step) {
+    for (int i = 0; i < 3; ++i) {
+      parameters.gradients()[i] = static_cast<float>(3 * i - 2 + step);
+      const double gradient = (3 * i - 2 + step) * 0.25;
+      first[i] = 0.9 * first[i] + 0.1 * gradient;
+      second[i] = 0.999 * second[i] + 0.001 * gradient * gradient;
+      if (i < 2) value[i] *= 1 - 0.1 * 0.5;
+      value[i] -= 0.1 * first[i] / (1 - std::pow(0.9, step)) / (std::sqrt(second[i] / (1 - std::pow(0.999, step))) + 1e-8);
+    }
+    adam.step(0.25f);
+    for (int i = 0; i < 3; ++i) EXPECT_NEAR(parameters.values()[i], value[i], 1e-5);
+  }
+}
+
+}  // namespace
+}  // namespace thinkrec

@@ -1,0 +1,97 @@
+#include "experts/schedule.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <random>
+
+#include "experts/experts_testing.h"
+
+namespace thinkrec {
+namespace {
+
+using Tokens = std::vector<std::int64_t>;
+using Teams = std::vector<std::vector<int>>;
+
+/// The longest tokens / ranks over the teams.
+double makespan(const Tokens& tokens, const ExpertPlan& plan) {
+  double longest = 0;
+  for (std::size_t team = 0; team < plan.experts_of_team.size(); ++team) {
+    double sum = 0;
+    for (const int expert : plan.experts_of_team[team]) sum += static_cast<double>(tokens[static_cast<std::size_t>(expert)]);
+    const auto ranks = std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(team));
+    longest = std::max(longest, sum / static_cast<double>(ranks));
+  }
+  return longest;
+}
+
+/// The best makespan over all ways to split the ranks.
+double best_split(const Tokens& tokens, std::size_t expert, int ranks) {
+  const int others = static_cast<int>(tokens.size() - expert) - 1;
+  if (others == 0) return static_cast<double>(tokens[expert]) / ranks;
+  double best = std::numeric_limits<double>::infinity();
+  for (int own = 1; own + others <= ranks; ++own) {
+    best = std::min(best, std::max(static_cast<double>(tokens[expert]) / own, best_split(tokens, expert + 1, ranks - own)));
+  }
+  return best;
+}
+
+TEST(PlanExperts, MoreRanksThanExperts) {
+  const ExpertPlan plan = plan_experts(Tokens{100, 300}, 8);
+  EXPECT_EQ(plan.experts_of_team, (Teams{{0}, {1}}));
+  EXPECT_EQ(plan.team_of_rank, (std::vector<int>{0, 0, 1, 1, 1, 1, 1, 1}));
+  EXPECT_EQ(plan_experts(Tokens{5}, 3).team_of_rank, (std::vector<int>{0, 0, 0}));
+  EXPECT_EQ(plan_experts(Tokens{1, 1'000'000}, 2).team_of_rank, (std::vector<int>{0, 1}));  // each at least one
+  EXPECT_EQ(plan_experts(Tokens{0, 0}, 4).team_of_rank, (std::vector<int>{0, 0, 1, 1}));    // nothing to do, evenly
+  EXPECT_EQ(plan_experts(Tokens{10, 10, 10}, 5).team_of_rank, (std::vector<int>{0, 0, 1, 1, 2}));
+  const std::int64_t huge = std::numeric_limits<std::int64_t>::max();
+  EXPECT_EQ(plan_experts(Tokens{huge, huge / 2}, 3).team_of_rank, (std::vector<int>{0, 0, 1}));
+}
+
+TEST(PlanExperts, MoreExpertsThanRanks) {
+  const ExpertPlan plan = plan_experts(Tokens{3, 10, 4, 2, 5}, 2);
+  EXPECT_EQ(plan.experts_of_team, (Teams{{1, 3}, {4, 2, 0}}));  // 10, 5; 4 and 3 to the second, 2 to the first
+  EXPECT_EQ(plan.team_of_rank, (std::vector<int>{0, 1}));
+  EXPECT_EQ(plan_experts(Tokens{1, 2, 3}, 1).experts_of_team, (Teams{{2, 1, 0}}));
+  EXPECT_EQ(plan_experts(Tokens{0, 0, 0}, 2).experts_of_team, (Teams{{0, 2}, {1}}));
+}
+
+TEST(PlanExperts, OptimalSplitAndEveryRankServes) {
+  std::mt19937_64 engine(3);
+  for (int trial = 0; trial < 300; ++trial) {
+    Tokens tokens(1 + engine() % 5);
+    for (auto& own : tokens) own = 1 + static_cast<std::int64_t>(engine() % 200);
+    const int experts = static_cast<int>(tokens.size());
+    for (int ranks = 1; ranks <= 9; ++ranks) {
+      const ExpertPlan plan = plan_experts(tokens, ranks);
+      ASSERT_EQ(plan.team_of_rank.size(), static_cast<std::size_t>(ranks));
+      EXPECT_TRUE(std::is_sorted(plan.team_of_rank.begin(), plan.team_of_rank.end()));
+      std::vector<int> seen(tokens.size(), 0);
+      for (std::size_t team = 0; team < plan.experts_of_team.size(); ++team) {
+        EXPECT_FALSE(plan.experts_of_team[team].empty());
+        EXPECT_TRUE(std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(team)) > 0);
+        for (const int expert : plan.experts_of_team[team]) ++seen.at(static_cast<std::size_t>(expert));
+      }
+      EXPECT_EQ(seen, std::vector<int>(tokens.size(), 1));
+      if (ranks >= experts) {
+        EXPECT_DOUBLE_EQ(makespan(tokens, plan), best_split(tokens, 0, ranks));
+      }
+    }
+  }
+}
+
+TEST(PlanExperts, NoExperts) {
+  const ExpertPlan plan = plan_experts(Tokens{}, 3);
+  EXPECT_TRUE(plan.experts_of_team.empty());
+  EXPECT_EQ(plan.team_of_rank, (std::vector<int>{-1, -1, -1}));
+}
+
+TEST(PlanExperts, Refuses) {
+  testing::expect_error(ExitCode::kInternal, "0 ranks", [] { plan_experts(Tokens{1}, 0); });
+  testing::expect_error(ExitCode::kInternal, "-4 tokens", [] { plan_experts(Tokens{1, -4}, 3); });
+}
+
+}  // namespace
+}  // namespace thinkrec

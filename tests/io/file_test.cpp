@@ -1,0 +1,131 @@
+#include "io/file.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "io_testing.h"
+
+namespace thinkrec {
+namespace {
+
+using testing::expect_error;
+using testing::TempFolder;
+
+std::size_t files_in(const TempFolder& folder) {
+  return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(folder.path()), std::filesystem::directory_iterator()));
+}
+
+/// Limits the size of written files for as long as it lives; SIGXFSZ is ignored, as the programs do.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit = {bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_ = {};
+  void (*handler_)(int);
+};
+
+TEST(File, ReadsWhatWasWritten) {
+  const TempFolder folder;
+  std::string bytes = "a\0b\n";
+  bytes.resize(200'001, 'x');
+  for (const std::string& content : {std::string(), bytes}) {
+    const std::string path = folder.file("f");
+    write_file_atomic(path, content);
+    EXPECT_EQ(read_file(path), content);
+    EXPECT_EQ(read_file(path, content.size()), content);
+    write_file_synced(folder.file("g"), content);
+    EXPECT_EQ(read_file(folder.file("g")), content);
+  }
+  EXPECT_EQ(files_in(folder), 2u) << "a staging file was left";
+}
+
+TEST(File, ReadErrors) {
+  const TempFolder folder;
+  expect_error(ExitCode::kNoInput, "No such file", [&] { read_file(folder.file("none")); });
+  expect_error(ExitCode::kNoInput, folder.path().string(), [&] { read_file(folder.path().string()); });
+  const std::string path = folder.put("f", "12345");
+  expect_error(ExitCode::kBadData, path, [&] { read_file(path, 4); });
+  expect_error(ExitCode::kBadData, "/dev/zero", [&] { read_file("/dev/zero", 100'000); });  // a size that nobody knows beforehand
+}
+
+TEST(File, FullDiskIsReportedWithPathReasonAndSizes) {
+  if (::access("/dev/full", W_OK) != 0) GTEST_SKIP() << "/dev/full cannot be written here";
+  expect_error(ExitCode::kIo, "/dev/full: writing failed: No space left on device (3 bytes needed,", [] { write_file_synced("/dev/full", "abc"); });
+}
+
+TEST(File, SizeLimitLeavesTheOldFile) {
+  const TempFolder folder;
+  const std::string path = folder.put("f", "old"), large(100'000, 'x');
+  {
+    const FileSizeLimit limit(4096);
+    expect_error(ExitCode::kIo, "File too large (100000 bytes needed,", [&] { write_file_atomic(path, large); });
+    expect_error(ExitCode::kIo, path, [&] { write_file_atomic(path, large); });
+  }
+  EXPECT_EQ(read_file(path), "old");
+  EXPECT_EQ(files_in(folder), 1u) << "a staging file was left";
+}
+
+TEST(File, ReadOnlyFolder) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may write into read-only folders";
+  const TempFolder folder;
+  const std::string path = folder.put("f", "old");
+  ASSERT_EQ(::chmod(folder.path().c_str(), 0555), 0);
+  expect_error(ExitCode::kIo, "Permission denied", [&] { write_file_atomic(path, "new"); });
+  ASSERT_EQ(::chmod(folder.path().c_str(), 0755), 0);
+  EXPECT_EQ(read_file(path), "old");
+}
+
+TEST(File, FolderThatIsNotThere) {
+  const TempFolder folder;
+  expect_error(ExitCode::kIo, "No such file or directory", [&] { write_file_atomic(folder.file("no/f"), "x"); });
+  expect_error(ExitCode::kIo, folder.file("no"), [&] { sync_folder(folder.file("no")); });
+  expect_error(ExitCode::kIo, folder.file("no"), [&] { rename_synced(folder.file("no"), folder.file("f")); });
+}
+
+TEST(File, AFolderInTheWayOfTheRename) {
+  const TempFolder folder;
+  std::filesystem::create_directory(folder.file("f"));
+  expect_error(ExitCode::kIo, "Is a directory", [&] { write_file_atomic(folder.file("f"), "x"); });
+  EXPECT_EQ(files_in(folder), 1u) << "a staging file was left";
+}
+
+TEST(File, RenameReplacesFilesAndMovesFolders) {
+  const TempFolder folder;
+  folder.put("a", "new");
+  folder.put("b", "old");
+  rename_synced(folder.file("a"), folder.file("b"));
+  EXPECT_EQ(read_file(folder.file("b")), "new");
+  std::filesystem::create_directory(folder.file("step-1.tmp"));
+  sync_folder(folder.file("step-1.tmp"));
+  rename_synced(folder.file("step-1.tmp"), folder.file("step-1"));
+  EXPECT_TRUE(std::filesystem::is_directory(folder.file("step-1")));
+}
+
+TEST(Hash, KnownDigests) {
+  EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(xxh3_128_hex(""), "99aa06d3014798d86001c324468d497f");
+}
+
+TEST(Hash, FileAndBytesAgree) {
+  const TempFolder folder;
+  const std::string bytes(3'000'001, 'q');
+  EXPECT_EQ(sha256_file(folder.put("f", bytes)), sha256_hex(bytes));
+  expect_error(ExitCode::kNoInput, folder.file("none"), [&] { sha256_file(folder.file("none")); });
+  expect_error(ExitCode::kNoInput, folder.path().string(), [&] { sha256_file(folder.path().string()); });
+}
+
+}  // namespace
+}  // namespace thinkrec

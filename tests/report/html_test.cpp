@@ -1,0 +1,206 @@
+#include "report/html.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "core/error.h"
+#include "report/markup.h"
+#include "report/temporary_folder.h"
+
+namespace thinkrec {
+namespace {
+
+const char* kEvaluation = R"({"split":"test","rows":7331,"users":839,"k":5,
+"models":{"item_mean":{"auc":0.651,"uauc":0.63,"ndcg@5":0.7,"map@5":0.54,"auc_ci":[0.64,0.66]},
+          "global":{"auc":0.74,"uauc":0.71,"ndcg@5":0.75,"map@5":0.61,"auc_ci":[0.73,0.75]},
+          "expert:1":{"auc":0.73},"fused":{"auc":0.75,"auc_ci":[0.74,0.76],"uauc":0.70,"ndcg@5":0.76,"map@5":0.62}},
+"difference":{"fused - global":{"auc":0.01,"auc_ci":[0.002,0.018],"uauc":-0.01,"uauc_ci":[-0.02,-0.001],"map@5":0.01,"map@5_ci":[-0.01,0.03]}},
+"gate":{"global":121,"single":[318,266],"merged":134,"max_weight_histogram":[0,5,9,3]},
+"groups":[{"users":441,"train_rows":18342,"x":[0,1,2],"y":[1,2,0]},{"users":398,"train_rows":15549,"x":[4,5],"y":[1,2]}],
+"timings":{"encode":121.4,"activate/text":1222.8},"data":{"name":"MovieLens-1M","hash":"5f0c8d"}})";
+
+std::string metrics() {
+  std::string text;
+  for (int step = 1; step <= 60; ++step) {
+    text += fmt::format(
+        "{{\"stage\":\"activate/"
+        "text\",\"step\":{},\"loss\":{},\"bce\":0.6,\"ce\":1.5,\"tokens_per_s\":2900,\"rows_per_s\":9.4,\"time\":{}}}\n",
+        step, 1 + 1.0 / step, 1795400000 + step);
+    if (step % 20 == 0)
+      text += fmt::format("{{\"stage\":\"activate/text\",\"step\":{},\"valid_auc\":0.7,\"valid_uauc\":0.68}}\n", step);
+  }
+  return text + "{\"stage\":\"expert/0\",\"step\":1,\"loss\":0.5}\n";
+}
+
+std::string report(const TemporaryFolder& folder) {
+  write_report(folder.path());
+  return folder.read("report.html");
+}
+
+/// Every tag that opens is closed, in order: enough of an HTML parser to find a broken page.
+void expect_balanced(const std::string& text) {
+  std::vector<std::string> open;
+  for (auto at = text.find('<'); at != std::string::npos; at = text.find('<', at)) {
+    bool quoted = false;
+    auto end = at + 1;
+    for (; end < text.size() && (quoted || text[end] != '>'); ++end) quoted = quoted != (text[end] == '"');
+    ASSERT_LT(end, text.size());
+    const bool closes = text[at + 1] == '/';
+    const auto start = at + (closes ? 2 : 1);
+    const auto name = text.substr(start, text.find_first_of(" />\n", start) - start);
+    const bool alone = text[end - 1] == '/' || text[at + 1] == '!' || name == "meta" || name == "wbr";
+    if (closes) {
+      ASSERT_FALSE(open.empty()) << name;
+      ASSERT_EQ(open.back(), name) << text.substr(at, 80);
+      open.pop_back();
+    } else if (!alone) {
+      open.push_back(name);
+    }
+    at = end;
+  }
+  EXPECT_TRUE(open.empty());
+}
+
+TEST(Html, AWholeRun) {
+  const TemporaryFolder folder;
+  folder.write("metrics.jsonl", metrics());
+  folder.write("evaluation.json", kEvaluation);
+  folder.write("recipe.yaml", "run:\n  seed: 7\nmodel:\n  path: /models/tiny.gguf\n");
+  const auto text = report(folder);
+  expect_balanced(text);
+  for (const char* part : {"MovieLens-1M",
+                           "tiny.gguf",
+                           "Fused experts",
+                           "Expert 1",
+                           "NDCG@5",
+                           "0.7500",
+                           "+0.0100",
+                           "class=\"number better\"",
+                           "class=\"number worse\"",
+                           "class=\"number best\"",
+                           "activate/text",
+                           "validation AUC",
+                           "Who answers for the users",
+                           "18,342",
+                           "20 min 23 s",
+                           "2,900",
+                           "5f0c8d",
+                           "prefers-color-scheme:dark",
+                           "<title>thinkrec: ",
+                           "max-width:620px"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part;
+  }
+  EXPECT_EQ(text.find("class=\"missing\""), std::string::npos);
+  for (const char* part : {"<script", "<link", "<img", "@import", "url(", "http://", "https://", "nan%", ":nan"})
+    EXPECT_EQ(text.find(part), std::string::npos) << part;
+}
+
+TEST(Html, MissingPartsAreOneSentenceEach) {
+  const TemporaryFolder folder;
+  const auto text = report(folder);
+  expect_balanced(text);
+  std::size_t sentences = 0;
+  for (auto at = text.find("class=\"missing\""); at != std::string::npos; at = text.find("class=\"missing\"", at + 1))
+    ++sentences;
+  EXPECT_EQ(sentences, 8U) << "results, training, gate, groups, timings, speeds, hashes, recipe";
+}
+
+TEST(Html, PartsOfPartsMayBeMissing) {
+  const TemporaryFolder folder;
+  folder.write("evaluation.json",
+               R"({"models":{"global":{"auc":0.7},"odd":3,"none":{}},"gate":{},"groups":[{}],"timings":{},"data":{}})");
+  folder.write(
+      "metrics.jsonl",
+      "{\"stage\":\"a\",\"step\":1,\"loss\":null}\n{\"stage\":\"b\",\"step\":5,\"loss\":0.5}\nnonsense\n{\"stage\":\"a\",\"st");
+  folder.write("recipe.yaml", "a: [1\n");
+  const auto text = report(folder);
+  expect_balanced(text);
+  EXPECT_NE(text.find("0.7000"), std::string::npos);
+  EXPECT_NE(text.find("1 lines of metrics.jsonl could not be read"), std::string::npos);
+  EXPECT_NE(text.find("a: [1"), std::string::npos);
+}
+
+TEST(Html, NothingFromAFileIsMarkup) {
+  const std::string evil = "</style></title><script>alert(1)</script>\"'&";
+  const TemporaryFolder folder;
+  nlohmann::ordered_json evaluation = nlohmann::ordered_json::parse(kEvaluation);
+  evaluation["split"] = evil;
+  evaluation["models"][evil] = {{"auc", 0.5}, {evil, 0.4}};
+  evaluation["difference"][evil + " - " + evil] = {{"auc", 0.5}, {evil, 0.4}};
+  evaluation["timings"][evil] = 3;
+  evaluation["data"][evil] = evil;
+  evaluation["data"]["name"] = evil;
+  folder.write("evaluation.json", evaluation.dump());
+  folder.write(
+      "metrics.jsonl",
+      nlohmann::json{{"stage", evil}, {"step", 1}, {"loss", 1}, {"time", 1.8e9}, {"tokens_per_s", 3}, {"valid_auc", 0.6}}.dump() +
+          "\n" + nlohmann::json{{"stage", evil}, {"step", 2}, {"loss", 1}, {"time", 1.9e9}, {"tokens_per_s", 3}}.dump() + "\n");
+  folder.write("recipe.yaml", "model: {path: '" + std::string("</pre><script>") + "'}\n");
+  const auto text = report(folder);
+  EXPECT_EQ(text.find("<script"), std::string::npos);
+  EXPECT_EQ(text.find("alert(1)</"), std::string::npos);
+  expect_balanced(text);
+}
+
+TEST(Html, Escaping) {
+  EXPECT_EQ(html::escape("<a href=\"x\">'&"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;");
+  EXPECT_EQ(html::escape("é映😀\n"), "é映😀\n");
+  EXPECT_EQ(html::escape(std::string("\xff\x01", 2)), "\xEF\xBF\xBD\xEF\xBF\xBD");
+  EXPECT_EQ(html::escape("a\xe6"), "a\xEF\xBF\xBD");
+}
+
+TEST(Html, ABadEvaluationIsNamed) {
+  const TemporaryFolder folder;
+  for (const char* bad : {"{\"models\":", "[1]", ""}) {
+    folder.write("evaluation.json", bad);
+    try {
+      write_report(folder.path());
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::kBadData);
+      EXPECT_NE(std::string(error.what()).find("evaluation.json"), std::string::npos);
+    }
+  }
+}
+
+TEST(Html, RandomDamageNeverCrashesNorBreaksThePage) {
+  std::mt19937 random(9);
+  const TemporaryFolder folder;
+  const auto pick = [&](nlohmann::ordered_json& at, const auto& self) -> void {  // replaces some values by ones of another kind
+    const nlohmann::ordered_json odd[] = {nullptr,
+                                          -1,
+                                          1e300,
+                                          "text",
+                                          nlohmann::ordered_json::array({1, "x", nullptr}),
+                                          nlohmann::ordered_json::object(),
+                                          true,
+                                          std::nan(""),
+                                          INT64_MAX,
+                                          -1e300};
+    for (auto& item : at) {
+      if (random() % 8 == 0) {
+        item = odd[random() % 10];
+      } else if (item.is_structured()) {
+        self(item, self);
+      }
+    }
+  };
+  for (int round = 0; round < 150; ++round) {
+    auto evaluation = nlohmann::ordered_json::parse(kEvaluation);
+    pick(evaluation, pick);
+    folder.write("evaluation.json", evaluation.dump());
+    std::string log = metrics();
+    for (int n = 0; n < 40; ++n) log[random() % log.size()] = static_cast<char>(random() % 256);
+    folder.write("metrics.jsonl", log);
+    const auto text = report(folder);
+    if (round % 10 == 0) expect_balanced(text);
+    for (const char* part : {"nan", "inf%", "\"inf", " inf "})
+      ASSERT_EQ(text.find(part), std::string::npos) << part << " " << evaluation.dump();
+  }
+}
+
+}  // namespace
+}  // namespace thinkrec

@@ -1,0 +1,101 @@
+#include "report/metrics_log.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <set>
+
+#include "core/error.h"
+#include "report/temporary_folder.h"
+
+namespace thinkrec {
+namespace {
+
+using nlohmann::json;
+
+std::vector<json> lines_of(const std::string& text) {
+  std::vector<json> result;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) result.push_back(json::parse(line));
+  return result;
+}
+
+TEST(MetricsLog, WritesOneLineAStep) {
+  const TemporaryFolder folder;
+  MetricsLog log(folder.path("metrics.jsonl"), true);
+  log.write("activate/text", 3, {{"loss", 0.5}, {"bad", std::numeric_limits<double>::quiet_NaN()}, {"step", 99}});
+  const auto now = lines_of(folder.read("metrics.jsonl"));  // before the log is closed: every line is flushed
+  ASSERT_EQ(now.size(), 1U);
+  EXPECT_EQ(now[0]["stage"], "activate/text");
+  EXPECT_EQ(now[0]["step"], 3);
+  EXPECT_EQ(now[0]["loss"], 0.5);
+  EXPECT_TRUE(now[0]["bad"].is_null());
+  EXPECT_GT(now[0]["time"].get<double>(), 1.7e9);
+  EXPECT_EQ(folder.read("metrics.jsonl").find("{\"stage\":\"activate/text\",\"step\":3,\"time\":"), 0U);
+}
+
+TEST(MetricsLog, OtherRanksDoNothing) {
+  const TemporaryFolder folder;
+  MetricsLog log(folder.path("metrics.jsonl"), false);
+  log.write("a", 1, {{"loss", 1}});
+  log.resume("a", 0);
+  EXPECT_FALSE(std::filesystem::exists(folder.path("metrics.jsonl")));
+}
+
+TEST(MetricsLog, ResumeDropsLaterStepsOfTheStageOnly) {
+  const TemporaryFolder folder;
+  {
+    MetricsLog log(folder.path("m"), true);
+    for (int step = 1; step <= 5; ++step) log.write("a", step, {{"loss", step}});
+    for (int step = 1; step <= 5; ++step) log.write("b", step, {{"loss", step}});
+  }
+  folder.write("m", folder.read("m") + "nonsense\n{\"note\": 1}\n{\"stage\": \"b\", \"st");
+  MetricsLog log(folder.path("m"), true);
+  EXPECT_EQ(folder.read("m").back(), '\n') << "the half-written line is cut off";
+  log.resume("b", 2);
+  log.write("b", 3, {});
+  const auto lines = lines_of(folder.read("m"));
+  std::vector<std::string> found;
+  for (const auto& line : lines)
+    found.push_back(line.contains("stage") ? line["stage"].get<std::string>() + line["step"].dump() : "note");
+  EXPECT_EQ(found, (std::vector<std::string>{"a1", "a2", "a3", "a4", "a5", "b1", "b2", "note", "b3"}));
+}
+
+TEST(MetricsLog, KilledAnywhereAndRestartedEachStepIsThereOnce) {
+  const TemporaryFolder folder;
+  {
+    MetricsLog log(folder.path("m"), true);
+    for (int step = 1; step <= 6; ++step) log.write("a", step, {{"loss", 0.25}});
+  }
+  const auto whole = folder.read("m");
+  for (std::size_t length = 0; length <= whole.size(); length += 7) {
+    folder.write("m", whole.substr(0, length));
+    const auto kept = std::count(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length), '\n');
+    const std::int64_t checkpoint = kept / 2 * 2;  // saved every second step
+    MetricsLog log(folder.path("m"), true);
+    log.resume("a", checkpoint);
+    for (std::int64_t step = checkpoint + 1; step <= 6; ++step) log.write("a", step, {{"loss", 0.25}});
+    std::multiset<std::int64_t> steps;
+    for (const auto& line : lines_of(folder.read("m"))) steps.insert(line["step"].get<std::int64_t>());
+    EXPECT_EQ(steps, (std::multiset<std::int64_t>{1, 2, 3, 4, 5, 6})) << length;
+  }
+}
+
+TEST(MetricsLog, FailuresNameTheFile) {
+  const TemporaryFolder folder;
+  try {
+    MetricsLog log(folder.path("no/such/folder/m"), true);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kIo);
+    EXPECT_NE(std::string(error.what()).find("no/such/folder/m"), std::string::npos);
+  }
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
+  std::filesystem::create_symlink("/dev/full", folder.path("full"));
+  MetricsLog log(folder.path("full"), true);
+  EXPECT_THROW(log.write("a", 1, {}), Error);
+}
+
+}  // namespace
+}  // namespace thinkrec
