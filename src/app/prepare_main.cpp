@@ -12,7 +12,8 @@ namespace {
 
 using namespace thinkrec;
 
-const ProgramInfo kProgram = {"thinkrec_prepare", "Makes a data set of raw interactions: binary labels, splits by time, titles and keywords.",
+const ProgramInfo kProgram = {"thinkrec_prepare",
+                              "Makes a data set of raw interactions: binary labels, splits by time, titles and keywords.",
                               "thinkrec_prepare --format ratings --input DIR --output data.h5 [options]"};
 
 std::string format_help() {
@@ -37,10 +38,12 @@ OptionTable options() {
       {"noun", kText, "", "", "", "what prompts call an item, singular,plural; movie,movies for MovieLens data, else item,items"},
       {"threshold", kReal, "4", "", "", "the label is 1 for ratings of at least this"},
       {"split", kText, "0.8,0.1,0.1", "", "", "shares of train, valid and test among all interactions in order of time"},
-      {"split-times", kText, "", "", "", "T1,T2 instead: train before T1, valid before T2, test from T2 on, as timestamps of the data"},
+      {"split-times", kText, "", "", "",
+       "T1,T2 instead: train before T1, valid before T2, test from T2 on, as timestamps of the data"},
       {"window-start", kInteger, "", "", "", "leave out interactions before this timestamp"},
       {"window-end", kInteger, "", "", "", "leave out interactions from this timestamp on"},
-      {"min-interactions", kInteger, "0", ">= 0", "", "keep users and items with strictly more interactions, counted once, inside the window"},
+      {"min-interactions", kInteger, "0", ">= 0", "",
+       "keep users and items with strictly more interactions, counted once, inside the window"},
       {"unknown-items", kChoice, "refuse", "choices refuse|drop", "", "interactions with an item that the items file lacks"},
       {"keep-unrated-items", kFlag, "false", "", "", "keep items without interactions"},
       {"strip-year", kFlag, "false", "", "", "take \" (1995)\" from the end of titles"},
@@ -77,10 +80,12 @@ void check_applicable(const CommandLine& line, const Format& format) {
     }
   };
   if (format.ready_made) {
-    refuse({"threshold", "split", "split-times", "window-start", "window-end", "min-interactions", "unknown-items"}, "its labels and splits are ready-made");
+    refuse({"threshold", "split", "split-times", "window-start", "window-end", "min-interactions", "unknown-items"},
+           "its labels and splits are ready-made");
   }
   if (!format.named_columns) {
-    refuse({"user-column", "item-column", "rating-column", "timestamp-column", "title-column", "keywords-column", "category-column", "description-column"},
+    refuse({"user-column", "item-column", "rating-column", "timestamp-column", "title-column", "keywords-column",
+            "category-column", "description-column"},
            "its columns are fixed");
   }
   if (line.has("split") && line.has("split-times")) fail(ExitCode::kUsage, "give --split or --split-times, not both");
@@ -111,8 +116,9 @@ PrepareOptions read_options(const CommandLine& line) {
   options.drop_unknown_items = line.text("unknown-items") == "drop";
   options.keep_unrated_items = line.flag("keep-unrated-items");
   options.strip_year = line.flag("strip-year");
-  options.columns = {line.text("user-column"),  line.text("item-column"),     line.text("rating-column"),   line.text("timestamp-column"),
-                     line.text("title-column"), line.text("keywords-column"), line.text("category-column"), line.text("description-column")};
+  options.columns = {line.text("user-column"),      line.text("item-column"),       line.text("rating-column"),
+                     line.text("timestamp-column"), line.text("title-column"),      line.text("keywords-column"),
+                     line.text("category-column"),  line.text("description-column")};
   return options;
 }
 

@@ -2,11 +2,13 @@
 // What ranks do together. A reference is passed to whoever needs it: there is no global rank. A world of one is a real
 // implementation, not a special case. All calls are collective: every rank of the group makes them in the same order.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace thinkrec {
@@ -30,11 +32,13 @@ class Collectives {
   virtual std::unique_ptr<Collectives> split(int colour) = 0;
   /// The ranks of this group that share this machine's memory.
   virtual std::unique_ptr<Collectives> split_by_node() = 0;
-  /// Memory shared by all ranks of a node group (call it on what split_by_node gives). See SharedMemory.
+  /// Memory shared by all ranks of a node group (call it on what split_by_node gives). See SharedMemory. std::bad_alloc or
+  /// Error(kPeerLost) when the machine does not have it.
   virtual std::unique_ptr<class SharedMemory> allocate_shared(std::size_t bytes) = 0;
 };
 
-/// One allocation that all ranks of a node group see: rank 0 of the group fills it, then barrier(), then all read.
+/// One allocation that all ranks of a node group see: rank 0 of the group fills it, then barrier(), then all read. Its first byte is
+/// aligned to 64. Destroying it is collective too; a rank that destroys it while an exception passes does not wait for the others.
 class SharedMemory {
  public:
   virtual ~SharedMemory() = default;
@@ -47,13 +51,14 @@ std::unique_ptr<Collectives> make_solo_collectives();
 /// all_gather of trivially copyable values.
 template <class T>
 std::vector<T> all_gather_values(Collectives& group, std::span<const T> values) {
+  static_assert(std::is_trivially_copyable_v<T>);
   const auto bytes = group.all_gather(std::as_bytes(values));
   std::vector<T> all(bytes.size() / sizeof(T));
   std::copy(bytes.begin(), bytes.end(), reinterpret_cast<std::byte*>(all.data()));
   return all;
 }
 
-/// broadcast of a string: every rank ends with root's.
+/// broadcast of a string: every rank ends with root's, whatever it held before.
 void broadcast_text(Collectives& group, std::string& text, int root);
 
 }  // namespace thinkrec

@@ -1,4 +1,5 @@
 #include <cstdlib>
+#include <limits>
 #include <new>
 
 #include "comm/collectives.h"
@@ -9,15 +10,20 @@ namespace {
 
 class PrivateMemory final : public SharedMemory {
  public:
-  explicit PrivateMemory(std::size_t bytes) : bytes_(bytes), data_(static_cast<std::byte*>(std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096))) {
+  explicit PrivateMemory(std::size_t bytes) : bytes_(bytes) {
+    constexpr std::size_t kPage = 4096;
+    if (bytes > std::numeric_limits<std::ptrdiff_t>::max() - kPage) throw std::bad_alloc();
+    data_ = static_cast<std::byte*>(std::aligned_alloc(kPage, (bytes / kPage + 1) * kPage));
     if (data_ == nullptr) throw std::bad_alloc();
   }
   ~PrivateMemory() override { std::free(data_); }
+  PrivateMemory(const PrivateMemory&) = delete;
+  PrivateMemory& operator=(const PrivateMemory&) = delete;
   std::span<std::byte> bytes() override { return {data_, bytes_}; }
 
  private:
   std::size_t bytes_;
-  std::byte* data_;
+  std::byte* data_ = nullptr;
 };
 
 /// A world of one: every reduction is what it was given.

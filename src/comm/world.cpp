@@ -1,9 +1,10 @@
 #include "comm/world.h"
 
-#include <mpi.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <exception>
+#include <string_view>
 
 #include "comm/mpi_collectives.h"
 #include "core/error.h"
@@ -15,6 +16,10 @@ namespace {
 bool launched_in_parallel() {
   for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE"}) {
     if (std::getenv(name) != nullptr) return true;
+  }
+  const char* tasks = std::getenv("SLURM_STEP_NUM_TASKS");
+  if (tasks != nullptr && std::string_view(tasks) != "1" && std::getenv("SLURM_PROCID") != nullptr) {
+    fail(ExitCode::kUsage, "srun started {} tasks that do not know of each other: use srun --mpi=pmix, or mpirun", tasks);
   }
   return false;
 }
@@ -30,16 +35,19 @@ World::World(int argc, char** argv) : mpi_(launched_in_parallel()) {
   if (MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED) {
     fail(ExitCode::kInternal, "MPI cannot be started with thread support; check the MPI installation");
   }
+  // Calls that have no communicator of ours report to this one.
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   all_ = make_mpi_collectives(MPI_COMM_WORLD);
 }
 
 World::~World() {
+  const bool orderly = std::uncaught_exceptions() == 0;  // MPI_Finalize waits for all ranks
   all_.reset();
-  if (mpi_) MPI_Finalize();
+  if (mpi_ && orderly) MPI_Finalize();
 }
 
 void World::abort(int code) {
-  if (mpi_ && all_->size() > 1) MPI_Abort(MPI_COMM_WORLD, code);
+  if (mpi_) MPI_Abort(MPI_COMM_WORLD, code);
   _exit(code);
 }
 

@@ -8,7 +8,9 @@
 namespace thinkrec {
 
 /// Starts MPI when the process was launched by mpirun or srun (their environment says so), else stays a world of one without
-/// ever loading MPI state. Destructor finalises. After an exception on one rank call abort(), so that the others do not wait.
+/// ever loading MPI state. Error(kUsage) for one of several tasks of an srun without PMI, which would each take itself for the whole
+/// job. Destructor finalises, unless an exception passes: then the process leaves MPI without a word, and the launcher ends the others.
+/// After an exception on one rank call abort(), so that the others do not wait.
 class World {
  public:
   World(int argc, char** argv);

@@ -24,10 +24,12 @@ class Checker {
   template <class... Args>
   void require(bool good, fmt::format_string<Args...> format, Args&&... args) const {
     if (good) return;
-    fail(ExitCode::kBadData, "{}: {}; make the file again with thinkrec_prepare", origin_, fmt::format(format, std::forward<Args>(args)...));
+    fail(ExitCode::kBadData, "{}: {}; make the file again with thinkrec_prepare", origin_,
+         fmt::format(format, std::forward<Args>(args)...));
   }
 
-  void unique(const char* what, const std::unordered_set<std::string_view>& seen, std::size_t number, const std::string& last) const {
+  void unique(const char* what, const std::unordered_set<std::string_view>& seen, std::size_t number,
+              const std::string& last) const {
     require(seen.size() == number + 1, "{}[{}]: the id '{}' stands there twice", what, number, last);
   }
 
@@ -59,15 +61,16 @@ void check_interactions(const Dataset& dataset, const Checker& checker) {
   same_length("item", dataset.item.size());
   same_length("label", dataset.label.size());
   same_length("timestamp", dataset.timestamp.size());
-  checker.require(dataset.user_begin.size() == dataset.users.size() + 1, "user_begin: {} offsets for {} users", dataset.user_begin.size(),
-                  dataset.users.size());
+  checker.require(dataset.user_begin.size() == dataset.users.size() + 1, "user_begin: {} offsets for {} users",
+                  dataset.user_begin.size(), dataset.users.size());
   checker.require(dataset.user_begin.front() == 0 && dataset.user_begin.back() == dataset.interactions(),
                   "user_begin: does not run from 0 to the {} interactions", n);
   for (std::size_t u = 0; u < dataset.users.size(); ++u) {
     const std::int64_t begin = dataset.user_begin[u], end = dataset.user_begin[u + 1];
     checker.require(begin <= end && end <= dataset.interactions(), "user_begin[{}]: {} is out of order", u + 1, end);
     for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-      checker.require(dataset.user[i] == static_cast<std::int64_t>(u), "user[{}]: is {}, user_begin says {}", i, dataset.user[i], u);
+      checker.require(dataset.user[i] == static_cast<std::int64_t>(u), "user[{}]: is {}, user_begin says {}", i, dataset.user[i],
+                      u);
       checker.require(dataset.item[i] >= 0 && static_cast<std::size_t>(dataset.item[i]) < dataset.items.size(),
                       "item[{}]: {} is none of {} items", i, dataset.item[i], dataset.items.size());
       checker.require(dataset.label[i] <= 1, "label[{}]: is {}, neither 0 nor 1", i, dataset.label[i]);
@@ -83,8 +86,8 @@ void check_splits(const Dataset& dataset, const Checker& checker) {
     checker.require(!dataset.splits[s].empty(), "splits/{}: the split is empty", kSplitNames[s]);
     for (std::size_t k = 0; k < dataset.splits[s].size(); ++k) {
       const std::int64_t row = dataset.splits[s][k];
-      checker.require(row >= 0 && row < dataset.interactions(), "splits/{}[{}]: {} is none of {} interactions", kSplitNames[s], k, row,
-                      dataset.interactions());
+      checker.require(row >= 0 && row < dataset.interactions(), "splits/{}[{}]: {} is none of {} interactions", kSplitNames[s], k,
+                      row, dataset.interactions());
       auto& before = split_of[static_cast<std::size_t>(row)];
       checker.require(before == 3, "splits/{}[{}]: interaction {} is in a split already", kSplitNames[s], k, row);
       before = static_cast<std::uint8_t>(s);
@@ -129,8 +132,8 @@ std::string Dataset::hash() const {
   names.clear();
   for (const std::string& one : users) append_text(names, one);
   append_text(text, sha256_hex(names));
-  for (const std::string& digest : {array_hash(user), array_hash(item), array_hash(label), array_hash(timestamp), array_hash(splits[0]),
-                                    array_hash(splits[1]), array_hash(splits[2])}) {
+  for (const std::string& digest : {array_hash(user), array_hash(item), array_hash(label), array_hash(timestamp),
+                                    array_hash(splits[0]), array_hash(splits[1]), array_hash(splits[2])}) {
     append_text(text, digest);
   }
   return sha256_hex(text);

@@ -13,7 +13,7 @@ constexpr std::int64_t kSchemaVersion = 1;
 
 /// One text of every element, as a column of the file.
 template <class Element>
-std::vector<std::string> column(const std::vector<Element>& elements, std::string Element::* field) {
+std::vector<std::string> column(const std::vector<Element>& elements, std::string Element::*field) {
   std::vector<std::string> texts;
   texts.reserve(elements.size());
   for (const Element& element : elements) texts.push_back(element.*field);
@@ -21,21 +21,24 @@ std::vector<std::string> column(const std::vector<Element>& elements, std::strin
 }
 
 template <class Element>
-void fill(std::vector<Element>& elements, std::string Element::* field, const Hdf5Reader& file, const std::string& path, const std::string& name) {
+void fill(std::vector<Element>& elements, std::string Element::*field, const Hdf5Reader& file, const std::string& path,
+          const std::string& name) {
   std::vector<std::string> texts = file.strings(name);
   if (texts.size() != elements.size()) {
-    fail(ExitCode::kBadData, "{}: '{}' has {} values where there are {}; make the file again with thinkrec_prepare", path, name, texts.size(),
-         elements.size());
+    fail(ExitCode::kBadData, "{}: '{}' has {} values where there are {}; make the file again with thinkrec_prepare", path, name,
+         texts.size(), elements.size());
   }
   for (std::size_t i = 0; i < texts.size(); ++i) elements[i].*field = std::move(texts[i]);
 }
 
 void check_schema(const Hdf5Reader& file, const std::string& path) {
   const std::string schema = file.text_attribute("schema");
-  if (schema != kSchema) fail(ExitCode::kBadData, "{}: 'schema' is '{}', not '{}': the file is no data set", path, schema, kSchema);
+  if (schema != kSchema)
+    fail(ExitCode::kBadData, "{}: 'schema' is '{}', not '{}': the file is no data set", path, schema, kSchema);
   const std::int64_t version = file.int_attribute("schema_version");
   if (version != kSchemaVersion) {
-    fail(ExitCode::kBadData, "{}: 'schema_version' is {}, and this program reads version {}; make the file again with its thinkrec_prepare", path,
+    fail(ExitCode::kBadData,
+         "{}: 'schema_version' is {}, and this program reads version {}; make the file again with its thinkrec_prepare", path,
          version, kSchemaVersion);
   }
 }

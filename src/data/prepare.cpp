@@ -8,12 +8,15 @@ namespace thinkrec {
 namespace {
 
 constexpr Format kFormats[] = {
-    {"ratings", "interactions.csv (user,item,rating,timestamp) and items.csv (item,title[,keywords,category,description])", read_ratings, false, true},
-    {"csv", "ready-made splits train.csv, valid.csv, test.csv (row,user_id,item_id,label,timestamp[,history_all,...]) and items.csv (item_id,title)",
+    {"ratings", "interactions.csv (user,item,rating,timestamp) and items.csv (item,title[,keywords,category,description])",
+     read_ratings, false, true},
+    {"csv",
+     "ready-made splits train.csv, valid.csv, test.csv (row,user_id,item_id,label,timestamp[,history_all,...]) and items.csv "
+     "(item_id,title)",
      read_csv_splits, true, true},
     {"recbole", "atomic files NAME.inter and NAME.item", read_recbole, false, true},
-    {"movielens", "u.data and u.item (100K), ratings.dat and movies.dat (1M, 10M), or ratings.csv and movies.csv (20M and later)", read_movielens,
-     false, false},
+    {"movielens", "u.data and u.item (100K), ratings.dat and movies.dat (1M, 10M), or ratings.csv and movies.csv (20M and later)",
+     read_movielens, false, false},
 };
 
 void check_options(const PrepareOptions& options) {
@@ -22,15 +25,19 @@ void check_options(const PrepareOptions& options) {
     if (!(share > 0)) fail(ExitCode::kConfig, "--split: every share must be above 0, got {}", fmt::join(options.split, ","));
     sum += share;
   }
-  if (!(std::abs(sum - 1) < 1e-6)) fail(ExitCode::kConfig, "--split: the shares must sum to 1, got {} = {}", fmt::join(options.split, " + "), sum);
+  if (!(std::abs(sum - 1) < 1e-6))
+    fail(ExitCode::kConfig, "--split: the shares must sum to 1, got {} = {}", fmt::join(options.split, " + "), sum);
   if (options.split_times && (*options.split_times)[0] >= (*options.split_times)[1]) {
-    fail(ExitCode::kConfig, "--split-times: the first time must be before the second, got {}", fmt::join(*options.split_times, ","));
+    fail(ExitCode::kConfig, "--split-times: the first time must be before the second, got {}",
+         fmt::join(*options.split_times, ","));
   }
   if (options.window_start && options.window_end && *options.window_start >= *options.window_end) {
-    fail(ExitCode::kConfig, "the window is empty: --window-start {} is not before --window-end {}", *options.window_start, *options.window_end);
+    fail(ExitCode::kConfig, "the window is empty: --window-start {} is not before --window-end {}", *options.window_start,
+         *options.window_end);
   }
   if (!std::isfinite(options.threshold)) fail(ExitCode::kConfig, "--threshold: must be a number");
-  if (options.min_interactions < 0) fail(ExitCode::kConfig, "--min-interactions: must be 0 or more, got {}", options.min_interactions);
+  if (options.min_interactions < 0)
+    fail(ExitCode::kConfig, "--min-interactions: must be 0 or more, got {}", options.min_interactions);
 }
 
 /// Raw indices of the interactions inside the window whose user and item have enough of them, in raw order.
@@ -56,7 +63,8 @@ std::vector<std::int64_t> kept_interactions(const RawData& raw, const PrepareOpt
 }
 
 /// Sorts raw indices by (new user number, time, raw order): a counting sort by user, then each user's few by time.
-std::vector<std::int64_t> sorted_by_user(const RawData& raw, const std::vector<std::int64_t>& kept, const std::vector<std::int32_t>& user_number,
+std::vector<std::int64_t> sorted_by_user(const RawData& raw, const std::vector<std::int64_t>& kept,
+                                         const std::vector<std::int32_t>& user_number,
                                          const std::vector<std::int64_t>& user_begin) {
   std::vector<std::int64_t> order(kept.size());
   std::vector<std::int64_t> next(user_begin.begin(), user_begin.end() - 1);
@@ -73,7 +81,8 @@ std::vector<std::int64_t> sorted_by_user(const RawData& raw, const std::vector<s
 }
 
 /// Interaction indices in order of time, cut in three. Ties stay in the order of the interactions: user, then file.
-std::array<std::vector<std::int64_t>, 3> split_by_time(const std::vector<std::int64_t>& timestamp, const PrepareOptions& options) {
+std::array<std::vector<std::int64_t>, 3> split_by_time(const std::vector<std::int64_t>& timestamp,
+                                                       const PrepareOptions& options) {
   std::vector<std::int64_t> order(timestamp.size());
   std::iota(order.begin(), order.end(), std::int64_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
@@ -82,8 +91,9 @@ std::array<std::vector<std::int64_t>, 3> split_by_time(const std::vector<std::in
   std::array<std::int64_t, 4> cut = {0, 0, 0, static_cast<std::int64_t>(order.size())};
   if (options.split_times) {
     for (std::size_t s = 0; s < 2; ++s) {
-      cut[s + 1] = std::partition_point(order.begin(), order.end(),
-                                        [&](std::int64_t i) { return timestamp[static_cast<std::size_t>(i)] < (*options.split_times)[s]; }) -
+      cut[s + 1] = std::partition_point(
+                       order.begin(), order.end(),
+                       [&](std::int64_t i) { return timestamp[static_cast<std::size_t>(i)] < (*options.split_times)[s]; }) -
                    order.begin();
     }
   } else {
@@ -95,7 +105,8 @@ std::array<std::vector<std::int64_t>, 3> split_by_time(const std::vector<std::in
   for (std::size_t s = 0; s < 3; ++s) {
     splits[s].assign(order.begin() + cut[s], order.begin() + cut[s + 1]);
     if (splits[s].empty()) {
-      fail(ExitCode::kBadData, "the {} split is empty: none of the {} interactions, timestamps {} to {}, falls into it; change {}", kSplitNames[s],
+      fail(ExitCode::kBadData,
+           "the {} split is empty: none of the {} interactions, timestamps {} to {}, falls into it; change {}", kSplitNames[s],
            order.size(), timestamp[static_cast<std::size_t>(order.front())], timestamp[static_cast<std::size_t>(order.back())],
            options.split_times ? "--split-times" : "--split");
     }
@@ -117,7 +128,8 @@ std::array<std::vector<std::int64_t>, 3> renumbered(const std::array<std::vector
 
 /// MovieLens by the usual spellings of its name: ml-100k, ml1m.
 bool is_movielens(const PrepareOptions& options, const std::string& name) {
-  return options.format == "movielens" || (name.size() > 2 && name.starts_with("ml") && (name[2] == '-' || (name[2] >= '0' && name[2] <= '9')));
+  return options.format == "movielens" ||
+         (name.size() > 2 && name.starts_with("ml") && (name[2] == '-' || (name[2] >= '0' && name[2] <= '9')));
 }
 
 std::string folder_name(const std::string& path) {
@@ -140,12 +152,16 @@ const Format& find_format(const std::string& name) {
 
 Dataset build_dataset(const RawData& raw, const PrepareOptions& options) {
   check_options(options);
+  if (raw.has_splits() && (options.window_start || options.window_end || options.min_interactions > 0)) {
+    fail(ExitCode::kConfig, "{}: ready-made splits cannot be filtered; leave --window-start, --window-end and --min-interactions out",
+         options.input);
+  }
   const std::vector<std::int64_t> kept = kept_interactions(raw, options);
   if (kept.empty()) {
-    fail(ExitCode::kBadData, "{}: of {} interactions none is left; widen --window-start and --window-end, lower --min-interactions (now {})",
+    fail(ExitCode::kBadData,
+         "{}: of {} interactions none is left; widen --window-start and --window-end, lower --min-interactions (now {})",
          options.input, raw.user.size(), options.min_interactions);
   }
-  THINKREC_CHECK(!raw.has_splits() || kept.size() == raw.user.size(), "ready-made splits cannot be filtered");
 
   Dataset dataset;
   dataset.name = options.name.empty() ? folder_name(options.input) : options.name;
@@ -193,12 +209,13 @@ Dataset prepare(const PrepareOptions& options) {
   const Format& format = find_format(options.format);
   check_options(options);  // before minutes of reading
   const RawData raw = format.read(options);
-  log_info("read {} interactions of {} users and {} items from {} ({})", raw.user.size(), raw.users.size(), raw.items.size(), options.input,
-           format.name);
+  log_info("read {} interactions of {} users and {} items from {} ({})", raw.user.size(), raw.users.size(), raw.items.size(),
+           options.input, format.name);
   if (raw.untitled_items > 0) log_warning("{} items have no title; their id stands in for it", raw.untitled_items);
   if (raw.dropped_interactions > 0) log_warning("{} interactions with unknown items are left out", raw.dropped_interactions);
   Dataset dataset = build_dataset(raw, options);
-  if (dataset.user.size() < raw.user.size()) log_info("kept {} interactions after the window and --min-interactions", dataset.user.size());
+  if (dataset.user.size() < raw.user.size())
+    log_info("kept {} interactions after the window and --min-interactions", dataset.user.size());
   return dataset;
 }
 

@@ -9,17 +9,17 @@ namespace thinkrec {
 
 struct Format {
   const char* name;
-  const char* files;                        ///< what the folder holds, for --help
+  const char* files;  ///< what the folder holds, for --help
   RawData (*read)(const PrepareOptions&);
-  bool ready_made;                          ///< labels and splits are given: settings that make them do not apply
-  bool named_columns;                       ///< PrepareOptions::columns applies
+  bool ready_made;     ///< labels and splits are given: settings that make them do not apply
+  bool named_columns;  ///< PrepareOptions::columns applies
 };
 std::span<const Format> formats();
 /// kConfig naming the formats when there is no such one.
 const Format& find_format(const std::string& name);
 
-/// Filters, labels, sorts and splits. Users are numbered in the order of their first interaction, items in that of the items file.
-/// kBadData when nothing is left or a split is empty, kConfig for settings that make no sense.
+/// Filters, labels, sorts and splits. Users are numbered in the order of their first interaction, items in that of the items
+/// file. kBadData when nothing is left or a split is empty, kConfig for settings that make no sense.
 Dataset build_dataset(const RawData& raw, const PrepareOptions& options);
 
 /// Reads with the format's reader and builds; logs what was read and warns of what was mended.

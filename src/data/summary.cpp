@@ -20,10 +20,12 @@ double median(std::vector<std::int64_t>& values) {
   return (static_cast<double>(*middle) + static_cast<double>(*std::max_element(values.begin(), middle))) / 2;
 }
 
-std::int64_t count_true(const std::vector<std::uint8_t>& flags) { return std::count(flags.begin(), flags.end(), std::uint8_t{1}); }
+std::int64_t count_true(const std::vector<std::uint8_t>& flags) {
+  return std::count(flags.begin(), flags.end(), std::uint8_t{1});
+}
 
-SplitSummary summarize_split(const Dataset& dataset, const std::vector<std::int64_t>& rows, const std::vector<std::uint8_t>& train_user,
-                             const std::vector<std::uint8_t>& train_item) {
+SplitSummary summarize_split(const Dataset& dataset, const std::vector<std::int64_t>& rows,
+                             const std::vector<std::uint8_t>& train_user, const std::vector<std::uint8_t>& train_item) {
   THINKREC_CHECK(!rows.empty());
   SplitSummary out;
   out.rows = static_cast<std::int64_t>(rows.size());
@@ -79,17 +81,18 @@ DatasetSummary summarize(const Dataset& dataset) {
 std::string summary_text(const Dataset& dataset, const DatasetSummary& summary) {
   const int width = std::max(7, static_cast<int>(dataset.name.size()));
   const auto& [train, valid, test] = summary.splits;
-  std::string text = fmt::format("{:<{}}  {:>11}  {:>9}  {:>9}  {:>9}  {:>9}  {:>8}\n", "Dataset", width, "#Train", "#Valid", "#Test", "#User",
-                                 "#Item", "sigma/mu");
-  text += fmt::format("{:<{}}  {:>11}  {:>9}  {:>9}  {:>9}  {:>9}  {:>8.2f}\n\n", dataset.name, width, grouped(train.rows), grouped(valid.rows),
-                      grouped(test.rows), grouped(summary.users), grouped(summary.items), summary.sigma_over_mu);
-  text += fmt::format("{:<{}}  {:>11}  {:>9}  {:>9}  {:>9}  {:>9}  {:>14}  {:>13}  {:>11}\n", "Split", width, "rows", "users", "items", "positive",
-                      "not cold", "history median", "history empty", "history <10");
+  std::string text = fmt::format("{:<{}}  {:>11}  {:>9}  {:>9}  {:>9}  {:>9}  {:>8}\n", "Dataset", width, "#Train", "#Valid",
+                                 "#Test", "#User", "#Item", "sigma/mu");
+  text +=
+      fmt::format("{:<{}}  {:>11}  {:>9}  {:>9}  {:>9}  {:>9}  {:>8.2f}\n\n", dataset.name, width, grouped(train.rows),
+                  grouped(valid.rows), grouped(test.rows), grouped(summary.users), grouped(summary.items), summary.sigma_over_mu);
+  text += fmt::format("{:<{}}  {:>11}  {:>9}  {:>9}  {:>9}  {:>9}  {:>14}  {:>13}  {:>11}\n", "Split", width, "rows", "users",
+                      "items", "positive", "not cold", "history median", "history empty", "history <10");
   for (std::size_t s = 0; s < 3; ++s) {
     const SplitSummary& split = summary.splits[s];
-    text += fmt::format("{:<{}}  {:>11}  {:>9}  {:>9}  {:>8.2f}%  {:>8.2f}%  {:>14}  {:>13}  {:>10.1f}%\n", kSplitNames[s], width, grouped(split.rows),
-                        grouped(split.users), grouped(split.items), 100 * split.positive, 100 * split.not_cold, split.median_history,
-                        grouped(split.empty_histories), 100 * split.short_histories);
+    text += fmt::format("{:<{}}  {:>11}  {:>9}  {:>9}  {:>8.2f}%  {:>8.2f}%  {:>14}  {:>13}  {:>10.1f}%\n", kSplitNames[s], width,
+                        grouped(split.rows), grouped(split.users), grouped(split.items), 100 * split.positive,
+                        100 * split.not_cold, split.median_history, grouped(split.empty_histories), 100 * split.short_histories);
   }
   return text;
 }

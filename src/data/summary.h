@@ -11,9 +11,9 @@ namespace thinkrec {
 
 struct SplitSummary {
   std::int64_t rows = 0, users = 0, items = 0;
-  double positive = 0;         ///< share of rows with label 1
-  double not_cold = 0;         ///< share of rows whose user and item both have train rows
-  double median_history = 0;   ///< earlier interactions of the row's user
+  double positive = 0;        ///< share of rows with label 1
+  double not_cold = 0;        ///< share of rows whose user and item both have train rows
+  double median_history = 0;  ///< earlier interactions of the row's user
   std::int64_t empty_histories = 0;
   double short_histories = 0;  ///< share of rows with fewer than 10 earlier interactions
 };

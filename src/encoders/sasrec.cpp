@@ -75,9 +75,11 @@ class SasrecEncoder final : public Encoder {
     }
     window_begin.push_back(order.size());
     const at::Tensor result = at::empty({static_cast<std::int64_t>(moments.size()), config_.width}, at::kFloat);
-    at::parallel_for(0, static_cast<std::int64_t>(window_begin.size()) - 1, 1, [&](std::int64_t from, std::int64_t to) {
+    const auto windows = static_cast<std::int64_t>(window_begin.size()) - 1;
+    // Two tasks at least: inside a parallel region the operators keep to one thread each, and so to one order of sums.
+    at::parallel_for(0, std::max<std::int64_t>(2, windows), 1, [&](std::int64_t from, std::int64_t to) {
       const at::NoGradGuard no_grad;
-      for (std::int64_t window = from; window < to; ++window) {
+      for (std::int64_t window = from; window < std::min(to, windows); ++window) {
         const Moment& last = moments[order[window_begin[window + 1] - 1]];
         const std::int64_t begin = rule.begin(last.place);
         Input input(1, rule.length());

@@ -28,13 +28,17 @@ struct CsvReader::State {
   std::vector<Range> ranges;  // of the fields, in `record`
 
   State(const std::string& path, const CsvFormat& format)
-      : lines(path), separator(format.separator != '\0' ? std::string(1, format.separator) : format.separator_text), quotes(format.quotes) {
+      : lines(path),
+        separator(format.separator != '\0' ? std::string(1, format.separator) : format.separator_text),
+        quotes(format.quotes) {
     THINKREC_CHECK(!separator.empty(), "CsvFormat without a separator");
   }
 
   std::string place() const { return fmt::format("{}:{}", lines.path(), record_line); }
 
-  std::string column_name(std::size_t index) const { return index < columns.size() ? printable(columns[index]) : std::to_string(index + 1); }
+  std::string column_name(std::size_t index) const {
+    return index < columns.size() ? printable(columns[index]) : std::to_string(index + 1);
+  }
 
   /// Reads and splits a record; false at the end.
   bool read_record() {
@@ -105,7 +109,8 @@ struct CsvReader::State {
     if constexpr (std::is_floating_point_v<T>) good = good && std::isfinite(value);
     if (!good) {
       const bool range = error == std::errc::result_out_of_range && rest == text.data() + text.size();
-      fail(ExitCode::kBadData, "{}: column {}: '{}' is {} {}", place(), column_name(index), printable(text), range ? "out of the range of" : "not", kind);
+      fail(ExitCode::kBadData, "{}: column {}: '{}' is {} {}", place(), column_name(index), printable(text),
+           range ? "out of the range of" : "not", kind);
     }
     return value;
   }
@@ -127,9 +132,11 @@ std::size_t CsvReader::column(std::string_view name) const {
   const auto& columns = state_->columns;
   const auto found = std::find(columns.begin(), columns.end(), name);
   if (found == columns.end()) {
-    fail(ExitCode::kBadData, "{}: no column '{}'; there are: {}", state_->lines.path(), name, printable(fmt::format("{}", fmt::join(columns, ", "))));
+    fail(ExitCode::kBadData, "{}: no column '{}'; there are: {}", state_->lines.path(), name,
+         printable(fmt::format("{}", fmt::join(columns, ", "))));
   }
-  if (std::find(found + 1, columns.end(), name) != columns.end()) fail(ExitCode::kBadData, "{}: column '{}' is there twice", state_->lines.path(), name);
+  if (std::find(found + 1, columns.end(), name) != columns.end())
+    fail(ExitCode::kBadData, "{}: column '{}' is there twice", state_->lines.path(), name);
   return static_cast<std::size_t>(found - columns.begin());
 }
 

@@ -11,7 +11,7 @@ inline float half_to_float(std::uint16_t half) {
   const std::uint32_t magnitude = static_cast<std::uint32_t>(half & 0x7fffu) << 13;
   // A subnormal half is m * 2^-24: with the exponent of 2^-14 put in front, subtracting 2^-14 leaves just that.
   const float subnormal = std::bit_cast<float>(magnitude + (113u << 23)) - std::bit_cast<float>(113u << 23);
-  const std::uint32_t normal = magnitude + (112u << 23);                          // the bias goes from 15 to 127
+  const std::uint32_t normal = magnitude + (112u << 23);                                    // the bias goes from 15 to 127
   const std::uint32_t wide = magnitude >= (31u << 23) ? magnitude + (224u << 23) : normal;  // Inf and NaN keep all ones
   return std::bit_cast<float>(sign | (magnitude < (1u << 23) ? std::bit_cast<std::uint32_t>(subnormal) : wide));
 }

@@ -18,7 +18,20 @@ constexpr std::uint32_t kMaxDimensions = 8;
 constexpr std::size_t kReadBytes = std::size_t{1} << 20;
 
 enum ValueType : std::uint32_t {
-  kUint8, kInt8, kUint16, kInt16, kUint32, kInt32, kFloat32, kBool, kString, kArray, kUint64, kInt64, kFloat64, kValueTypes
+  kUint8,
+  kInt8,
+  kUint16,
+  kInt16,
+  kUint32,
+  kInt32,
+  kFloat32,
+  kBool,
+  kString,
+  kArray,
+  kUint64,
+  kInt64,
+  kFloat64,
+  kValueTypes
 };
 constexpr std::array<std::uint64_t, kValueTypes> kLeastBytes = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
 
@@ -139,7 +152,8 @@ std::uint64_t alignment_of(Cursor& in, const std::map<std::string, GgufValue>& m
   const auto* value = std::get_if<std::int64_t>(&found->second);
   if (value == nullptr) in.bad("not an integer");
   const auto alignment = static_cast<std::uint64_t>(*value);
-  if (alignment == 0 || alignment > kMaxAlignment || (alignment & (alignment - 1)) != 0) in.bad("{} is no power of two up to 2^30", *value);
+  if (alignment == 0 || alignment > kMaxAlignment || (alignment & (alignment - 1)) != 0)
+    in.bad("{} is no power of two up to 2^30", *value);
   return alignment;
 }
 
@@ -155,7 +169,8 @@ GgufTensor read_tensor_info(Cursor& in) {
     const auto extent = in.number<std::uint64_t>();
     if (extent > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) in.bad("a dimension of {}", extent);
     tensor.shape.push_back(static_cast<std::int64_t>(extent));
-    if (__builtin_mul_overflow(tensor.elements, tensor.shape.back(), &tensor.elements)) in.bad("its number of elements overflows");
+    if (__builtin_mul_overflow(tensor.elements, tensor.shape.back(), &tensor.elements))
+      in.bad("its number of elements overflows");
   }
   std::reverse(tensor.shape.begin(), tensor.shape.end());
   tensor.type = in.number<std::uint32_t>();
@@ -168,9 +183,11 @@ std::uint64_t tensor_bytes(Cursor& in, const GgufTensor& tensor) {
   const GgmlType* type = find_ggml_type(tensor.type);
   if (type == nullptr) return 0;
   const std::int64_t width = tensor.shape.empty() ? 1 : tensor.shape.back();
-  if (width % type->block_elements != 0) in.bad("rows of {} are no multiple of {}, the block of {}", width, type->block_elements, type->name);
+  if (width % type->block_elements != 0)
+    in.bad("rows of {} are no multiple of {}, the block of {}", width, type->block_elements, type->name);
   std::uint64_t bytes = 0;
-  if (__builtin_mul_overflow(static_cast<std::uint64_t>(tensor.elements / type->block_elements), std::uint64_t{type->block_bytes}, &bytes)) {
+  if (__builtin_mul_overflow(static_cast<std::uint64_t>(tensor.elements / type->block_elements), std::uint64_t{type->block_bytes},
+                             &bytes)) {
     in.bad("its size overflows");
   }
   return bytes;
@@ -183,7 +200,8 @@ GgufFile::GgufFile(const std::string& path) : file_(path) {
   char magic[4];
   if (file_.size() < sizeof(magic)) fail(ExitCode::kBadData, "{}: not a GGUF file ({} bytes)", path, file_.size());
   in.bytes(magic, sizeof(magic));
-  if (std::memcmp(magic, "GGUF", sizeof(magic)) != 0) fail(ExitCode::kBadData, "{}: not a GGUF file (it does not begin with 'GGUF')", path);
+  if (std::memcmp(magic, "GGUF", sizeof(magic)) != 0)
+    fail(ExitCode::kBadData, "{}: not a GGUF file (it does not begin with 'GGUF')", path);
   const auto version = in.number<std::uint32_t>();
   if (version == 0x02000000u || version == 0x03000000u) in.bad("big-endian, which thinkrec does not read");
   if (version != 2 && version != 3) in.bad("GGUF version {}; versions 2 and 3 are read", version);
@@ -227,9 +245,11 @@ const T& GgufFile::get(const std::string& key) const {
   const auto found = metadata_.find(key);
   if (found == metadata_.end()) fail(ExitCode::kBadData, "{}: metadata '{}' is missing", path(), key);
   const T* value = std::get_if<T>(&found->second);
-  constexpr std::array kNames = {"a bool", "an integer", "a float", "a string", "an array of integers", "an array of floats", "an array of strings"};
+  constexpr std::array kNames = {
+      "a bool", "an integer", "a float", "a string", "an array of integers", "an array of floats", "an array of strings"};
   if (value == nullptr) {
-    fail(ExitCode::kBadData, "{}: metadata '{}' is {}, expected {}", path(), key, kNames[found->second.index()], kNames[GgufValue(T()).index()]);
+    fail(ExitCode::kBadData, "{}: metadata '{}' is {}, expected {}", path(), key, kNames[found->second.index()],
+         kNames[GgufValue(T()).index()]);
   }
   return *value;
 }
@@ -251,8 +271,8 @@ const GgufTensor& GgufFile::tensor(const std::string& name) const {
 void GgufFile::read(const GgufTensor& tensor, float* out) const {
   const GgmlType* type = find_ggml_type(tensor.type);
   if (type == nullptr || type->dequantize == nullptr) {
-    fail(ExitCode::kBadData, "{}: tensor '{}' is {}; thinkrec reads F32, F16, BF16, Q8_0, Q4_0 and Q4_1", path(), printable(tensor.name),
-         gguf_type_name(tensor.type));
+    fail(ExitCode::kBadData, "{}: tensor '{}' is {}; thinkrec reads F32, F16, BF16, Q8_0, Q4_0 and Q4_1", path(),
+         printable(tensor.name), gguf_type_name(tensor.type));
   }
   const std::size_t part = std::max<std::size_t>(1, kReadBytes / type->block_bytes);
   std::size_t left = static_cast<std::size_t>(tensor.elements) / type->block_elements;

@@ -21,7 +21,9 @@ std::uint16_t load16(const std::uint8_t* from) {
 
 // Scale times quant is exact in fp32 (11 bits by at most 8), so a fused multiply-add rounds as the two steps of the reference do.
 
-void dequantize_f32(const std::uint8_t* blocks, std::size_t count, float* out) { std::memcpy(out, blocks, count * sizeof(float)); }
+void dequantize_f32(const std::uint8_t* blocks, std::size_t count, float* out) {
+  std::memcpy(out, blocks, count * sizeof(float));
+}
 
 void dequantize_f16(const std::uint8_t* blocks, std::size_t count, float* out) {
   for (std::size_t i = 0; i < count; ++i) out[i] = half_to_float(load16(blocks + 2 * i));

@@ -10,7 +10,8 @@
 
 namespace thinkrec {
 
-/// Builds an HDF5 file in memory. Names are relative paths ("tensors/3"); groups on the way are made. Errors: kInternal naming the data set.
+/// Builds an HDF5 file in memory. Names are relative paths ("tensors/3"); groups on the way are made. Errors: kInternal naming the
+/// data set.
 class Hdf5Writer {
  public:
   Hdf5Writer();

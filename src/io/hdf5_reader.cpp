@@ -36,7 +36,8 @@ struct Hdf5Reader::State {
         H5L_info_t info;
         const htri_t exists = H5Lexists(file.get(), step.c_str(), H5P_DEFAULT);
         if (exists < 0) return false;  // a step above it is a data set
-        if (exists == 0 || H5Lget_info(file.get(), step.c_str(), &info, H5P_DEFAULT) < 0 || info.type != H5L_TYPE_HARD) return false;
+        if (exists == 0 || H5Lget_info(file.get(), step.c_str(), &info, H5P_DEFAULT) < 0 || info.type != H5L_TYPE_HARD)
+          return false;
       }
       if (slash == std::string::npos) return true;
     }
@@ -57,7 +58,8 @@ struct Hdf5Reader::State {
     const int rank = space.valid() ? H5Sget_simple_extent_ndims(space.get()) : -1;
     if (rank < 1 || rank > H5S_MAX_RANK) bad(name, "its shape cannot be read");
     std::vector<hsize_t> shape(static_cast<std::size_t>(rank));
-    if (H5Sget_simple_extent_dims(space.get(), shape.data(), nullptr) < 0) bad(name, "its shape cannot be read: {}", hdf5_reason());
+    if (H5Sget_simple_extent_dims(space.get(), shape.data(), nullptr) < 0)
+      bad(name, "its shape cannot be read: {}", hdf5_reason());
     std::vector<std::int64_t> out;
     for (const hsize_t extent : shape) {
       if (extent > static_cast<hsize_t>(std::numeric_limits<std::int64_t>::max())) bad(name, "a dimension of {}", extent);
@@ -66,18 +68,22 @@ struct Hdf5Reader::State {
     return out;
   }
 
-  /// Refuses what the writer never makes: data outside the file, and filters other than the checksum (they may come from plug-ins).
+  /// Refuses what the writer never makes: data outside the file, and filters other than the checksum (they may come from
+  /// plug-ins).
   void check_storage(const std::string& name, const Hdf5Handle& set) const {
     const Hdf5Handle properties(H5Dget_create_plist(set.get()), H5Pclose);
     const H5D_layout_t layout = properties.valid() ? H5Pget_layout(properties.get()) : H5D_LAYOUT_ERROR;
-    if (layout != H5D_CHUNKED && layout != H5D_CONTIGUOUS && layout != H5D_COMPACT) bad(name, "its layout is not one that thinkrec writes");
+    if (layout != H5D_CHUNKED && layout != H5D_CONTIGUOUS && layout != H5D_COMPACT)
+      bad(name, "its layout is not one that thinkrec writes");
     if (layout == H5D_CONTIGUOUS && H5Pget_external_count(properties.get()) != 0) bad(name, "its values lie in another file");
     const int filters = H5Pget_nfilters(properties.get());
     for (int i = 0; i < filters; ++i) {
       unsigned flags = 0, configuration = 0;
       std::size_t values = 0;
-      const H5Z_filter_t filter = H5Pget_filter2(properties.get(), static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, &configuration);
-      if (filter != H5Z_FILTER_FLETCHER32) bad(name, "filter {} is not read; store it without compression", static_cast<int>(filter));
+      const H5Z_filter_t filter =
+          H5Pget_filter2(properties.get(), static_cast<unsigned>(i), &flags, &values, nullptr, 0, nullptr, &configuration);
+      if (filter != H5Z_FILTER_FLETCHER32)
+        bad(name, "filter {} is not read; store it without compression", static_cast<int>(filter));
     }
   }
 
@@ -117,7 +123,8 @@ Hdf5Reader Hdf5Reader::from_bytes(std::string bytes, const std::string& label) {
   reader.state_->label = label;
   if (bytes.empty()) fail(ExitCode::kBadData, "{}: not an HDF5 file (0 bytes)", label);  // HDF5 takes this for "no image"
   Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  if (H5Pset_fapl_core(access.get(), std::size_t{1} << 16, false) < 0 || H5Pset_file_image(access.get(), bytes.data(), bytes.size()) < 0) {
+  if (H5Pset_fapl_core(access.get(), std::size_t{1} << 16, false) < 0 ||
+      H5Pset_file_image(access.get(), bytes.data(), bytes.size()) < 0) {
     fail(ExitCode::kInternal, "{}: the HDF5 image cannot be set: {}", label, hdf5_reason());
   }
   std::string().swap(bytes);
@@ -185,7 +192,8 @@ std::vector<std::string> Hdf5Reader::strings(const std::string& name) const {
   }
   std::vector<std::string> values;
   values.reserve(offsets.size() - 1);
-  for (std::size_t i = 0; i + 1 < offsets.size(); ++i) values.emplace_back(all.begin() + offsets[i], all.begin() + offsets[i + 1]);
+  for (std::size_t i = 0; i + 1 < offsets.size(); ++i)
+    values.emplace_back(all.begin() + offsets[i], all.begin() + offsets[i + 1]);
   return values;
 }
 
@@ -198,12 +206,15 @@ std::string Hdf5Reader::text_attribute(const std::string& name) const {
   }
   const Hdf5Handle attribute = state_->open_attribute(name);
   const Hdf5Handle type(H5Aget_type(attribute.get()), H5Tclose), space(H5Aget_space(attribute.get()), H5Sclose);
-  if (H5Tget_class(type.get()) != H5T_STRING || H5Tis_variable_str(type.get()) != 0) state_->bad(name, "the attribute is no text of fixed length");
+  if (H5Tget_class(type.get()) != H5T_STRING || H5Tis_variable_str(type.get()) != 0)
+    state_->bad(name, "the attribute is no text of fixed length");
   if (H5Sget_simple_extent_type(space.get()) == H5S_NULL) return {};
   const std::size_t length = H5Tget_size(type.get());
-  if (H5Sget_simple_extent_npoints(space.get()) != 1 || length == 0 || length > state_->size) state_->bad(name, "the attribute is not one text");
+  if (H5Sget_simple_extent_npoints(space.get()) != 1 || length == 0 || length > state_->size)
+    state_->bad(name, "the attribute is not one text");
   std::string value(length, '\0');
-  if (H5Aread(attribute.get(), type.get(), value.data()) < 0) state_->bad(name, "the attribute cannot be read: {}", hdf5_reason());
+  if (H5Aread(attribute.get(), type.get(), value.data()) < 0)
+    state_->bad(name, "the attribute cannot be read: {}", hdf5_reason());
   return value;
 }
 
@@ -211,8 +222,10 @@ std::int64_t Hdf5Reader::int_attribute(const std::string& name) const {
   const Hdf5Handle attribute = state_->open_attribute(name);
   const Hdf5Handle type(H5Aget_type(attribute.get()), H5Tclose), space(H5Aget_space(attribute.get()), H5Sclose);
   std::int64_t value = 0;
-  if (H5Tequal(type.get(), H5T_STD_I64LE) <= 0 || H5Sget_simple_extent_npoints(space.get()) != 1) state_->bad(name, "the attribute is no 64-bit integer");
-  if (H5Aread(attribute.get(), H5T_NATIVE_INT64, &value) < 0) state_->bad(name, "the attribute cannot be read: {}", hdf5_reason());
+  if (H5Tequal(type.get(), H5T_STD_I64LE) <= 0 || H5Sget_simple_extent_npoints(space.get()) != 1)
+    state_->bad(name, "the attribute is no 64-bit integer");
+  if (H5Aread(attribute.get(), H5T_NATIVE_INT64, &value) < 0)
+    state_->bad(name, "the attribute cannot be read: {}", hdf5_reason());
   return value;
 }
 

@@ -9,7 +9,7 @@
 namespace thinkrec {
 namespace {
 
-constexpr std::size_t kGrowth = std::size_t{1} << 16;       // HDF5 asks for memory in steps of this
+constexpr std::size_t kGrowth = std::size_t{1} << 16;        // HDF5 asks for memory in steps of this
 constexpr std::int64_t kChunkBytes = std::int64_t{1} << 20;  // a chunk fits HDF5's chunk cache
 constexpr std::size_t kMaxAttributeBytes = 60'000;           // larger ones would go to a heap without a checksum
 
@@ -40,8 +40,12 @@ void* image_resize(void*, std::size_t size, H5FD_file_image_op_t, void* user) {
   return image.data;
 }
 
-void* image_allocate(std::size_t size, H5FD_file_image_op_t operation, void* user) { return image_resize(nullptr, size, operation, user); }
-void* image_copy(void* to, const void* from, std::size_t size, H5FD_file_image_op_t, void*) { return std::memcpy(to, from, size); }
+void* image_allocate(std::size_t size, H5FD_file_image_op_t operation, void* user) {
+  return image_resize(nullptr, size, operation, user);
+}
+void* image_copy(void* to, const void* from, std::size_t size, H5FD_file_image_op_t, void*) {
+  return std::memcpy(to, from, size);
+}
 herr_t image_keep(void*, H5FD_file_image_op_t, void*) { return 0; }
 void* user_share(void* user) { return user; }
 herr_t user_keep(void*) { return 0; }
@@ -77,7 +81,8 @@ struct Hdf5Writer::State {
   Hdf5Handle file;
 
   [[noreturn]] void broken(const std::string& name, const char* what) const {
-    fail(ExitCode::kInternal, "HDF5 image: '{}': {} failed: {}", name, what, image.out_of_memory ? "out of memory" : hdf5_reason());
+    fail(ExitCode::kInternal, "HDF5 image: '{}': {} failed: {}", name, what,
+         image.out_of_memory ? "out of memory" : hdf5_reason());
   }
 
   void check_open(const std::string& name) const {
@@ -100,8 +105,8 @@ struct Hdf5Writer::State {
     }
   }
 
-  void write(const std::string& name, hid_t file_type, hid_t memory_type, const void* values, std::size_t count, std::size_t element_bytes,
-             const std::vector<std::int64_t>& asked) {
+  void write(const std::string& name, hid_t file_type, hid_t memory_type, const void* values, std::size_t count,
+             std::size_t element_bytes, const std::vector<std::int64_t>& asked) {
     check_open(name);
     make_groups(name);
     std::vector<hsize_t> shape;
@@ -112,7 +117,8 @@ struct Hdf5Writer::State {
     if (asked.empty()) shape = {count};
     hsize_t product = 1;
     for (const hsize_t extent : shape) {
-      THINKREC_CHECK(!__builtin_mul_overflow(product, extent, &product), "'{}': shape [{}] overflows", name, fmt::join(shape, ", "));
+      THINKREC_CHECK(!__builtin_mul_overflow(product, extent, &product), "'{}': shape [{}] overflows", name,
+                     fmt::join(shape, ", "));
     }
     THINKREC_CHECK(product == count, "'{}': {} values for shape [{}]", name, count, fmt::join(shape, ", "));
     Hdf5Handle space(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr), H5Sclose);
@@ -125,7 +131,8 @@ struct Hdf5Writer::State {
              H5Pset_fletcher32(properties.get()) >= 0;
     }
     if (!good) broken(name, "describing it");
-    Hdf5Handle set(H5Dcreate2(file.get(), name.c_str(), file_type, space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT), H5Dclose);
+    Hdf5Handle set(H5Dcreate2(file.get(), name.c_str(), file_type, space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT),
+                   H5Dclose);
     if (!set.valid()) broken(name, "making it");
     if (count > 0 && H5Dwrite(set.get(), memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) broken(name, "writing it");
     if (!set.close()) broken(name, "closing it");
@@ -144,7 +151,8 @@ Hdf5Writer::Hdf5Writer() {
   auto state = std::make_unique<State>();
   state->group_properties = Hdf5Handle(H5Pcreate(H5P_GROUP_CREATE), H5Pclose);
   Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose), creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
-  H5FD_file_image_callbacks_t callbacks = {image_allocate, image_copy, image_resize, image_keep, user_share, user_keep, &state->image};
+  H5FD_file_image_callbacks_t callbacks = {image_allocate, image_copy, image_resize, image_keep,
+                                           user_share,     user_keep,  &state->image};
   if (H5Pset_obj_track_times(state->group_properties.get(), false) < 0 || H5Pset_obj_track_times(creation.get(), false) < 0 ||
       H5Pset_fapl_core(access.get(), kGrowth, false) < 0 || H5Pset_file_image_callbacks(access.get(), &callbacks) < 0 ||
       H5Pset_libver_bounds(access.get(), H5F_LIBVER_V110, H5F_LIBVER_V110) < 0 ||

@@ -45,7 +45,8 @@ LineReader::LineReader(const std::string& path) : state_(std::make_unique<State>
   { const RandomAccessFile readable(path); }  // kNoInput with errno's text; folders and pipes are refused
   state_->path = path;
   state_->file = gzopen(path.c_str(), "rb");
-  if (state_->file == nullptr) fail(ExitCode::kNoInput, "{}: cannot be opened: {}", path, errno != 0 ? std::strerror(errno) : "out of memory");
+  if (state_->file == nullptr)
+    fail(ExitCode::kNoInput, "{}: cannot be opened: {}", path, errno != 0 ? std::strerror(errno) : "out of memory");
   gzbuffer(state_->file, kBuffer);
 }
 

@@ -25,7 +25,8 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
   std::uint64_t length = 0;
   file_.read_at(0, &length, kLengthBytes);
   if (length > kMaxHeader) fail(ExitCode::kBadData, "{}: a header of {} bytes, more than {}", path, length, kMaxHeader);
-  if (length > file_.size() - kLengthBytes) fail(ExitCode::kBadData, "{}: a header of {} bytes in a file of {} (truncated)", path, length, file_.size());
+  if (length > file_.size() - kLengthBytes)
+    fail(ExitCode::kBadData, "{}: a header of {} bytes in a file of {} (truncated)", path, length, file_.size());
   std::string text(static_cast<std::size_t>(length), '\0');
   file_.read_at(kLengthBytes, text.data(), text.size());
   const std::uint64_t data = kLengthBytes + length;
@@ -50,7 +51,8 @@ void SafetensorsFile::read(const SafetensorsEntry& entry, float* out) const {
     return;
   }
   if (entry.dtype != "F16" && entry.dtype != "BF16") {
-    fail(ExitCode::kBadData, "{}: tensor '{}' is {}; thinkrec reads F32, F16 and BF16", path(), printable(entry.name), entry.dtype);
+    fail(ExitCode::kBadData, "{}: tensor '{}' is {}; thinkrec reads F32, F16 and BF16", path(), printable(entry.name),
+         entry.dtype);
   }
   const bool half = entry.dtype == "F16";
   std::vector<std::uint16_t> buffer(std::min<std::size_t>(elements, std::size_t{1} << 19));
@@ -73,11 +75,12 @@ std::string encode_safetensors(std::vector<SafetensorsTensor> tensors, const std
   std::uint64_t end = 0;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const SafetensorsTensor& tensor = tensors[i];
-    THINKREC_CHECK(tensor.name != "__metadata__" && (i == 0 || tensors[i - 1].name != tensor.name), "tensor '{}' twice or reserved", tensor.name);
+    THINKREC_CHECK(tensor.name != "__metadata__" && (i == 0 || tensors[i - 1].name != tensor.name),
+                   "tensor '{}' twice or reserved", tensor.name);
     std::uint64_t bytes = sizeof(float);
     for (const std::int64_t extent : tensor.shape) {
-      THINKREC_CHECK(extent >= 0 && !__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(extent), &bytes), "tensor '{}': shape [{}]",
-                     tensor.name, fmt::join(tensor.shape, ", "));
+      THINKREC_CHECK(extent >= 0 && !__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(extent), &bytes),
+                     "tensor '{}': shape [{}]", tensor.name, fmt::join(tensor.shape, ", "));
     }
     const std::uint64_t begin = end;
     THINKREC_CHECK(!__builtin_add_overflow(begin, bytes, &end), "tensor '{}': the file overflows", tensor.name);

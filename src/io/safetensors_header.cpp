@@ -92,9 +92,7 @@ class HeaderEvents : public nlohmann::json_sax<Json> {
   bool key(string_t& name) override {
     switch (place()) {
       case Place::kTop: return start_top(name);
-      case Place::kMetadata:
-        key_ = name;
-        return !header_.metadata.contains(name) || bad("key '{}' twice", printable(name));
+      case Place::kMetadata: key_ = name; return !header_.metadata.contains(name) || bad("key '{}' twice", printable(name));
       case Place::kTensor: return start_field(name);
       default: return true;
     }
@@ -144,7 +142,8 @@ class HeaderEvents : public nlohmann::json_sax<Json> {
   bool bad(fmt::format_string<Args...> format, Args&&... args) {
     defect_ = fmt::format(format, std::forward<Args>(args)...);
     if (in_metadata_) defect_ = "__metadata__: " + defect_;
-    if (!in_metadata_ && !places_.empty() && !entry_.name.empty()) defect_ = "tensor '" + printable(entry_.name) + "': " + defect_;
+    if (!in_metadata_ && !places_.empty() && !entry_.name.empty())
+      defect_ = "tensor '" + printable(entry_.name) + "': " + defect_;
     return false;
   }
 
@@ -165,7 +164,10 @@ class HeaderEvents : public nlohmann::json_sax<Json> {
   }
 
   bool start_field(const std::string& name) {
-    field_ = name == "dtype" ? Field::kDtype : name == "shape" ? Field::kShape : name == "data_offsets" ? Field::kOffsets : Field::kUnknown;
+    field_ = name == "dtype"          ? Field::kDtype
+             : name == "shape"        ? Field::kShape
+             : name == "data_offsets" ? Field::kOffsets
+                                      : Field::kUnknown;
     if (field_ == Field::kUnknown) return true;
     const unsigned bit = 1u << static_cast<unsigned>(field_);
     if ((seen_ & bit) != 0) return bad("{} twice", name);
@@ -184,15 +186,17 @@ class HeaderEvents : public nlohmann::json_sax<Json> {
   unsigned offsets_ = 0;  // how many
 };
 
-/// Shape against dtype and offsets. A product that overflows on the way is refused even if a later dimension is 0, as the reference does.
+/// Shape against dtype and offsets. A product that overflows on the way is refused even if a later dimension is 0, as the
+/// reference does.
 void check_size(SafetensorsEntry& entry, const std::string& origin) {
   std::uint64_t elements = 1, bits = 0;
   bool overflow = false;
-  for (const std::int64_t extent : entry.shape) overflow = overflow || __builtin_mul_overflow(elements, static_cast<std::uint64_t>(extent), &elements);
+  for (const std::int64_t extent : entry.shape)
+    overflow = overflow || __builtin_mul_overflow(elements, static_cast<std::uint64_t>(extent), &elements);
   overflow = overflow || __builtin_mul_overflow(elements, dtype_bits(entry.dtype), &bits);
   if (overflow || bits % 8 != 0 || bits / 8 != entry.end - entry.begin) {
-    fail(ExitCode::kBadData, "{}: tensor '{}': {} of shape [{}] does not take the {} bytes of its data_offsets", origin, printable(entry.name), entry.dtype,
-         fmt::join(entry.shape, ", "), entry.end - entry.begin);
+    fail(ExitCode::kBadData, "{}: tensor '{}': {} of shape [{}] does not take the {} bytes of its data_offsets", origin,
+         printable(entry.name), entry.dtype, fmt::join(entry.shape, ", "), entry.end - entry.begin);
   }
   entry.elements = static_cast<std::int64_t>(elements);
 }
@@ -210,17 +214,19 @@ SafetensorsHeader parse_safetensors_header(const std::string& text, std::uint64_
   if (!Json::sax_parse(text, &events)) fail(ExitCode::kBadData, "{}: header: {}", origin, events.defect());
 
   auto& entries = header.entries;
-  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const auto& a, const auto& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
   std::uint64_t at = 0;
   for (SafetensorsEntry& entry : entries) {
     if (entry.begin != at || entry.end < at) {
-      fail(ExitCode::kBadData, "{}: tensor '{}': data_offsets [{}, {}] leave a hole, overlap or run backwards", origin, printable(entry.name),
-           entry.begin, entry.end);
+      fail(ExitCode::kBadData, "{}: tensor '{}': data_offsets [{}, {}] leave a hole, overlap or run backwards", origin,
+           printable(entry.name), entry.begin, entry.end);
     }
     check_size(entry, origin);
     at = entry.end;
   }
-  if (at != data_bytes) fail(ExitCode::kBadData, "{}: the tensors take {} bytes, the file holds {} (truncated or too long)", origin, at, data_bytes);
+  if (at != data_bytes)
+    fail(ExitCode::kBadData, "{}: the tensors take {} bytes, the file holds {} (truncated or too long)", origin, at, data_bytes);
   for (SafetensorsEntry& entry : entries) {
     entry.begin += data_begin;
     entry.end += data_begin;

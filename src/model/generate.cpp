@@ -25,6 +25,9 @@ std::set<std::int32_t> banned_tokens(const std::vector<std::int32_t>& text, std:
 std::int32_t choose(at::Tensor logits, const GenerateConfig& config, const std::vector<std::int32_t>& text, std::uint64_t sample) {
   float* values = logits.mutable_data_ptr<float>();
   const std::int64_t vocab = logits.numel();
+  if (text.empty() && !config.first.empty()) {
+    return *std::max_element(config.first.begin(), config.first.end(), [&](std::int32_t a, std::int32_t b) { return values[a] < values[b]; });
+  }
   for (const std::int32_t token : banned_tokens(text, config.no_repeat_ngram)) values[token] = -std::numeric_limits<float>::infinity();
   if (config.temperature <= 0) return static_cast<std::int32_t>(std::max_element(values, values + vocab) - values);
   const at::Tensor probabilities = at::softmax(logits.to(at::kDouble) / config.temperature, 0);

@@ -22,17 +22,20 @@ int threads() { return at::get_num_threads(); }
 const float* data(const at::Tensor& tensor) { return tensor.const_data_ptr<float>(); }
 float* mutable_data(const at::Tensor& tensor) { return tensor.mutable_data_ptr<float>(); }
 
+/// Autograd functions take an absent tensor as an empty optional, not as an undefined tensor.
+std::optional<at::Tensor> present(const at::Tensor& tensor) { return tensor.defined() ? std::optional(tensor) : std::nullopt; }
+
 struct RmsNorm : Function<RmsNorm> {
-  static variable_list forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
-                               double epsilon) {
+  static variable_list forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& residual,
+                               const at::Tensor& weight, double epsilon) {
     const std::int64_t rows = x.size(0), width = x.size(1);
-    at::Tensor sum = residual.defined() ? at::empty_like(x) : x;
+    at::Tensor sum = residual ? at::empty_like(x) : x;
     at::Tensor out = at::empty_like(x), inverse_rms = at::empty({rows}, x.options());
-    kernels::rms_norm_forward(data(x), residual.defined() ? data(residual) : nullptr, data(weight), static_cast<float>(epsilon), rows, width,
-                              residual.defined() ? mutable_data(sum) : nullptr, mutable_data(out), mutable_data(inverse_rms), threads());
+    kernels::rms_norm_forward(data(x), residual ? data(*residual) : nullptr, data(weight), static_cast<float>(epsilon), rows, width,
+                              residual ? mutable_data(sum) : nullptr, mutable_data(out), mutable_data(inverse_rms), threads());
     context->save_for_backward({sum, weight, inverse_rms});
-    context->saved_data["residual"] = residual.defined();
-    if (!residual.defined()) return {out};
+    context->saved_data["residual"] = residual.has_value();
+    if (!residual) return {out};
     return {out, sum};
   }
 
@@ -87,7 +90,7 @@ struct LoraQv : Function<LoraQv> {
                              mutable_data(q), mutable_data(v), mutable_data(q_low), mutable_data(v_low), threads());
     context->mark_dirty({q, v});
     context->save_for_backward({x, a_q, b_q, a_v, b_v, q_low, v_low});
-    context->saved_data["setting"] = c10::IValue(c10::make_intrusive<Holder>(setting));
+    context->saved_data["setting"] = c10::IValue::make_capsule(c10::make_intrusive<Holder>(setting));
     context->saved_data["needs_x"] = x.requires_grad();
     return {q, v};
   }
@@ -115,13 +118,14 @@ struct LoraQv : Function<LoraQv> {
 };
 
 struct EmbedSplice : Function<EmbedSplice> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& embedding, const at::Tensor& features, const at::Tensor& token) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& embedding, const std::optional<at::Tensor>& features,
+                            const at::Tensor& token) {
     const std::int64_t tokens = token.numel(), width = embedding.size(1);
     at::Tensor out = at::empty({tokens, width}, embedding.options());
-    kernels::embed_splice_forward(data(embedding), features.defined() ? data(features) : nullptr, token.const_data_ptr<std::int32_t>(),
+    kernels::embed_splice_forward(data(embedding), features ? data(*features) : nullptr, token.const_data_ptr<std::int32_t>(),
                                   tokens, width, mutable_data(out), threads());
     context->save_for_backward({token});
-    context->saved_data["slots"] = features.defined() ? features.size(0) : std::int64_t{0};
+    context->saved_data["slots"] = features ? features->size(0) : std::int64_t{0};
     return out;
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
@@ -172,7 +176,7 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
         at::mm_out(rows_of_chunk, logits, head);
       }
     }
-    context->save_for_backward({grad_hidden});
+    if (gradient) context->save_for_backward({grad_hidden});
     context->mark_non_differentiable({loss});
     return {at::dot(loss, weight), loss};
   }
@@ -184,7 +188,7 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
 }  // namespace
 
 std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight, float epsilon) {
-  const auto out = RmsNorm::apply(x, residual, weight, static_cast<double>(epsilon));
+  const auto out = RmsNorm::apply(x, present(residual), weight, static_cast<double>(epsilon));
   return {residual.defined() ? out[1] : x, out[0]};
 }
 
@@ -209,7 +213,7 @@ at::Tensor embed_splice(const at::Tensor& embedding, const at::Tensor& features,
   for (const std::int32_t id : batch.token) {
     THINKREC_CHECK(id < 0 ? -1 - id < slots : id < embedding.size(0), "token {} with {} feature slots", id, slots);
   }
-  return EmbedSplice::apply(embedding, features, token);
+  return EmbedSplice::apply(embedding, present(features), token);
 }
 
 WeightedLoss yes_bce(const at::Tensor& hidden, const at::Tensor& yes_weight, const at::Tensor& label, const at::Tensor& weight) {

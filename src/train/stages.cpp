@@ -22,6 +22,9 @@ EncoderConfig encoder_config(const Session& session) {
   config.layers = static_cast<int>(r.integer("encoder.layers"));
   config.max_length = r.integer("encoder.max_length");
   config.all_positions = r.flag("encoder.all_positions");
+  config.warm_start = r.flag("encoder.warm_start");
+  config.ridge = r.real("encoder.ridge");
+  config.averaging = r.real("encoder.averaging");
   config.dropout = r.real("encoder.dropout");
   config.learning_rate = r.real("encoder.learning_rate");
   config.weight_decay = r.real("encoder.weight_decay");
@@ -171,7 +174,7 @@ void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunSt
       return metrics.auc / 4 + (std::isfinite(metrics.uauc) ? metrics.uauc : 0.5) / 3;
     };
     Progress progress("encode", config.max_epochs, session.leader());
-    state.encoder = train_encoder(config, dataset, session.world(), session.threads(), score_valid, [&](const EncoderProgress& epoch) {
+    state.encoder = train_encoder(config, dataset, session.world(), score_valid, [&](const EncoderProgress& epoch) {
       if (session.leader()) {
         log.write("encode", epoch.epoch, {{"loss", epoch.train_loss}, {"valid_auc", metrics.auc}, {"valid_uauc", metrics.uauc}});
       }
@@ -179,9 +182,9 @@ void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunSt
     });
     progress.finish();
     if (session.leader()) {
-      Checkpoint checkpoint{1, {{"done", true}}, {}};
-      for (const auto& [name, tensor] : state.encoder->parameters()) checkpoint.tensors.push_back(store_tensor("encoder/" + name, tensor));
-      store.save(checkpoint);
+      Checkpoint made{1, {{"done", true}}, {}};
+      for (const auto& [name, tensor] : state.encoder->parameters()) made.tensors.push_back(store_tensor("encoder/" + name, tensor));
+      store.save(made);
     }
     session.world().barrier();
   }

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "data/prompt.h"
 #include "data/sampler.h"
 #include "io/file.h"
 #include "model/generate.h"
@@ -149,6 +150,8 @@ SynthesisReport synthesize_reasons(const Llama& model, const std::string& model_
   generation.eos = tokenizer.eos();
   generation.stop = chat_stops(tokenizer);
   generation.no_repeat_ngram = 4;
+  const VerdictTokens verdicts = verdict_tokens(tokenizer);
+  generation.first = {verdicts.yes, verdicts.no};  // small models ramble; which verdict comes first is still their own choice
 
   // Replies to conversations, all at once.
   const auto ask = [&](const std::vector<std::int64_t>& rows, const std::vector<std::vector<Turn>>& conversations) {

@@ -110,7 +110,8 @@ TEST(BuildDataset, MinimumIsOnePassNotACore) {
   // u2 has 2 interactions, one with the rare i1: both counts are taken before anything goes.
   PrepareOptions options = build_options();
   options.min_interactions = 1;
-  const Dataset d = build_dataset(raw_of({{0, 0, 5, 1}, {0, 0, 5, 2}, {1, 0, 5, 3}, {1, 0, 5, 4}, {2, 0, 5, 5}, {2, 1, 5, 6}}, 3, 2), options);
+  const Dataset d =
+      build_dataset(raw_of({{0, 0, 5, 1}, {0, 0, 5, 2}, {1, 0, 5, 3}, {1, 0, 5, 4}, {2, 0, 5, 5}, {2, 1, 5, 6}}, 3, 2), options);
   EXPECT_EQ(d.users.size(), 3u);
   EXPECT_EQ(d.items.size(), 1u);
   EXPECT_EQ(d.interactions(), 5);
@@ -118,7 +119,8 @@ TEST(BuildDataset, MinimumIsOnePassNotACore) {
 
 TEST(BuildDataset, Refusals) {
   const RawData raw = raw_of(kRows, 3, 4);
-  const auto refuse = [&](ExitCode code, const std::vector<std::string>& parts, const std::function<void(PrepareOptions&)>& change) {
+  const auto refuse = [&](ExitCode code, const std::vector<std::string>& parts,
+                          const std::function<void(PrepareOptions&)>& change) {
     PrepareOptions options = build_options();
     change(options);
     expect_error(code, parts, [&] { build_dataset(raw, options); });
@@ -127,14 +129,19 @@ TEST(BuildDataset, Refusals) {
   refuse(ExitCode::kConfig, {"--split", "above 0", "0.9,0.1,0"}, [](auto& o) { o.split = {0.9, 0.1, 0}; });
   refuse(ExitCode::kConfig, {"--split", "above 0"}, [&](auto& o) { o.split = {nan, 0.5, 0.5}; });
   refuse(ExitCode::kConfig, {"--split", "sum to 1", "0.8 + 0.1 + 0.2"}, [](auto& o) { o.split = {0.8, 0.1, 0.2}; });
-  refuse(ExitCode::kConfig, {"--split", "sum to 1"}, [](auto& o) { o.split = {std::numeric_limits<double>::infinity(), 0.1, 0.2}; });
+  refuse(ExitCode::kConfig, {"--split", "sum to 1"}, [](auto& o) {
+    o.split = {std::numeric_limits<double>::infinity(), 0.1, 0.2};
+  });
   refuse(ExitCode::kConfig, {"--split-times", "20,20"}, [](auto& o) { o.split_times = {20, 20}; });
   refuse(ExitCode::kConfig, {"--window-start 5", "--window-end 5"}, [](auto& o) { o.window_start = o.window_end = 5; });
   refuse(ExitCode::kConfig, {"--threshold"}, [&](auto& o) { o.threshold = nan; });
   refuse(ExitCode::kConfig, {"--min-interactions", "-1"}, [](auto& o) { o.min_interactions = -1; });
-  refuse(ExitCode::kBadData, {"of 8 interactions none is left", "--min-interactions (now 100)"}, [](auto& o) { o.min_interactions = 100; });
+  refuse(ExitCode::kBadData, {"of 8 interactions none is left", "--min-interactions (now 100)"},
+         [](auto& o) { o.min_interactions = 100; });
   refuse(ExitCode::kBadData, {"of 8 interactions none is left", "--window-start"}, [](auto& o) { o.window_start = 1000; });
-  refuse(ExitCode::kBadData, {"the valid split is empty", "8 interactions", "5 to 40", "--split"}, [](auto& o) { o.split = {0.98, 0.01, 0.01}; });
+  refuse(ExitCode::kBadData, {"the valid split is empty", "8 interactions", "5 to 40", "--split"}, [](auto& o) {
+    o.split = {0.98, 0.01, 0.01};
+  });
   refuse(ExitCode::kBadData, {"the train split is empty", "--split-times"}, [](auto& o) { o.split_times = {5, 20}; });
   refuse(ExitCode::kBadData, {"the test split is empty", "--split-times"}, [](auto& o) { o.split_times = {20, 50}; });
   expect_error(ExitCode::kConfig, {"'netflix'", "ratings, csv, recbole, movielens"}, [] { find_format("netflix"); });
@@ -144,10 +151,12 @@ TEST(BuildDataset, Refusals) {
 TEST(BuildDataset, RandomRatingsMatchTheDefinition) {
   std::mt19937 random(11);
   for (int trial = 0; trial < 60; ++trial) {
-    const int users = 1 + static_cast<int>(random() % 9), items = 1 + static_cast<int>(random() % 12), n = 10 + static_cast<int>(random() % 150);
+    const int users = 1 + static_cast<int>(random() % 9), items = 1 + static_cast<int>(random() % 12),
+              n = 10 + static_cast<int>(random() % 150);
     std::vector<std::array<std::int64_t, 4>> rows;
     for (int i = 0; i < n; ++i) {
-      rows.push_back({static_cast<std::int64_t>(random() % static_cast<unsigned>(users)), static_cast<std::int64_t>(random() % static_cast<unsigned>(items)),
+      rows.push_back({static_cast<std::int64_t>(random() % static_cast<unsigned>(users)),
+                      static_cast<std::int64_t>(random() % static_cast<unsigned>(items)),
                       static_cast<std::int64_t>(random() % 5) + 1, static_cast<std::int64_t>(random() % 20)});
     }
     const Dataset d = build_dataset(raw_of(rows, users, items), build_options());
@@ -164,7 +173,8 @@ TEST(BuildDataset, RandomRatingsMatchTheDefinition) {
     const auto number = [&](std::int64_t user) {
       return std::find(d.users.begin(), d.users.end(), fmt::format("u{}", user)) - d.users.begin();
     };
-    std::stable_sort(expected.begin(), expected.end(), [&](const auto& a, const auto& b) { return std::pair(number(a[0]), a[3]) < std::pair(number(b[0]), b[3]); });
+    std::stable_sort(expected.begin(), expected.end(),
+                     [&](const auto& a, const auto& b) { return std::pair(number(a[0]), a[3]) < std::pair(number(b[0]), b[3]); });
     for (std::size_t i = 0; i < expected.size(); ++i) {
       EXPECT_EQ(d.users[static_cast<std::size_t>(d.user[i])], fmt::format("u{}", expected[i][0]));
       EXPECT_EQ(d.items[static_cast<std::size_t>(d.item[i])].id, fmt::format("i{}", expected[i][1]));
@@ -200,7 +210,10 @@ TEST(Summary, Figures) {
 
 TEST(Summary, SigmaOverMuIsOfTheSample) {
   // Train rows per user: 1 and 3; mean 2, sample deviation sqrt(2).
-  const Dataset d = build_dataset(raw_of({{0, 0, 5, 1}, {1, 0, 5, 1}, {1, 0, 5, 2}, {1, 0, 5, 3}, {0, 0, 5, 4}, {2, 0, 5, 4}, {0, 0, 5, 5}, {0, 0, 5, 6}}, 3, 1), build_options());
+  const Dataset d = build_dataset(
+      raw_of({{0, 0, 5, 1}, {1, 0, 5, 1}, {1, 0, 5, 2}, {1, 0, 5, 3}, {0, 0, 5, 4}, {2, 0, 5, 4}, {0, 0, 5, 5}, {0, 0, 5, 6}}, 3,
+             1),
+      build_options());
   EXPECT_NEAR(summarize(d).sigma_over_mu, std::sqrt(2.0) / 2, 1e-12);
 }
 

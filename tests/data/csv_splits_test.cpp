@@ -14,7 +14,9 @@ class CsvSplits : public testing::Test {
     write("test", {"3,7,1,1,40,1 3,1 2 3,1 0 1,1"});
   }
   void write(const std::string& split, const std::vector<std::string>& lines) const {
-    folder_.write(split + ".csv", fmt::format("row,user_id,item_id,label,timestamp,history_pos,history_all,history_all_label,not_cold\n{}\n", fmt::join(lines, "\n")));
+    folder_.write(split + ".csv",
+                  fmt::format("row,user_id,item_id,label,timestamp,history_pos,history_all,history_all_label,not_cold\n{}\n",
+                              fmt::join(lines, "\n")));
   }
   Dataset read() const { return prepare(options_for("csv", folder_)); }
   void refuse(const std::string& split, const std::vector<std::string>& lines, const std::vector<std::string>& parts) {
@@ -55,14 +57,17 @@ TEST_F(CsvSplits, HistoriesAreOptional) {
 }
 
 TEST_F(CsvSplits, WrongHistoriesAreRefused) {
-  refuse("test", {"3,7,1,1,40,1 3,1 2,1 0 1,1"}, {"test.csv:2", "history_all has 2 entries", "3 earlier rows", "remove the columns"});
+  refuse("test", {"3,7,1,1,40,1 3,1 2,1 0 1,1"},
+         {"test.csv:2", "history_all has 2 entries", "3 earlier rows", "remove the columns"});
   refuse("test", {"3,7,1,1,40,1 3,1 2 3 1,1 0 1,1"}, {"test.csv:2", "history_all has 4 entries"});
   refuse("test", {"3,7,1,1,40,1 3,0 1 2 3,1 0 1,1"}, {"test.csv:2", "entry 1 of history_all is '0'", "'1'"});
   refuse("test", {"3,7,1,1,40,1 3,1 3 2,1 0 1,1"}, {"test.csv:2", "entry 2 of history_all is '3'", "'2'"});
   refuse("test", {"3,7,1,1,40,1 3,1 2 3,1 1 1,1"}, {"test.csv:2", "entry 2 of history_all_label is '1'", "'0'"});
   refuse("test", {"3,7,1,1,40,1 3,1 2 3,,1"}, {"test.csv:2", "history_all_label has 0 entries"});
-  refuse("valid", {"5,5,3,0,25,2,2,1,0", "2,7,3,1,20,1,1 2 3,1 0 1,1"}, {"valid.csv:3", "history_all has 3 entries", "2 earlier rows"});
-  refuse("train", {"0,7,1,1,10,,2,,1", "1,7,2,0,20,1,1,1,1", "4,5,2,1,15,,,,1"}, {"train.csv:2", "history_all has 1 entries", "0 earlier rows"});
+  refuse("valid", {"5,5,3,0,25,2,2,1,0", "2,7,3,1,20,1,1 2 3,1 0 1,1"},
+         {"valid.csv:3", "history_all has 3 entries", "2 earlier rows"});
+  refuse("train", {"0,7,1,1,10,,2,,1", "1,7,2,0,20,1,1,1,1", "4,5,2,1,15,,,,1"},
+         {"train.csv:2", "history_all has 1 entries", "0 earlier rows"});
 }
 
 TEST_F(CsvSplits, Refusals) {
@@ -76,12 +81,20 @@ TEST_F(CsvSplits, Refusals) {
   folder_.write("valid.csv", "user_id,item_id,label,timestamp\n7,1,1,1\n");
   expect_error(ExitCode::kBadData, {"valid.csv:1", "'row'", "user_id, item_id, label, timestamp"}, [&] { read(); });
   folder_.write("valid.csv", "row,user_id,item_id,rating,timestamp\n7,1,1,1,1\n");
-  expect_error(ExitCode::kBadData, {"valid.csv:1", "'label'", "row, user_id, item_id, rating, timestamp", "--rating-column"}, [&] { read(); });
+  expect_error(ExitCode::kBadData, {"valid.csv:1", "'label'", "row, user_id, item_id, rating, timestamp", "--rating-column"},
+               [&] { read(); });
   folder_.remove("valid.csv");
   expect_error(ExitCode::kNoInput, {"neither valid.csv nor valid.csv.gz", "--input"}, [&] { read(); });
   PrepareOptions options = options_for("csv", folder_);
   options.drop_unknown_items = true;
   expect_error(ExitCode::kConfig, {"--unknown-items drop", "csv"}, [&] { prepare(options); });
+  options = options_for("csv", folder_);
+  SetUp();
+  options.min_interactions = 1;
+  expect_error(ExitCode::kConfig, {"ready-made splits cannot be filtered"}, [&] { prepare(options); });
+  options.min_interactions = 0;
+  options.window_start = 1;
+  expect_error(ExitCode::kConfig, {"ready-made splits cannot be filtered"}, [&] { prepare(options); });
 }
 
 }  // namespace

@@ -48,7 +48,8 @@ void expect_error(ExitCode code, const std::vector<std::string>& parts, Body bod
     ADD_FAILURE() << "no error; expected one with: " << fmt::format("{}", fmt::join(parts, " | "));
   } catch (const Error& error) {
     EXPECT_EQ(static_cast<int>(error.code()), static_cast<int>(code)) << error.what();
-    for (const std::string& part : parts) EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << "'" << part << "' not in: " << error.what();
+    for (const std::string& part : parts)
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << "'" << part << "' not in: " << error.what();
     EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
   }
 }

@@ -33,14 +33,17 @@ TEST(Dataset, ParseSplit) {
 TEST(Dataset, HashIsStableAndSeesEverythingButReasons) {
   const Dataset base = tiny_dataset();
   const std::string hash = base.hash();
-  EXPECT_EQ(hash, "b3763fdba3113fc75f48241344fafe436a38c6f76d7d0fb1be72f8d024e466bc");  // made by Python's hashlib; run directories hold it: it must not change
+  EXPECT_EQ(hash, "b3763fdba3113fc75f48241344fafe436a38c6f76d7d0fb1be72f8d024e466bc");  // made by Python's hashlib; run
+                                                                                        // directories hold it: it must not change
 
   Dataset other = base;
   other.reasons.clear();
   EXPECT_EQ(other.hash(), hash);
   const std::vector<std::function<void(Dataset&)>> changes = {
       [](Dataset& d) { d.name = "tinz"; },
-      [](Dataset& d) { d.noun = {"boo", "kbooks"}; },
+      [](Dataset& d) {
+        d.noun = {"boo", "kbooks"};
+      },
       [](Dataset& d) { d.threshold = 3.5; },
       [](Dataset& d) { d.source_hash = "00fe"; },
       [](Dataset& d) { d.items[0].id = "b0"; },
@@ -167,7 +170,8 @@ void write_variant(const std::string& path, const std::string& changed, const st
 TEST(DatasetStore, LoadRefusesNamingFileAndField) {
   const Folder folder;
   const std::string path = folder.path("bad.h5");
-  const auto refuse = [&](const std::string& changed, const std::function<void(Hdf5Writer&)>& instead, std::vector<std::string> parts) {
+  const auto refuse = [&](const std::string& changed, const std::function<void(Hdf5Writer&)>& instead,
+                          std::vector<std::string> parts) {
     write_variant(path, changed, instead);
     parts.push_back(path);
     expect_error(ExitCode::kBadData, parts, [&] { load_dataset(path); });
@@ -175,22 +179,56 @@ TEST(DatasetStore, LoadRefusesNamingFileAndField) {
   write_variant(path, "", {});
   EXPECT_EQ(load_dataset(path).interactions(), 3);
 
-  for (const char* name : {"schema", "schema_version", "name", "noun_singular", "noun_plural", "source_hash", "threshold", "items/id", "items/title",
-                           "items/keywords", "users", "interactions/user", "interactions/item", "interactions/label", "interactions/timestamp",
-                           "user_begin", "splits/train", "splits/valid", "splits/test", "reasons/row", "reasons/text", "reasons/provenance"}) {
+  for (const char* name : {"schema",
+                           "schema_version",
+                           "name",
+                           "noun_singular",
+                           "noun_plural",
+                           "source_hash",
+                           "threshold",
+                           "items/id",
+                           "items/title",
+                           "items/keywords",
+                           "users",
+                           "interactions/user",
+                           "interactions/item",
+                           "interactions/label",
+                           "interactions/timestamp",
+                           "user_begin",
+                           "splits/train",
+                           "splits/valid",
+                           "splits/test",
+                           "reasons/row",
+                           "reasons/text",
+                           "reasons/provenance"}) {
     refuse(name, {}, {name});
   }
   refuse("schema", [](Hdf5Writer& w) { w.attribute("schema", "a checkpoint"); }, {"'schema'", "'a checkpoint'"});
   refuse("schema_version", [](Hdf5Writer& w) { w.attribute("schema_version", std::int64_t{2}); },
          {"'schema_version' is 2", "version 1", "thinkrec_prepare"});
   refuse("threshold", [](Hdf5Writer& w) { w.write("threshold", std::vector<double>{4, 5}); }, {"'threshold' has 2 values"});
-  refuse("items/title", [](Hdf5Writer& w) { w.write("items/title", std::vector<std::string>{"a"}); }, {"'items/title' has 1 values where there are 2"});
-  refuse("reasons/text", [](Hdf5Writer& w) { w.write("reasons/text", std::vector<std::string>{}); }, {"'reasons/text' has 0 values"});
-  refuse("interactions/user", [](Hdf5Writer& w) { w.write("interactions/user", std::vector<std::int64_t>{0, 0, 1}); }, {"interactions/user"});
-  refuse("interactions/item", [](Hdf5Writer& w) { w.write("interactions/item", std::vector<std::int32_t>{0, 2, 1}); }, {"item[1]: 2"});
-  refuse("splits/test", [](Hdf5Writer& w) { w.write("splits/test", std::vector<std::int64_t>{}); }, {"splits/test: the split is empty"});
+  refuse("items/title", [](Hdf5Writer& w) { w.write("items/title", std::vector<std::string>{"a"}); },
+         {"'items/title' has 1 values where there are 2"});
+  refuse("reasons/text", [](Hdf5Writer& w) { w.write("reasons/text", std::vector<std::string>{}); },
+         {"'reasons/text' has 0 values"});
+  refuse("interactions/user",
+         [](Hdf5Writer& w) {
+           w.write("interactions/user", std::vector<std::int64_t>{0, 0, 1});
+         },
+         {"interactions/user"});
+  refuse("interactions/item",
+         [](Hdf5Writer& w) {
+           w.write("interactions/item", std::vector<std::int32_t>{0, 2, 1});
+         },
+         {"item[1]: 2"});
+  refuse("splits/test", [](Hdf5Writer& w) { w.write("splits/test", std::vector<std::int64_t>{}); },
+         {"splits/test: the split is empty"});
   refuse("reasons/row", [](Hdf5Writer& w) { w.write("reasons/row", std::vector<std::int64_t>{2}); }, {"reasons[0]: row 2"});
-  refuse("users", [](Hdf5Writer& w) { w.write("users", std::vector<std::string>{"a", "b", "c"}); }, {"user_begin: 3 offsets for 3 users"});
+  refuse("users",
+         [](Hdf5Writer& w) {
+           w.write("users", std::vector<std::string>{"a", "b", "c"});
+         },
+         {"user_begin: 3 offsets for 3 users"});
   expect_error(ExitCode::kNoInput, {"nowhere.h5"}, [&] { load_dataset(folder.path("nowhere.h5")); });
   folder.write("text.h5", "user,item\n");
   expect_error(ExitCode::kBadData, {"text.h5"}, [&] { load_dataset(folder.path("text.h5")); });

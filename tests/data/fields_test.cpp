@@ -33,9 +33,10 @@ TEST(Fields, Tidy) {
 }
 
 TEST(Fields, Utf8) {
-  for (const char* good : {"", "abc", "\u00e9", "\u20ac", "\U0001F600", "\u07ff", "\ud7ff", "\ue000"}) EXPECT_TRUE(is_utf8(good)) << good;
-  for (const char* bad : {"\x80", "\xc3", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\xaf", "\xe2\x82", "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80",
-                          "\xf5\x80\x80\x80", "\xff", "a\xe9z", "\xe2\x28\xa1"}) {
+  for (const char* good : {"", "abc", "\u00e9", "\u20ac", "\U0001F600", "\u07ff", "\ud7ff", "\ue000"})
+    EXPECT_TRUE(is_utf8(good)) << good;
+  for (const char* bad : {"\x80", "\xc3", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\xaf", "\xe2\x82", "\xed\xa0\x80", "\xf0\x80\x80\x80",
+                          "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "a\xe9z", "\xe2\x28\xa1"}) {
     EXPECT_FALSE(is_utf8(bad)) << bad;
   }
   EXPECT_EQ(from_latin1("Mis\xe9rables, Les"), "Mis\u00e9rables, Les");
@@ -52,7 +53,8 @@ TEST(Fields, Timestamps) {
   const Folder folder;
   folder.write("t.csv", "t\n881250949\n964982703.75\n-1.5\n9007199254740993\n1e300\nsoon\nnan\n");
   CsvReader file(folder.path("t.csv"), {});
-  for (const std::int64_t expected : {std::int64_t{881250949}, std::int64_t{964982703}, std::int64_t{-2}, std::int64_t{9007199254740993}}) {
+  for (const std::int64_t expected :
+       {std::int64_t{881250949}, std::int64_t{964982703}, std::int64_t{-2}, std::int64_t{9007199254740993}}) {
     ASSERT_TRUE(file.next());
     EXPECT_EQ(read_timestamp(file, 0), expected);
   }
@@ -72,7 +74,8 @@ TEST(Fields, Columns) {
                [&] { find_column(file, "", "user_id", "--user-column"); });
   expect_error(ExitCode::kBadData, {"'x' is there twice"}, [&] { find_column(file, "x", "", "--user-column"); });
   EXPECT_FALSE(find_optional_column(file, "", "keywords", "--keywords-column"));
-  expect_error(ExitCode::kBadData, {"'tags'", "--keywords-column"}, [&] { find_optional_column(file, "tags", "keywords", "--keywords-column"); });
+  expect_error(ExitCode::kBadData, {"'tags'", "--keywords-column"},
+               [&] { find_optional_column(file, "tags", "keywords", "--keywords-column"); });
 }
 
 TEST(Fields, FilesAndTheirHash) {
@@ -81,7 +84,8 @@ TEST(Fields, FilesAndTheirHash) {
   EXPECT_EQ(find_plain_or_gzip(folder.path(), "a.csv"), folder.path("a.csv.gz"));
   folder.write("a.csv", "plain");
   EXPECT_EQ(find_plain_or_gzip(folder.path(), "a.csv"), folder.path("a.csv"));
-  expect_error(ExitCode::kNoInput, {folder.path(), "b.csv", "b.csv.gz", "--input"}, [&] { find_plain_or_gzip(folder.path(), "b.csv"); });
+  expect_error(ExitCode::kNoInput, {folder.path(), "b.csv", "b.csv.gz", "--input"},
+               [&] { find_plain_or_gzip(folder.path(), "b.csv"); });
 
   const std::string hash = hash_files({folder.path("a.csv"), folder.path("a.csv.gz")});
   EXPECT_EQ(hash.size(), 64u);

@@ -22,7 +22,8 @@ class Ratings : public testing::Test {
                   "x2,Caf\u00e9,,Food|Drink\n"
                   "x3,,,\n"
                   "x4,Never rated,,\n");
-    write_interactions({"ann,x1,5,100", "bob,x2,3.5,105", "ann,x3,4,101", "bob,x1,2,90", "ann,x1,4,110.0", "cy,x2,5,120", "ann,x2,1,130", "bob,x3,5,140"});
+    write_interactions({"ann,x1,5,100", "bob,x2,3.5,105", "ann,x3,4,101", "bob,x1,2,90", "ann,x1,4,110.0", "cy,x2,5,120",
+                        "ann,x2,1,130", "bob,x3,5,140"});
   }
   void write_interactions(const std::vector<std::string>& lines) const {
     folder_.write("interactions.csv", fmt::format("user,item,rating,timestamp\n{}\n", fmt::join(lines, "\n")));
@@ -81,10 +82,12 @@ TEST_F(Ratings, OwnHeaders) {
   EXPECT_EQ(d.items[1].title, "Two");
   EXPECT_EQ(d.items[1].keywords, "b, c");
   options.columns.category = "shelf";
-  expect_error(ExitCode::kBadData, {"items.csv:1", "'shelf'", "sku, label, tags, story", "--category-column"}, [&] { prepare(options); });
+  expect_error(ExitCode::kBadData, {"items.csv:1", "'shelf'", "sku, label, tags, story", "--category-column"},
+               [&] { prepare(options); });
   options.columns.category = "";
   options.columns.user = "whom";
-  expect_error(ExitCode::kBadData, {"interactions.csv:1", "'whom'", "when, who, sku, stars", "--user-column"}, [&] { prepare(options); });
+  expect_error(ExitCode::kBadData, {"interactions.csv:1", "'whom'", "when, who, sku, stars", "--user-column"},
+               [&] { prepare(options); });
 }
 
 TEST_F(Ratings, WrongColumnsNameTheOption) {
@@ -153,15 +156,21 @@ TEST_F(Ratings, UnknownItemsMayBeDropped) {
   expect_error(ExitCode::kBadData, {"interactions.csv", "all 1 are of unknown items"}, [&] { prepare(options); });
 }
 
-TEST_F(Ratings, UntitledItemsAreCounted) { EXPECT_EQ(find_format("ratings").read(options_for("ratings", folder_)).untitled_items, 1); }
+TEST_F(Ratings, UntitledItemsAreCounted) {
+  EXPECT_EQ(find_format("ratings").read(options_for("ratings", folder_)).untitled_items, 1);
+}
 
 // --- recbole ---
 
 class RecBole : public testing::Test {
  protected:
   void SetUp() override {
-    folder_.write("toy.item", "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n1\tToy Story\t1995\tAnimation Children's Comedy\n2\tThe \"Rock\"\t1996\t\n");
-    folder_.write("toy.inter", "user_id:token\titem_id:token\trating:float\ttimestamp:float\n9\t1\t3\t881250949\n9\t2\t5\t881250940\n8\t2\t4\t8.9e8\n8\t1\t4\t891717742\n");
+    folder_.write("toy.item",
+                  "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n1\tToy Story\t1995\tAnimation "
+                  "Children's Comedy\n2\tThe \"Rock\"\t1996\t\n");
+    folder_.write("toy.inter",
+                  "user_id:token\titem_id:token\trating:float\ttimestamp:"
+                  "float\n9\t1\t3\t881250949\n9\t2\t5\t881250940\n8\t2\t4\t8.9e8\n8\t1\t4\t891717742\n");
   }
   Dataset read() const { return prepare(options_for("recbole", folder_)); }
   Folder folder_;
@@ -182,7 +191,8 @@ TEST_F(RecBole, OtherHeaders) {
   folder_.write("toy.item", "sku:token\tname:token_seq\ttags:token_seq\n1\tOne\tbig red, small blue\n2\tTwo\tgreen\n");
   folder_.write("toy.inter", "u:token\tsku:token\tstars:float\tt:float\n9\t1\t3\t1\n9\t2\t5\t2\n8\t2\t4\t3\n8\t1\t4\t4\n");
   PrepareOptions options = options_for("recbole", folder_);
-  expect_error(ExitCode::kBadData, {"toy.item:1", "'item_id'", "sku:token, name:token_seq", "--item-column"}, [&] { prepare(options); });
+  expect_error(ExitCode::kBadData, {"toy.item:1", "'item_id'", "sku:token, name:token_seq", "--item-column"},
+               [&] { prepare(options); });
   options.columns.item = "sku";
   expect_error(ExitCode::kBadData, {"toy.inter:1", "'user_id'", "--user-column"}, [&] { prepare(options); });
   options.columns = {"u", "sku:token", "stars", "t", "", "tags", "", ""};
@@ -200,7 +210,8 @@ TEST_F(RecBole, OtherHeaders) {
   options.columns.title = "heading";
   expect_error(ExitCode::kBadData, {"toy.item:1", "'heading'", "--title-column"}, [&] { prepare(options); });
   options.columns = {"u", "sku", "rating", "t", "name", "", "", ""};
-  expect_error(ExitCode::kBadData, {"toy.inter:1", "'rating'", "u:token, sku:token, stars:float, t:float", "--rating-column"}, [&] { prepare(options); });
+  expect_error(ExitCode::kBadData, {"toy.inter:1", "'rating'", "u:token, sku:token, stars:float, t:float", "--rating-column"},
+               [&] { prepare(options); });
 }
 
 TEST_F(RecBole, Refusals) {
@@ -229,7 +240,8 @@ std::string u_item(const std::string& id, const std::string& title, const std::s
 TEST(MovieLens, HundredThousand) {
   const Folder folder;
   folder.write("u.data", "196\t242\t3\t881250949\n186\t302\t3\t891717742\n196\t302\t4\t881250900\n186\t242\t5\t891717743\n");
-  folder.write("u.item", u_item("242", "Kolya (1996)", "0000010000000000000") + u_item("302", "Mis\xe9rables, Les (1995)", "0100000000000000010") +
+  folder.write("u.item", u_item("242", "Kolya (1996)", "0000010000000000000") +
+                             u_item("302", "Mis\xe9rables, Les (1995)", "0100000000000000010") +
                              u_item("267", "unknown", "1000000000000000000"));
   PrepareOptions options = options_for("movielens", folder);
   options.keep_unrated_items = true;
@@ -247,7 +259,8 @@ TEST(MovieLens, HundredThousand) {
   expect_error(ExitCode::kBadData, {"u.item:1", "genre 5", "'2'"}, [&] { prepare(options); });
   folder.write("u.item", u_item("242", "Kolya (1996)", "00000"));
   expect_error(ExitCode::kBadData, {"u.item:1", "10 fields", "'|'", "24"}, [&] { prepare(options); });
-  folder.write("u.item", u_item("242", "Kolya (1996)", "0000010000000000000") + u_item("302", "Pipe | in it", "0000010000000000000"));
+  folder.write("u.item",
+               u_item("242", "Kolya (1996)", "0000010000000000000") + u_item("302", "Pipe | in it", "0000010000000000000"));
   expect_error(ExitCode::kBadData, {"u.item:2", "25 fields"}, [&] { prepare(options); });
   folder.remove("u.item");
   expect_error(ExitCode::kNoInput, {"u.item"}, [&] { prepare(options); });
@@ -256,7 +269,9 @@ TEST(MovieLens, HundredThousand) {
 TEST(MovieLens, OneMillion) {
   const Folder folder;
   folder.write("ratings.dat", "1::1193::5::978300760\n1::661::3::978302109\n2::661::4::978298413\n2::1193::1::978298414\n");
-  folder.write("movies.dat", "661::Caf\xe9: James and the Giant Peach (1996)::Animation|Children's|Musical\n1193::One Flew Over (1975)::Drama\n");
+  folder.write(
+      "movies.dat",
+      "661::Caf\xe9: James and the Giant Peach (1996)::Animation|Children's|Musical\n1193::One Flew Over (1975)::Drama\n");
   PrepareOptions options = options_for("movielens", folder);
   options.strip_year = true;
   const Dataset d = prepare(options);
@@ -277,8 +292,11 @@ TEST(MovieLens, OneMillion) {
 
 TEST(MovieLens, TwentyMillionAndLater) {
   const Folder folder;
-  folder.write("ratings.csv", "userId,movieId,rating,timestamp\n1,2,3.5,1112486027\n1,29,4.0,1112484676\n2,2,4.5,1112484677\n2,29,0.5,1112484678\n");
-  folder.write("movies.csv", "movieId,title,genres\n2,\"City of Lost Children, The (1995)\",Adventure|Drama\n29,Jumanji,(no genres listed)\n");
+  folder.write(
+      "ratings.csv",
+      "userId,movieId,rating,timestamp\n1,2,3.5,1112486027\n1,29,4.0,1112484676\n2,2,4.5,1112484677\n2,29,0.5,1112484678\n");
+  folder.write("movies.csv",
+               "movieId,title,genres\n2,\"City of Lost Children, The (1995)\",Adventure|Drama\n29,Jumanji,(no genres listed)\n");
   const PrepareOptions options = options_for("movielens", folder);
   const Dataset d = prepare(options);
   EXPECT_EQ(d.items[0].title, "City of Lost Children, The (1995)");
@@ -287,7 +305,8 @@ TEST(MovieLens, TwentyMillionAndLater) {
   EXPECT_EQ(d.label, (std::vector<std::uint8_t>{1, 0, 1, 0}));
 
   folder.write("ratings.csv", "userId,movieId,stars,timestamp\n1,2,3.5,1112486027\n");
-  expect_error(ExitCode::kBadData, {"ratings.csv:1", "userId, movieId, stars, timestamp", "userId, movieId, rating, timestamp", "--format ratings"},
+  expect_error(ExitCode::kBadData,
+               {"ratings.csv:1", "userId, movieId, stars, timestamp", "userId, movieId, rating, timestamp", "--format ratings"},
                [&] { prepare(options); });
   folder.remove("ratings.csv");
   expect_error(ExitCode::kNoInput, {folder.path(), "u.data", "ratings.dat", "ratings.csv"}, [&] { prepare(options); });

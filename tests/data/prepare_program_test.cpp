@@ -37,7 +37,9 @@ class PrepareProgram : public testing::Test {
     return outcome;
   }
 
-  std::string base() const { return fmt::format("--format ratings --input '{}' --output '{}'", folder_.path(), folder_.path("data.h5")); }
+  std::string base() const {
+    return fmt::format("--format ratings --input '{}' --output '{}'", folder_.path(), folder_.path("data.h5"));
+  }
 
   Folder folder_;
 };
@@ -86,7 +88,8 @@ TEST_F(PrepareProgram, Refusals) {
     const Outcome outcome = run(arguments);
     EXPECT_EQ(outcome.code, code) << arguments << "\n" << outcome.err;
     EXPECT_EQ(outcome.out, "") << arguments;
-    for (const std::string& part : parts) EXPECT_NE(outcome.err.find(part), std::string::npos) << part << " not in " << outcome.err;
+    for (const std::string& part : parts)
+      EXPECT_NE(outcome.err.find(part), std::string::npos) << part << " not in " << outcome.err;
   };
   refuse("", 64, {"--format"});
   refuse("--format ratings", 64, {"--input"});
@@ -101,15 +104,19 @@ TEST_F(PrepareProgram, Refusals) {
   refuse(base() + " --split 0.8,0.1,0.1 --split-times 5,6", 64, {"not both"});
   refuse(base() + " --threshold high", 64, {"threshold"});
   refuse(base() + " --split 0.8,0.1,0.2", 78, {"--split", "sum to 1"});
-  refuse(base() + " --rating-column stars", 65, {"interactions.csv", "'stars'", "item, user, rating, timestamp", "--rating-column"});
+  refuse(base() + " --rating-column stars", 65,
+         {"interactions.csv", "'stars'", "item, user, rating, timestamp", "--rating-column"});
   refuse("--format ratings --input /nowhere-at-all --output x", 66, {"/nowhere-at-all"});
-  refuse(fmt::format("--format ratings --input '{}' --output '{}/no/such/data.h5'", folder_.path(), folder_.path()), 74, {"no/such"});
-  for (const char* option : {"--threshold 3", "--split 0.8,0.1,0.1", "--split-times 1,2", "--window-start 1", "--window-end 2", "--min-interactions 2",
-                             "--unknown-items drop"}) {
-    refuse(fmt::format("--format csv --input '{}' --output x {}", folder_.path(), option), 64, {"does not apply to --format csv", "ready-made"});
+  refuse(fmt::format("--format ratings --input '{}' --output '{}/no/such/data.h5'", folder_.path(), folder_.path()), 74,
+         {"no/such"});
+  for (const char* option : {"--threshold 3", "--split 0.8,0.1,0.1", "--split-times 1,2", "--window-start 1", "--window-end 2",
+                             "--min-interactions 2", "--unknown-items drop"}) {
+    refuse(fmt::format("--format csv --input '{}' --output x {}", folder_.path(), option), 64,
+           {"does not apply to --format csv", "ready-made"});
   }
   for (const char* option : {"user", "item", "rating", "timestamp", "title", "keywords", "category", "description"}) {
-    refuse(fmt::format("--format movielens --input '{}' --output x --{}-column y", folder_.path(), option), 64, {"does not apply to --format movielens"});
+    refuse(fmt::format("--format movielens --input '{}' --output x --{}-column y", folder_.path(), option), 64,
+           {"does not apply to --format movielens"});
   }
   EXPECT_FALSE(std::filesystem::exists(folder_.path("data.h5")));
 }

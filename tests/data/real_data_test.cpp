@@ -10,7 +10,8 @@ namespace {
 
 TEST(RealData, Ml1m) {
   const char* data = std::getenv("THINKREC_DATA");
-  if (data == nullptr || !std::filesystem::exists(std::filesystem::path(data) / "ml1m")) GTEST_SKIP() << "THINKREC_DATA does not name a folder with ml1m";
+  if (data == nullptr || !std::filesystem::exists(std::filesystem::path(data) / "ml1m"))
+    GTEST_SKIP() << "THINKREC_DATA does not name a folder with ml1m";
   PrepareOptions options;
   options.format = "csv";
   options.input = (std::filesystem::path(data) / "ml1m").string();

@@ -2,6 +2,7 @@
 // A small synthetic data set with taste in it, and what the encoder tests share.
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,8 +13,12 @@
 
 #include "core/error.h"
 #include "encoders/encoder.h"
+#include "encoders/random.h"
 
 namespace thinkrec::testing {
+
+/// The tensors here are too small for threads, which on a busy machine spend their time waiting for each other.
+inline const bool kOneThread = (at::set_num_threads(1), true);
 
 /// Each item has a quality and one of two kinds, each user a favourite kind; a label is a noisy sum of them. Users have 1 to
 /// `longest` interactions; time runs over all users, 60 % train, 20 % valid, 20 % test.
@@ -45,6 +50,13 @@ inline Dataset taste_dataset(int users, int items, int longest, unsigned seed) {
   for (auto& rows : dataset.splits)
     std::stable_sort(rows.begin(), rows.end(), [&](auto a, auto b) { return dataset.timestamp[a] < dataset.timestamp[b]; });
   return dataset;
+}
+
+/// Normal with deviation 1; libtorch's own generator begins differently in each process.
+inline at::Tensor normal(std::vector<std::int64_t> shape, std::uint64_t seed) {
+  const at::Tensor values = at::empty(shape, at::kFloat);
+  fill_normal({values.data_ptr<float>(), static_cast<std::size_t>(values.numel())}, random_key({seed}), 1);
+  return values;
 }
 
 inline EncoderConfig small_config(const std::string& kind) {
@@ -133,6 +145,14 @@ inline void expect_honest_histories(const Encoder& encoder, const Dataset& datas
   const std::vector<std::int64_t> mixed = {end - 1, 0, begin + 1, end - 1};
   const at::Tensor some = encoder.user_vectors(dataset, mixed);
   for (std::size_t i = 0; i < mixed.size(); ++i) EXPECT_TRUE(at::equal(some[i], vectors[mixed[i]]));
+  // On however many threads: the same bits.
+  const int threads = at::get_num_threads();
+  for (int count : {1, 2, 3}) {
+    at::set_num_threads(count);
+    EXPECT_TRUE(at::equal(encoder.user_vectors(dataset, rows), vectors));
+    EXPECT_TRUE(at::equal(encoder.user_vectors(dataset, std::span(rows).subspan(end - 1, 1))[0], vectors[end - 1]));
+  }
+  at::set_num_threads(threads);
   // Groups: just before the first test row; after everything where there is none, which no row sees.
   const at::Tensor groups = encoder.group_vectors(dataset);
   ASSERT_EQ(groups.sizes(), at::IntArrayRef({static_cast<std::int64_t>(dataset.users.size()), encoder.width()}));

@@ -64,7 +64,7 @@ TEST(BipartiteGraph, IsTheNormalisedAdjacencyOfTheTrainPositives) {
   const at::Tensor matrix = scale.unsqueeze(1) * adjacency * scale;
   const BipartiteGraph graph(dataset);
   ASSERT_EQ(graph.nodes(), nodes);
-  const at::Tensor x = at::rand({nodes, 5}).set_requires_grad(true), weights = at::rand({nodes, 5});
+  const at::Tensor x = testing::normal({nodes, 5}, 1).set_requires_grad(true), weights = testing::normal({nodes, 5}, 2);
   const at::Tensor y = graph.propagate(x);
   EXPECT_TRUE(at::allclose(y, matrix.mm(x), 1e-5, 1e-6));
   (y * weights).sum().backward();

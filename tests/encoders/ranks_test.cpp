@@ -1,8 +1,6 @@
 // Data parallel training agrees with training alone; runs on 1, 2 and 3 ranks.
-#include <mpi.h>
-
-#include "comm/mpi_collectives.h"
 #include "encoders_testing.h"
+#include "support/mpi_world.h"
 
 namespace thinkrec {
 namespace {
@@ -18,10 +16,10 @@ TEST_P(Ranks, AgreeWithTrainingAlone) {
   EncoderConfig config = small_config(GetParam());
   config.learning_rate = 1e-3;
   config.max_epochs = 2;
-  const auto world = make_mpi_collectives(MPI_COMM_WORLD);
+  Collectives& world = test_world();
   const auto solo = make_solo_collectives();
   std::vector<EncoderProgress> together_reports, alone_reports;
-  const auto together = trained(config, dataset, *world, [&](const auto& progress) { together_reports.push_back(progress); });
+  const auto together = trained(config, dataset, world, [&](const auto& progress) { together_reports.push_back(progress); });
   const auto alone = trained(config, dataset, *solo, [&](const auto& progress) { alone_reports.push_back(progress); });
 
   const auto parameters = together->parameters(), expected = alone->parameters();
@@ -39,8 +37,8 @@ TEST_P(Ranks, AgreeWithTrainingAlone) {
   // All ranks hold the same bits.
   const at::Tensor items = together->item_vectors().contiguous();
   const std::span<const float> mine(items.const_data_ptr<float>(), items.numel());
-  const std::vector<float> all = all_gather_values(*world, mine);
-  ASSERT_EQ(all.size(), mine.size() * world->size());
+  const std::vector<float> all = all_gather_values(world, mine);
+  ASSERT_EQ(all.size(), mine.size() * world.size());
   for (std::size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], mine[i % mine.size()]);
 }
 
@@ -51,8 +49,8 @@ TEST_P(Ranks, MayOutnumberTheSamplesOfABatch) {
   config.learning_rate = 1e-3;
   config.batch = 1;
   config.max_epochs = 1;
-  const auto world = make_mpi_collectives(MPI_COMM_WORLD);
-  const auto items = trained(config, dataset, *world)->item_vectors(), expected = trained(config, dataset)->item_vectors();
+  Collectives& world = test_world();
+  const auto items = trained(config, dataset, world)->item_vectors(), expected = trained(config, dataset)->item_vectors();
   EXPECT_LT((items - expected).abs().max().item<double>(), 1e-5);
 }
 

@@ -50,7 +50,13 @@ TEST(LineReader, EndsOfLines) {
   EXPECT_EQ(lines(folder.put("f", "a\nb\n")), (Record{"a", "b"}));
   EXPECT_EQ(lines(folder.put("f", "a\r\n\r\nb\rc")), (Record{"a", "", "b\rc"}));
   EXPECT_EQ(lines(folder.put("f", "\n\n")), (Record{"", ""}));
-  EXPECT_EQ(lines(folder.put("f", "\xef\xbb\xbf" "a\n\xef\xbb\xbf" "b")), (Record{"a", "\xef\xbb\xbf" "b"}));
+  EXPECT_EQ(lines(folder.put("f",
+                             "\xef\xbb\xbf"
+                             "a\n\xef\xbb\xbf"
+                             "b")),
+            (Record{"a",
+                    "\xef\xbb\xbf"
+                    "b"}));
   EXPECT_EQ(lines(folder.put("f", std::string("a\0b\n", 4))), (Record{std::string("a\0b", 3)}));
 }
 
@@ -84,7 +90,8 @@ TEST(LineReader, TruncatedOrDamagedGzip) {
   std::mt19937 random(2);
   for (int i = 0; i < 5000; ++i) all += std::to_string(random()) + "\n";
   const std::string packed = gzip(all, folder.file("f.gz"));
-  for (const std::size_t length : {std::size_t{5}, std::size_t{12}, packed.size() / 2, packed.size() - 9, packed.size() - 4, packed.size() - 1}) {
+  for (const std::size_t length :
+       {std::size_t{5}, std::size_t{12}, packed.size() / 2, packed.size() - 9, packed.size() - 4, packed.size() - 1}) {
     const std::string path = folder.put("g.gz", packed.substr(0, length));
     expect_error(ExitCode::kBadData, path, [&] { lines(path); });
   }
@@ -106,7 +113,8 @@ TEST(Csv, QuotedFields) {
                                       "3,\n"
                                       "\"4\",\"\"\n"
                                       "5,5\" disk");
-  EXPECT_EQ(records(path, {}), (std::vector<Record>{{"1", "a, \"b\""}, {"2", "two\nlines\n"}, {"3", ""}, {"4", ""}, {"5", "5\" disk"}}));
+  EXPECT_EQ(records(path, {}),
+            (std::vector<Record>{{"1", "a, \"b\""}, {"2", "two\nlines\n"}, {"3", ""}, {"4", ""}, {"5", "5\" disk"}}));
   CsvReader reader(path, {});
   EXPECT_EQ(reader.columns(), (Record{"id", "title"}));
   EXPECT_EQ(reader.column("title"), 1u);
@@ -121,7 +129,8 @@ TEST(Csv, QuotedFields) {
 
 TEST(Csv, OtherFormats) {
   const TempFolder folder;
-  EXPECT_EQ(records(folder.put("f.tsv", "a\tb\n\"x\t\"y\n\t\n"), {'\t', "", false, true}), (std::vector<Record>{{"\"x", "\"y"}, {"", ""}}));
+  EXPECT_EQ(records(folder.put("f.tsv", "a\tb\n\"x\t\"y\n\t\n"), {'\t', "", false, true}),
+            (std::vector<Record>{{"\"x", "\"y"}, {"", ""}}));
   CsvReader movies(folder.put("movies.dat", "1::Toy: Story::A|B\n2::x::\n"), {'\0', "::", false, false});
   EXPECT_TRUE(movies.columns().empty());
   ASSERT_TRUE(movies.next());
@@ -189,7 +198,8 @@ TEST(Csv, NotANumber) {
   expect_error(ExitCode::kBadData, R"(:3: column n\x0am: '1\x0a2' is not a number)", [&] { lined.real(0); });
   CsvReader reader(folder.put("f.csv", "9223372036854775808\n"), {',', "", true, false});
   reader.next();
-  expect_error(ExitCode::kBadData, "column 1: '9223372036854775808' is out of the range of an integer", [&] { reader.integer(0); });
+  expect_error(ExitCode::kBadData, "column 1: '9223372036854775808' is out of the range of an integer",
+               [&] { reader.integer(0); });
 }
 
 TEST(Csv, Errors) {
@@ -212,11 +222,12 @@ TEST(Csv, Errors) {
 
 TEST(Csv, ARecordIsBounded) {
   const TempFolder folder;
-  const std::string path = folder.put("f.csv", "a\n\"" + [] {
-    std::string text;
-    for (int i = 0; i < 70; ++i) text += std::string(1 << 20, 'x') + "\n";
-    return text;
-  }());
+  const std::string path = folder.put(
+      "f.csv", "a\n\"" + [] {
+        std::string text;
+        for (int i = 0; i < 70; ++i) text += std::string(1 << 20, 'x') + "\n";
+        return text;
+      }());
   expect_error(ExitCode::kBadData, ":2: a record of more than 64 MiB", [&] { records(path, {}); });
 }
 

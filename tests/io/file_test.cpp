@@ -15,7 +15,8 @@ using testing::expect_error;
 using testing::TempFolder;
 
 std::size_t files_in(const TempFolder& folder) {
-  return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(folder.path()), std::filesystem::directory_iterator()));
+  return static_cast<std::size_t>(
+      std::distance(std::filesystem::directory_iterator(folder.path()), std::filesystem::directory_iterator()));
 }
 
 /// Limits the size of written files for as long as it lives; SIGXFSZ is ignored, as the programs do.
@@ -62,7 +63,8 @@ TEST(File, ReadErrors) {
 
 TEST(File, FullDiskIsReportedWithPathReasonAndSizes) {
   if (::access("/dev/full", W_OK) != 0) GTEST_SKIP() << "/dev/full cannot be written here";
-  expect_error(ExitCode::kIo, "/dev/full: writing failed: No space left on device (3 bytes needed,", [] { write_file_synced("/dev/full", "abc"); });
+  expect_error(ExitCode::kIo, "/dev/full: writing failed: No space left on device (3 bytes needed,",
+               [] { write_file_synced("/dev/full", "abc"); });
 }
 
 TEST(File, SizeLimitLeavesTheOldFile) {

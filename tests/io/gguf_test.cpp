@@ -25,7 +25,9 @@ TEST(Gguf, DequantisesBitForBitAsThePythonPackage) {
     EXPECT_EQ(gguf_type_name(tensor.type), facts["type"].get<std::string>());
     std::vector<float> values(static_cast<std::size_t>(tensor.elements));
     file.read(tensor, values.data());
-    EXPECT_EQ(sha256_hex({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)}), facts["sha256"].get<std::string>()) << name;
+    EXPECT_EQ(sha256_hex({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)}),
+              facts["sha256"].get<std::string>())
+        << name;
   }
 }
 
@@ -95,7 +97,8 @@ TEST(FloatConvert, EveryHalfIsExact) {
       ASSERT_EQ(std::isinf(value), mantissa == 0) << bits;
       continue;
     }
-    const double wanted = exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, static_cast<int>(exponent) - 25);
+    const double wanted =
+        exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, static_cast<int>(exponent) - 25);
     ASSERT_EQ(std::fabs(static_cast<double>(value)), wanted) << bits;
   }
 }

@@ -4,6 +4,9 @@
 
 #include <random>
 #include <thread>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
 
 #include "io/file.h"
 #include "io_testing.h"
@@ -104,7 +107,8 @@ TEST(Hdf5, EmptyDataSets) {
   EXPECT_TRUE(reader.doubles("b").empty());
   EXPECT_EQ(reader.shape("b"), (std::vector<std::int64_t>{0, 4}));
   EXPECT_EQ(reader.shape("c"), (std::vector<std::int64_t>{3, 0}));
-  EXPECT_TRUE(reader.int32s("d").empty() && reader.int64s("e").empty() && reader.bytes("f").empty() && reader.strings("g").empty());
+  EXPECT_TRUE(reader.int32s("d").empty() && reader.int64s("e").empty() && reader.bytes("f").empty() &&
+              reader.strings("g").empty());
   EXPECT_EQ(reader.strings("h"), (std::vector<std::string>{"", ""}));
 }
 
@@ -158,6 +162,11 @@ TEST(Hdf5, ChecksumOnEveryDataSet) {
 TEST(Hdf5, NoFlippedBitChangesWhatIsRead) {
   const std::string whole = small_file();
   const std::string wanted = read_all(Hdf5Reader::from_bytes(whole, "memory"));
+#ifdef __SANITIZE_ADDRESS__
+  // HDF5 1.10.8 itself loses 424 bytes whenever it refuses a file with damaged metadata (seen with the C library alone).
+  H5garbage_collect();  // or it would lose blocks that it recycles from before
+  const __lsan::ScopedDisabler library_leaks;
+#endif
   std::mt19937 random(3);
   int caught = 0;
   for (int round = 0; round < 1500; ++round) {
@@ -181,7 +190,8 @@ TEST(Hdf5, FlippedValueIsNamed) {
   ASSERT_NE(at, std::string::npos);
   bytes[at] = static_cast<char>(bytes[at] ^ 1);
   const Hdf5Reader reader = Hdf5Reader::from_bytes(bytes, "state.h5");
-  expect_error(ExitCode::kBadData, "state.h5: 'tensors/0': cannot be read, the file is damaged", [&] { reader.floats("tensors/0"); });
+  expect_error(ExitCode::kBadData, "state.h5: 'tensors/0': cannot be read, the file is damaged",
+               [&] { reader.floats("tensors/0"); });
 }
 
 TEST(Hdf5, EveryTruncationIsRefused) {
@@ -200,7 +210,8 @@ TEST(Hdf5, OpeningErrors) {
   const TempFolder folder;
   expect_error(ExitCode::kNoInput, "No such file", [&] { Hdf5Reader::open(folder.file("none")); });
   expect_error(ExitCode::kNoInput, "not a regular file", [&] { Hdf5Reader::open(folder.path().string()); });
-  expect_error(ExitCode::kBadData, "label: not a whole HDF5 file", [] { Hdf5Reader::from_bytes(std::string(5000, 'x'), "label"); });
+  expect_error(ExitCode::kBadData, "label: not a whole HDF5 file",
+               [] { Hdf5Reader::from_bytes(std::string(5000, 'x'), "label"); });
 }
 
 TEST(Hdf5, WhatIsMissingOrOfAnotherType) {

@@ -60,7 +60,8 @@ TEST_F(Safetensors, ReadsAFileOfThePythonPackage) {
   EXPECT_TRUE(file.find("scalar")->shape.empty());
   EXPECT_EQ(file.find("none"), nullptr);
   float value = 0;
-  expect_error(ExitCode::kBadData, "tensor 'integers' is I64; thinkrec reads", [&] { file.read(*file.find("integers"), &value); });
+  expect_error(ExitCode::kBadData, "tensor 'integers' is I64; thinkrec reads",
+               [&] { file.read(*file.find("integers"), &value); });
 }
 
 TEST_F(Safetensors, ReadsBfloat16) {
@@ -76,7 +77,8 @@ TEST_F(Safetensors, WritesTheSameBytesAsThePythonPackage) {
   const auto facts = nlohmann::json::parse(read_file(fixture("mixed.json")));
   std::vector<float> values;
   for (const auto& bits : facts["values"]) values.push_back(std::bit_cast<float>(bits.get<std::uint32_t>()));
-  const std::string bytes = encode_safetensors({{"single", {3, 5}, values.data()}, {"empty", {0, 4}, nullptr}}, {{"by", "thinkrec"}});
+  const std::string bytes =
+      encode_safetensors({{"single", {3, 5}, values.data()}, {"empty", {0, 4}, nullptr}}, {{"by", "thinkrec"}});
   EXPECT_EQ(sha256_hex(bytes), facts["saved_sha256"].get<std::string>());
 }
 
@@ -147,7 +149,8 @@ TEST_F(Safetensors, StricterThanThePythonPackageOnPurpose) {
   refused(with_header(R"({"a":)" + good + R"(,"\u0061":)" + good + "}", 8), "'a' twice");
   refused(with_header(R"({"__metadata__":{"k":"1","k":"2"}})", 0), "key 'k' twice");
   refused(with_header(R"({"a":["F32",[2],[0,8]]})", 8), "a list where it does not belong");
-  refused(with_header(R"({"a":{"dtype":{"F32":null},"shape":[2],"data_offsets":[0,8]}})", 8), "an object where it does not belong");
+  refused(with_header(R"({"a":{"dtype":{"F32":null},"shape":[2],"data_offsets":[0,8]}})", 8),
+          "an object where it does not belong");
   refused(with_header(R"({"a":{"dtype":"F32","shape":[0,9223372036854775808],"data_offsets":[0,0]}})", 0), "a dimension of");
 }
 
@@ -156,8 +159,10 @@ TEST_F(Safetensors, LengthOfTheHeader) {
   refused(std::string(7, '\0'), "too short");
   refused(std::string(8, '\0'), "no valid JSON");
   const std::string good = with_header("{}", 0);
-  for (const std::uint64_t length : {std::uint64_t{3}, std::uint64_t{100'000'000}}) refused(raw(length) + good.substr(8), "truncated");
-  for (const std::uint64_t length : {std::uint64_t{100'000'001}, std::uint64_t{1} << 63, std::numeric_limits<std::uint64_t>::max()}) {
+  for (const std::uint64_t length : {std::uint64_t{3}, std::uint64_t{100'000'000}})
+    refused(raw(length) + good.substr(8), "truncated");
+  for (const std::uint64_t length :
+       {std::uint64_t{100'000'001}, std::uint64_t{1} << 63, std::numeric_limits<std::uint64_t>::max()}) {
     refused(raw(length) + good.substr(8), "more than 100000000");
   }
   expect_error(ExitCode::kNoInput, "No such file", [&] { SafetensorsFile{folder_.file("none")}; });
@@ -165,7 +170,9 @@ TEST_F(Safetensors, LengthOfTheHeader) {
 
 TEST_F(Safetensors, Depth) {
   const auto nested = [](std::size_t depth) {
-    return with_header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":)" + std::string(depth, '[') + std::string(depth, ']') + "}}", 8);
+    return with_header(
+        R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":)" + std::string(depth, '[') + std::string(depth, ']') + "}}",
+        8);
   };
   EXPECT_EQ(taken(nested(125)).entries().size(), 1u);
   refused(nested(126), "deeper than 127");
@@ -175,7 +182,8 @@ TEST_F(Safetensors, Depth) {
 
 TEST_F(Safetensors, NamesTheTensor) {
   refused(with_header(R"({"a\nb\u001b":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8), R"(tensor 'a\x0ab\x1b')");
-  refused(with_header(R"({"w":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8), "tensor 'w': F32 of shape [3] does not take the 8 bytes");
+  refused(with_header(R"({"w":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8),
+          "tensor 'w': F32 of shape [3] does not take the 8 bytes");
   refused(with_header(R"({"w":{"dtype":"X9","shape":[3],"data_offsets":[0,8]}})", 8), "tensor 'w': unknown dtype 'X9'");
   refused(with_header(R"({"__metadata__":{"k":3}})", 0), "__metadata__: a number");
 }

@@ -20,7 +20,8 @@ std::uint8_t read_label(const CsvReader& file, std::size_t column) {
   return static_cast<std::uint8_t>(label);
 }
 
-void read_split(const std::string& path, std::uint8_t split, const ColumnNames& names, RawBuilder& builder, std::vector<SplitRow>& rows) {
+void read_split(const std::string& path, std::uint8_t split, const ColumnNames& names, RawBuilder& builder,
+                std::vector<SplitRow>& rows) {
   CsvReader file(path, {});
   const std::size_t row = find_column(file, "", "row", "renaming it to 'row' in the file");
   const std::size_t user = find_column(file, names.user, "user_id", "--user-column");
@@ -32,7 +33,8 @@ void read_split(const std::string& path, std::uint8_t split, const ColumnNames& 
     rows.push_back({file.integer(row), index, read_timestamp(file, timestamp), builder.user(file, file.field(user)),
                     builder.item(file, file.field(item)), read_label(file, label), split});
   }
-  if (index == 0) fail(ExitCode::kBadData, "{}: the {} split is empty; every split needs at least one row", path, kSplitNames[split]);
+  if (index == 0)
+    fail(ExitCode::kBadData, "{}: the {} split is empty; every split needs at least one row", path, kSplitNames[split]);
 }
 
 /// Refuses two rows of one number, a user in two places, and a user whose time runs backwards.
@@ -42,13 +44,17 @@ void check_order(const std::vector<SplitRow>& rows, const RawBuilder& builder, c
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const std::string& user = builder.data().users[static_cast<std::size_t>(rows[i].user)];
     const bool first = i == 0 || rows[i - 1].user != rows[i].user;
-    if (i > 0 && rows[i - 1].row == rows[i].row) fail(ExitCode::kBadData, "{} is there a second time (also in {})", place(rows[i]), paths[rows[i - 1].split]);
+    if (i > 0 && rows[i - 1].row == rows[i].row)
+      fail(ExitCode::kBadData, "{} is there a second time (also in {})", place(rows[i]), paths[rows[i - 1].split]);
     if (first && seen[static_cast<std::size_t>(rows[i].user)] != 0) {
-      fail(ExitCode::kBadData, "{}: the rows of user '{}' do not follow each other; `row` must number all rows by user, then time", place(rows[i]), user);
+      fail(ExitCode::kBadData,
+           "{}: the rows of user '{}' do not follow each other; `row` must number all rows by user, then time", place(rows[i]),
+           user);
     }
     if (!first && rows[i - 1].timestamp > rows[i].timestamp) {
-      fail(ExitCode::kBadData, "{}: user '{}' is at an earlier time than in row {}; `row` must number all rows by user, then time", place(rows[i]), user,
-           rows[i - 1].row);
+      fail(ExitCode::kBadData,
+           "{}: user '{}' is at an earlier time than in row {}; `row` must number all rows by user, then time", place(rows[i]),
+           user, rows[i - 1].row);
     }
     seen[static_cast<std::size_t>(rows[i].user)] = 1;
   }
@@ -75,25 +81,30 @@ void check_history(const CsvReader& file, std::size_t column, std::int64_t count
     at = end;
   }
   if (entry != count) {
-    fail(ExitCode::kBadData, "{}: {} has {} entries, but the user has {} earlier rows in the splits; {}", file.place(), file.columns()[column], entry,
-         count, kRemedy);
+    fail(ExitCode::kBadData, "{}: {} has {} entries, but the user has {} earlier rows in the splits; {}", file.place(),
+         file.columns()[column], entry, count, kRemedy);
   }
 }
 
 /// Reads a split again, now that all rows are known: long histories need not be held in memory.
-void check_histories(const std::string& path, const std::vector<std::int64_t>& split, const std::vector<std::int64_t>& user_begin, const RawData& raw) {
+void check_histories(const std::string& path, const std::vector<std::int64_t>& split, const std::vector<std::int64_t>& user_begin,
+                     const RawData& raw) {
   CsvReader file(path, {});
-  const auto items = find_optional_column(file, "", "history_all", ""), labels = find_optional_column(file, "", "history_all_label", "");
+  const auto items = find_optional_column(file, "", "history_all", ""),
+             labels = find_optional_column(file, "", "history_all_label", "");
   if (!items && !labels) return;
   for (std::size_t k = 0; file.next() && k < split.size(); ++k) {
-    const std::int64_t begin = user_begin[static_cast<std::size_t>(raw.user[static_cast<std::size_t>(split[k])])], count = split[k] - begin;
+    const std::int64_t begin = user_begin[static_cast<std::size_t>(raw.user[static_cast<std::size_t>(split[k])])],
+                       count = split[k] - begin;
     const auto at = [&](std::int64_t entry) { return static_cast<std::size_t>(begin + entry); };
     if (items) {
-      check_history(file, *items, count,
-                    [&](std::int64_t entry) -> std::string_view { return raw.items[static_cast<std::size_t>(raw.item[at(entry)])].id; });
+      check_history(file, *items, count, [&](std::int64_t entry) -> std::string_view {
+        return raw.items[static_cast<std::size_t>(raw.item[at(entry)])].id;
+      });
     }
     if (labels) {
-      check_history(file, *labels, count, [&](std::int64_t entry) -> std::string_view { return raw.rating[at(entry)] > 0 ? "1" : "0"; });
+      check_history(file, *labels, count,
+                    [&](std::int64_t entry) -> std::string_view { return raw.rating[at(entry)] > 0 ? "1" : "0"; });
     }
   }
 }
@@ -102,14 +113,17 @@ void check_histories(const std::string& path, const std::vector<std::int64_t>& s
 
 RawData read_csv_splits(const PrepareOptions& options) {
   if (options.drop_unknown_items) {
-    fail(ExitCode::kConfig, "--unknown-items drop does not apply to the format 'csv': histories would no longer be those of the splits");
+    fail(ExitCode::kConfig,
+         "--unknown-items drop does not apply to the format 'csv': histories would no longer be those of the splits");
   }
   std::array<std::string, 3> paths;
-  for (std::size_t s = 0; s < paths.size(); ++s) paths[s] = find_plain_or_gzip(options.input, fmt::format("{}.csv", kSplitNames[s]));
+  for (std::size_t s = 0; s < paths.size(); ++s)
+    paths[s] = find_plain_or_gzip(options.input, fmt::format("{}.csv", kSplitNames[s]));
   RawBuilder builder(options);
   const std::string items_path = read_items_csv(builder, options, "item_id");
   std::vector<SplitRow> rows;
-  for (std::size_t s = 0; s < paths.size(); ++s) read_split(paths[s], static_cast<std::uint8_t>(s), options.columns, builder, rows);
+  for (std::size_t s = 0; s < paths.size(); ++s)
+    read_split(paths[s], static_cast<std::uint8_t>(s), options.columns, builder, rows);
   std::stable_sort(rows.begin(), rows.end(), [](const SplitRow& a, const SplitRow& b) { return a.row < b.row; });
   check_order(rows, builder, paths);
 
@@ -120,7 +134,8 @@ RawData read_csv_splits(const PrepareOptions& options) {
   for (const SplitRow& row : rows) raw.splits[row.split].push_back(0);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     raw.splits[rows[i].split][static_cast<std::size_t>(rows[i].index)] = static_cast<std::int64_t>(i);
-    if (i == 0 || rows[i - 1].user != rows[i].user) user_begin[static_cast<std::size_t>(rows[i].user)] = static_cast<std::int64_t>(i);
+    if (i == 0 || rows[i - 1].user != rows[i].user)
+      user_begin[static_cast<std::size_t>(rows[i].user)] = static_cast<std::int64_t>(i);
   }
   for (std::size_t s = 0; s < paths.size(); ++s) check_histories(paths[s], raw.splits[s], user_begin, raw);
   return raw;

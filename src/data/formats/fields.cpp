@@ -15,7 +15,8 @@ bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; 
 std::optional<std::size_t> search_column(const CsvReader& file, std::string_view name, bool typed) {
   const auto& columns = file.columns();
   for (std::size_t i = 0; i < columns.size(); ++i) {
-    if (columns[i] == name || (typed && without_type(columns[i]) == name)) return file.column(columns[i]);  // refuses one that is there twice
+    if (columns[i] == name || (typed && without_type(columns[i]) == name))
+      return file.column(columns[i]);  // refuses one that is there twice
   }
   return std::nullopt;
 }
@@ -37,14 +38,15 @@ std::string hash_files(const std::vector<std::string>& paths) {
   return sha256_hex(text);
 }
 
-std::optional<std::size_t> find_optional_column(const CsvReader& file, const std::string& given, const std::string& fallback, const char* option,
-                                                bool typed) {
+std::optional<std::size_t> find_optional_column(const CsvReader& file, const std::string& given, const std::string& fallback,
+                                                const char* option, bool typed) {
   const auto found = search_column(file, given.empty() ? fallback : given, typed);
   if (found || given.empty()) return found;
   return find_column(file, given, fallback, option, typed);  // asked for: its absence is an error
 }
 
-std::size_t find_column(const CsvReader& file, const std::string& given, const std::string& fallback, const char* option, bool typed) {
+std::size_t find_column(const CsvReader& file, const std::string& given, const std::string& fallback, const char* option,
+                        bool typed) {
   const std::string& name = given.empty() ? fallback : given;
   if (const auto found = search_column(file, name, typed)) return *found;
   fail(ExitCode::kBadData, "{}: there is no column '{}'; the columns are {}; say which one it is by {}", file.place(), name,
@@ -60,15 +62,16 @@ std::int64_t read_timestamp(const CsvReader& file, std::size_t column) {
   if (error == std::errc() && end == field.data() + field.size()) return value;
   const double real = std::floor(file.real(column));
   // Above 2^53 neighbouring times become equal as doubles, and the order of the interactions would be lost.
-  if (!(std::abs(real) <= 9007199254740992.0)) fail(ExitCode::kBadData, "{}: the timestamp '{}' is out of range; write it as an integer", file.place(), field);
+  if (!(std::abs(real) <= 9007199254740992.0))
+    fail(ExitCode::kBadData, "{}: the timestamp '{}' is out of range; write it as an integer", file.place(), field);
   return static_cast<std::int64_t>(real);
 }
 
 std::string read_text(const CsvReader& file, std::size_t column) {
   const std::string_view field = file.field(column);
   if (!is_utf8(field)) {
-    fail(ExitCode::kBadData, "{}: column {} is not UTF-8; convert the file, for example with iconv -f latin1 -t utf-8", file.place(),
-         column < file.columns().size() ? "'" + file.columns()[column] + "'" : std::to_string(column + 1));
+    fail(ExitCode::kBadData, "{}: column {} is not UTF-8; convert the file, for example with iconv -f latin1 -t utf-8",
+         file.place(), column < file.columns().size() ? "'" + file.columns()[column] + "'" : std::to_string(column + 1));
   }
   return tidy(field);
 }
@@ -76,7 +79,11 @@ std::string read_text(const CsvReader& file, std::size_t column) {
 bool is_utf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
     const auto lead = static_cast<unsigned char>(text[i]);
-    const std::size_t length = lead < 0x80 ? 1 : lead >= 0xc2 && lead <= 0xdf ? 2 : (lead & 0xf0) == 0xe0 ? 3 : lead >= 0xf0 && lead <= 0xf4 ? 4 : 0;
+    const std::size_t length = lead < 0x80                    ? 1
+                               : lead >= 0xc2 && lead <= 0xdf ? 2
+                               : (lead & 0xf0) == 0xe0        ? 3
+                               : lead >= 0xf0 && lead <= 0xf4 ? 4
+                                                              : 0;
     if (length == 0 || i + length > text.size()) return false;
     std::uint32_t code = length == 1 ? lead : lead & (0x7fu >> length);
     for (std::size_t k = 1; k < length; ++k) {
@@ -135,7 +142,8 @@ std::string normalize_keywords(std::string_view text, KeywordSeparator separator
     std::size_t end = begin;
     while (end < text.size() && !is_separator(text[end])) ++end;
     std::string keyword = tidy(text.substr(begin, end - begin));
-    if (!keyword.empty() && std::find(keywords.begin(), keywords.end(), keyword) == keywords.end()) keywords.push_back(std::move(keyword));
+    if (!keyword.empty() && std::find(keywords.begin(), keywords.end(), keyword) == keywords.end())
+      keywords.push_back(std::move(keyword));
     begin = end + 1;
   }
   return fmt::format("{}", fmt::join(keywords, ", "));

@@ -19,10 +19,11 @@ std::string hash_files(const std::vector<std::string>& paths);
 
 /// The column called `given`, or `fallback` when that is empty. kBadData lists the columns there are and names the option to set.
 /// `typed`: headers carry RecBole's types, and "title" finds "title:token_seq".
-std::size_t find_column(const CsvReader& file, const std::string& given, const std::string& fallback, const char* option, bool typed = false);
+std::size_t find_column(const CsvReader& file, const std::string& given, const std::string& fallback, const char* option,
+                        bool typed = false);
 /// The same for a column that may be missing, unless it was asked for by `given`.
-std::optional<std::size_t> find_optional_column(const CsvReader& file, const std::string& given, const std::string& fallback, const char* option,
-                                                bool typed = false);
+std::optional<std::size_t> find_optional_column(const CsvReader& file, const std::string& given, const std::string& fallback,
+                                                const char* option, bool typed = false);
 
 /// "movie_title:token_seq" -> "movie_title".
 std::string_view without_type(std::string_view header);
@@ -43,8 +44,8 @@ std::string tidy(std::string_view text);
 /// "Heat (1995)" -> "Heat"; other titles stay as they are.
 std::string strip_year(const std::string& title);
 
-/// A list separated by commas or '|' (or by spaces) -> at most 10 different keywords joined by ", ". MovieLens' "(no genres listed)" and
-/// the empty text give the empty text.
+/// A list separated by commas or '|' (or by spaces) -> at most 10 different keywords joined by ", ". MovieLens' "(no genres
+/// listed)" and the empty text give the empty text.
 enum class KeywordSeparator { kCommaOrBar, kSpace };
 std::string normalize_keywords(std::string_view text, KeywordSeparator separator = KeywordSeparator::kCommaOrBar);
 

@@ -9,8 +9,8 @@ namespace thinkrec {
 /// A user's own logs: interactions.csv(.gz) and items.csv(.gz).
 RawData read_ratings(const PrepareOptions& options);
 
-/// Ready-made splits: train|valid|test.csv(.gz) and items.csv(.gz). The column `row` is the global (user, time) order; history_all and
-/// history_all_label, where they are, must equal the user's earlier rows over all splits.
+/// Ready-made splits: train|valid|test.csv(.gz) and items.csv(.gz). The column `row` is the global (user, time) order;
+/// history_all and history_all_label, where they are, must equal the user's earlier rows over all splits.
 RawData read_csv_splits(const PrepareOptions& options);
 
 /// RecBole's atomic files: NAME.inter and NAME.item, tab-separated, headers with types ("movie_title:token_seq").

@@ -6,7 +6,8 @@
 namespace thinkrec {
 namespace {
 
-/// One generation of GroupLens' files. Columns are user, item, rating, timestamp and item, title, genres, by position in all of them.
+/// One generation of GroupLens' files. Columns are user, item, rating, timestamp and item, title, genres, by position in all of
+/// them.
 struct Release {
   const char* ratings;
   const char* items;
@@ -29,8 +30,8 @@ void check_shape(const std::string& path, const CsvFormat& format, const std::ve
   if (format.header) {
     const CsvReader file(path, format);
     if (file.columns() == header) return;
-    fail(ExitCode::kBadData, "{}:1: the columns are {}, not {}; for other tables there is --format ratings", path, fmt::join(file.columns(), ", "),
-         fmt::join(header, ", "));
+    fail(ExitCode::kBadData, "{}:1: the columns are {}, not {}; for other tables there is --format ratings", path,
+         fmt::join(file.columns(), ", "), fmt::join(header, ", "));
   }
   const std::string separator = format.separator != '\0' ? std::string(1, format.separator) : format.separator_text;
   LineReader lines(path);
@@ -38,24 +39,26 @@ void check_shape(const std::string& path, const CsvFormat& format, const std::ve
   while (lines.next(line)) {
     if (line.empty()) continue;
     std::size_t found = 1;
-    for (std::size_t at = line.find(separator); at != std::string::npos; at = line.find(separator, at + separator.size())) ++found;
+    for (std::size_t at = line.find(separator); at != std::string::npos; at = line.find(separator, at + separator.size()))
+      ++found;
     if (found == fields) return;
-    fail(ExitCode::kBadData, "{}:{}: {} fields separated by '{}', not {}; it is no MovieLens file of this name", path, lines.line_number(), found,
-         separator == "\t" ? "\\t" : separator, fields);
+    fail(ExitCode::kBadData, "{}:{}: {} fields separated by '{}', not {}; it is no MovieLens file of this name", path,
+         lines.line_number(), found, separator == "\t" ? "\\t" : separator, fields);
   }
 }
 
 /// The flags of u.item, from its sixth field on; the first one, "unknown", says nothing.
-constexpr std::array<const char*, 19> kGenres = {"",       "Action",    "Adventure", "Animation", "Children's", "Comedy",  "Crime",
-                                                 "Documentary", "Drama", "Fantasy",   "Film-Noir", "Horror",     "Musical", "Mystery",
-                                                 "Romance", "Sci-Fi",    "Thriller",  "War",       "Western"};
+constexpr std::array<const char*, 19> kGenres = {
+    "",          "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime",    "Documentary", "Drama",  "Fantasy",
+    "Film-Noir", "Horror", "Musical",   "Mystery",   "Romance",    "Sci-Fi", "Thriller", "War",         "Western"};
 constexpr std::size_t kFirstFlag = 5;
 
 std::string flagged_genres(const CsvReader& file) {
   std::string genres;
   for (std::size_t g = 0; g < kGenres.size(); ++g) {
     const std::string_view flag = file.field(kFirstFlag + g);
-    if (flag != "0" && flag != "1") fail(ExitCode::kBadData, "{}: the flag of genre {} is '{}'; it must be 0 or 1", file.place(), g, flag);
+    if (flag != "0" && flag != "1")
+      fail(ExitCode::kBadData, "{}: the flag of genre {} is '{}'; it must be 0 or 1", file.place(), g, flag);
     if (flag == "1") genres += std::string(kGenres[g]) + ",";
   }
   return genres;
@@ -66,8 +69,11 @@ const Release& detect(const std::string& folder) {
     std::error_code ignored;
     if (std::filesystem::exists(std::filesystem::path(folder) / release.ratings, ignored)) return release;
   }
-  fail(ExitCode::kNoInput, "{}: no MovieLens files; the folder must hold u.data and u.item (100K), ratings.dat and movies.dat (1M, 10M), or ratings.csv and "
-       "movies.csv (20M and later)", folder);
+  fail(ExitCode::kNoInput,
+       "{}: no MovieLens files; the folder must hold u.data and u.item (100K), ratings.dat and movies.dat (1M, 10M), or "
+       "ratings.csv and "
+       "movies.csv (20M and later)",
+       folder);
 }
 
 }  // namespace
@@ -85,7 +91,8 @@ RawData read_movielens(const PrepareOptions& options) {
     builder.add_item(items, std::string(items.field(0)), tidy(from_latin1(items.field(1))), normalize_keywords(genres));
   }
   CsvReader ratings(path, release.ratings_format);
-  while (ratings.next()) builder.add_rating(ratings, ratings.field(0), ratings.field(1), ratings.real(2), read_timestamp(ratings, 3));
+  while (ratings.next())
+    builder.add_rating(ratings, ratings.field(0), ratings.field(1), ratings.real(2), read_timestamp(ratings, 3));
   return builder.finish({path, items_path});
 }
 

@@ -14,7 +14,8 @@ RawData read_ratings(const PrepareOptions& options) {
   const std::size_t item = find_column(file, names.item, "item", "--item-column");
   const std::size_t rating = find_column(file, names.rating, "rating", "--rating-column");
   const std::size_t timestamp = find_column(file, names.timestamp, "timestamp", "--timestamp-column");
-  while (file.next()) builder.add_rating(file, file.field(user), file.field(item), file.real(rating), read_timestamp(file, timestamp));
+  while (file.next())
+    builder.add_rating(file, file.field(user), file.field(item), file.real(rating), read_timestamp(file, timestamp));
   return builder.finish({path, items_path});
 }
 

@@ -20,7 +20,8 @@ std::int32_t checked_number(std::size_t size, const CsvReader& file) {
 
 void RawBuilder::add_item(const CsvReader& file, std::string id, std::string title, std::string keywords) {
   if (id.empty()) fail(ExitCode::kBadData, "{}: the item id is empty; give the item an id or remove the line", file.place());
-  if (!is_utf8(id)) fail(ExitCode::kBadData, "{}: the item id is not UTF-8; convert the file, for example with iconv", file.place());
+  if (!is_utf8(id))
+    fail(ExitCode::kBadData, "{}: the item id is not UTF-8; convert the file, for example with iconv", file.place());
   if (items_path_.empty()) items_path_ = file.place().substr(0, file.place().rfind(':'));
   const auto [where, is_new] = items_.emplace(id, checked_number(raw_.items.size(), file));
   if (!is_new) fail(ExitCode::kBadData, "{}: item '{}' is listed a second time; remove one of the two lines", file.place(), id);
@@ -36,7 +37,8 @@ void RawBuilder::add_item(const CsvReader& file, std::string id, std::string tit
 std::int32_t RawBuilder::user(const CsvReader& file, std::string_view id) {
   if (const auto found = users_.find(id); found != users_.end()) return found->second;
   if (id.empty()) fail(ExitCode::kBadData, "{}: the user id is empty; give the user an id or remove the line", file.place());
-  if (!is_utf8(id)) fail(ExitCode::kBadData, "{}: the user id is not UTF-8; convert the file, for example with iconv", file.place());
+  if (!is_utf8(id))
+    fail(ExitCode::kBadData, "{}: the user id is not UTF-8; convert the file, for example with iconv", file.place());
   const std::int32_t number = checked_number(raw_.users.size(), file);
   users_.emplace(std::string(id), number);
   raw_.users.emplace_back(id);
@@ -46,8 +48,8 @@ std::int32_t RawBuilder::user(const CsvReader& file, std::string_view id) {
 std::int32_t RawBuilder::item(const CsvReader& file, std::string_view id) {
   if (const auto found = items_.find(id); found != items_.end()) return found->second;
   if (!options_.drop_unknown_items) {
-    fail(ExitCode::kBadData, "{}: item '{}' is not in {}; add it there, or leave such interactions out by --unknown-items drop", file.place(), id,
-         items_path_.empty() ? "the items file" : items_path_);
+    fail(ExitCode::kBadData, "{}: item '{}' is not in {}; add it there, or leave such interactions out by --unknown-items drop",
+         file.place(), id, items_path_.empty() ? "the items file" : items_path_);
   }
   return -1;
 }
@@ -59,7 +61,8 @@ void RawBuilder::add_rating(std::int32_t user, std::int32_t item, double rating,
   raw_.timestamp.push_back(timestamp);
 }
 
-void RawBuilder::add_rating(const CsvReader& file, std::string_view user_id, std::string_view item_id, double rating, std::int64_t timestamp) {
+void RawBuilder::add_rating(const CsvReader& file, std::string_view user_id, std::string_view item_id, double rating,
+                            std::int64_t timestamp) {
   const std::int32_t number = item(file, item_id);
   if (number < 0) {
     ++raw_.dropped_interactions;

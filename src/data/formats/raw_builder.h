@@ -47,8 +47,8 @@ class RawBuilder {
   std::string items_path_;  // for messages
 };
 
-/// Reads items.csv as the formats `ratings` and `csv` have it: id, title, and keywords (or else the category) where there are such columns.
-/// Returns the path it read.
+/// Reads items.csv as the formats `ratings` and `csv` have it: id, title, and keywords (or else the category) where there are
+/// such columns. Returns the path it read.
 std::string read_items_csv(RawBuilder& builder, const PrepareOptions& options, const std::string& id_column);
 
 }  // namespace thinkrec

@@ -16,9 +16,12 @@ std::string find_inter(const std::string& folder) {
     if (entry.path().extension() == ".inter") found.push_back(entry.path().filename().string());
   }
   if (error) fail(ExitCode::kNoInput, "{}: the folder cannot be read: {}", folder, error.message());
-  if (found.empty()) fail(ExitCode::kNoInput, "{}: there is no .inter file; point --input at the folder with NAME.inter and NAME.item", folder);
+  if (found.empty())
+    fail(ExitCode::kNoInput, "{}: there is no .inter file; point --input at the folder with NAME.inter and NAME.item", folder);
   std::sort(found.begin(), found.end());
-  if (found.size() > 1) fail(ExitCode::kBadData, "{}: there are several .inter files: {}; keep one data set a folder", folder, fmt::join(found, ", "));
+  if (found.size() > 1)
+    fail(ExitCode::kBadData, "{}: there are several .inter files: {}; keep one data set a folder", folder,
+         fmt::join(found, ", "));
   return (std::filesystem::path(folder) / found[0]).string();
 }
 
@@ -69,7 +72,8 @@ RawData read_recbole(const PrepareOptions& options) {
   const std::size_t item = find_column(file, names.item, "item_id", "--item-column", true);
   const std::size_t rating = find_column(file, names.rating, "rating", "--rating-column", true);
   const std::size_t timestamp = find_column(file, names.timestamp, "timestamp", "--timestamp-column", true);
-  while (file.next()) builder.add_rating(file, file.field(user), file.field(item), file.real(rating), read_timestamp(file, timestamp));
+  while (file.next())
+    builder.add_rating(file, file.field(user), file.field(item), file.real(rating), read_timestamp(file, timestamp));
   return builder.finish({path, items_path});
 }
 
