@@ -9,4 +9,5 @@ fi
 cores=$(nproc)
 threads=$((cores / ranks))
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}  # spinning threads starve their neighbours on a busy machine
 exec mpirun -np "$ranks" --oversubscribe --bind-to none --mca btl self,vader --mca btl_vader_single_copy_mechanism none "$@"

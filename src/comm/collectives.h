@@ -32,8 +32,8 @@ class Collectives {
   virtual std::unique_ptr<Collectives> split(int colour) = 0;
   /// The ranks of this group that share this machine's memory.
   virtual std::unique_ptr<Collectives> split_by_node() = 0;
-  /// Memory shared by all ranks of a node group (call it on what split_by_node gives). See SharedMemory. std::bad_alloc or
-  /// Error(kPeerLost) when the machine does not have it.
+  /// Memory shared by all ranks of a node group (call it on what split_by_node gives). See SharedMemory. std::bad_alloc, or
+  /// Error(kIo) with a remedy, when the machine does not have it.
   virtual std::unique_ptr<class SharedMemory> allocate_shared(std::size_t bytes) = 0;
 };
 

@@ -1,8 +1,12 @@
 #include "comm/mpi_collectives.h"
 
+#include <sys/statvfs.h>
+
+#include <cstdlib>
 #include <exception>
 #include <limits>
 #include <new>
+#include <string>
 
 #include "core/error.h"
 
@@ -24,6 +28,26 @@ bool mpi_is_up() {
   return MPI_Finalized(&finalized) == MPI_SUCCESS && finalized == 0;
 }
 
+/// Open MPI keeps shared windows in files of this folder. Where they do not fit, its rank 0 returns an error and the others hang, so the
+/// ranks look first, and agree.
+void check_room(MPI_Comm node, int rank, std::size_t bytes) {
+  int size = 1;
+  check(MPI_Comm_size(node, &size), "MPI_Comm_size");
+  if (size == 1) return;  // private memory
+  const char* chosen = std::getenv("OMPI_MCA_osc_sm_backing_directory");
+  const std::string folder = chosen != nullptr ? chosen : "/dev/shm";
+  std::int64_t room = std::numeric_limits<std::int64_t>::max();
+  struct statvfs about {};
+  if (rank == 0 && statvfs(folder.c_str(), &about) == 0) room = static_cast<std::int64_t>(about.f_bavail * about.f_frsize);
+  check(MPI_Bcast(&room, 1, MPI_INT64_T, 0, node), "MPI_Bcast");
+  if (bytes > static_cast<std::uint64_t>(room)) {
+    fail(ExitCode::kIo,
+         "{} has {} MB free and the ranks of this machine need {} MB to share: enlarge it (in a container: docker run --shm-size), or set "
+         "OMPI_MCA_osc_sm_backing_directory to a folder with room",
+         folder, room / 1'000'000, bytes / 1'000'000);
+  }
+}
+
 /// One window of shared memory, all of it on rank 0's side.
 class WindowMemory final : public SharedMemory {
  public:
@@ -32,9 +56,10 @@ class WindowMemory final : public SharedMemory {
     if (bytes > static_cast<std::size_t>(std::numeric_limits<MPI_Aint>::max()) - kAlignment) throw std::bad_alloc();
     int rank = 0;
     check(MPI_Comm_rank(node, &rank), "MPI_Comm_rank");
+    check_room(node, rank, bytes + kAlignment);
     const MPI_Aint own = rank == 0 ? static_cast<MPI_Aint>(bytes + kAlignment) : 0;
     void* mine = nullptr;
-    check(MPI_Win_allocate_shared(own, 1, MPI_INFO_NULL, node, &mine, &window_), "MPI_Win_allocate_shared (is /dev/shm large enough?)");
+    check(MPI_Win_allocate_shared(own, 1, MPI_INFO_NULL, node, &mine, &window_), "MPI_Win_allocate_shared");
     MPI_Aint size = 0;
     int unit = 0;
     void* base = nullptr;

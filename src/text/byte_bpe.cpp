@@ -1,183 +1,196 @@
 #include "text/byte_bpe.h"
 
 #include <algorithm>
-#include <mutex>
-#include <queue>
+#include <array>
+#include <limits>
+#include <string_view>
+#include <unordered_map>
 
 #include "core/error.h"
 #include "io/file.h"
+#include "text/byte_alphabet.h"
+#include "text/merge_table.h"
 #include "text/unicode.h"
 
 namespace thinkrec {
 namespace {
 
-/// GPT-2's alphabet: printable bytes stand for themselves, the others for U+0100 onwards.
-std::array<char32_t, 256> byte_alphabet() {
-  std::array<char32_t, 256> letters{};
-  char32_t next = 256;
-  for (int b = 0; b < 256; ++b) {
-    const bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || (b >= 174 && b <= 255);
-    letters[static_cast<std::size_t>(b)] = printable ? static_cast<char32_t>(b) : next++;
-  }
-  return letters;
-}
+enum class TokenKind : char { kOrdinary = 'o', kControl = 'c', kAdded = 'a', kNone = '-' };
 
-struct PairHash {
-  std::size_t operator()(std::uint64_t pair) const { return (pair ^ (pair >> 29)) * 0x9e3779b97f4a7c15U; }
+struct TextHash {  // lets the maps below be searched by string_view
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
 };
+using IdOfText = std::unordered_map<std::string, std::int32_t, TextHash, std::equal_to<>>;
+
+std::vector<TokenKind> kinds_of(const ByteBpeSpec& spec, const std::string& origin) {
+  std::vector<TokenKind> kinds(spec.tokens.size(), TokenKind::kOrdinary);
+  for (std::size_t id = 0; id < kinds.size(); ++id) {
+    if (spec.tokens[id].empty()) kinds[id] = TokenKind::kNone;
+  }
+  const auto mark = [&](const std::vector<std::int32_t>& ids, TokenKind kind) {
+    for (const std::int32_t id : ids) {
+      if (id < 0 || static_cast<std::size_t>(id) >= kinds.size()) {
+        fail(ExitCode::kBadData, "{}: special token {} is outside the {} tokens", origin, id, kinds.size());
+      }
+      TokenKind& held = kinds[static_cast<std::size_t>(id)];
+      if (held == TokenKind::kNone) fail(ExitCode::kBadData, "{}: special token {} has no text", origin, id);
+      if (held != TokenKind::kOrdinary) fail(ExitCode::kBadData, "{}: special token {} is there twice", origin, id);
+      held = kind;
+    }
+  };
+  mark(spec.control, TokenKind::kControl);
+  mark(spec.added, TokenKind::kAdded);
+  return kinds;
+}
 
 class ByteBpe final : public Tokenizer {
  public:
-  ByteBpe(ByteBpeSpec spec, const std::string& origin) : spec_(std::move(spec)) {
-    const auto letters = byte_alphabet();
-    std::unordered_map<char32_t, std::uint8_t> byte_of;
-    for (std::size_t b = 0; b < 256; ++b) byte_of.emplace(letters[b], static_cast<std::uint8_t>(b));
-    special_.assign(spec_.tokens.size(), false);
-    for (const std::int32_t id : spec_.special) special_[static_cast<std::size_t>(id)] = true;
-    bytes_.resize(spec_.tokens.size());
-    for (std::size_t id = 0; id < spec_.tokens.size(); ++id) {
-      if (special_[id] || spec_.tokens[id].empty()) continue;
-      if (!id_.emplace(spec_.tokens[id], static_cast<std::int32_t>(id)).second) {
-        fail(ExitCode::kBadData, "{}: token {} is there twice", origin, id);
-      }
-      for (const char32_t c : decode_utf8(spec_.tokens[id])) {
-        const auto found = byte_of.find(c);
-        if (found == byte_of.end()) fail(ExitCode::kBadData, "{}: token {} ('{}') is not in the byte alphabet", origin, id, spec_.tokens[id]);
-        bytes_[id] += static_cast<char>(found->second);
-      }
-      whole_.emplace(bytes_[id], static_cast<std::int32_t>(id));
+  ByteBpe(ByteBpeSpec spec, const std::string& origin)
+      : size_(static_cast<std::int32_t>(spec.tokens.size())),
+        rules_(std::move(spec.rules)),
+        ignore_merges_(spec.ignore_merges),
+        bos_(spec.bos),
+        eos_(spec.eos) {
+    for (const auto& id : {bos_, eos_}) {
+      if (id && (*id < 0 || *id >= size_))
+        fail(ExitCode::kBadData, "{}: BOS or EOS token {} is outside the {} tokens", origin, *id, size_);
     }
-    for (std::size_t b = 0; b < 256; ++b) {
-      std::string letter;
-      append_utf8(letter, letters[b]);
-      const auto found = id_.find(letter);
-      byte_id_[b] = found == id_.end() ? -1 : found->second;
-    }
-    for (std::size_t rank = 0; rank < spec_.merges.size(); ++rank) {
-      const auto& [left, right] = spec_.merges[rank];
-      const auto a = id_.find(left), b = id_.find(right), both = id_.find(left + right);
-      if (a == id_.end() || b == id_.end() || both == id_.end()) {
-        fail(ExitCode::kBadData, "{}: merge {} ('{}' '{}') speaks of tokens that are not in the vocabulary", origin, rank, left, right);
-      }
-      merges_.emplace(pair(a->second, b->second), Merge{static_cast<std::int32_t>(rank), both->second});
-    }
-    std::string all = fmt::format("{}|{}|", spec_.ignore_merges, spec_.merges.size());
-    for (const SplitRule rule : spec_.rules) all += std::to_string(static_cast<int>(rule)) + ",";
-    for (std::size_t id = 0; id < spec_.tokens.size(); ++id) all += spec_.tokens[id] + (special_[id] ? "\x01" : "\x02");
-    for (const auto& [left, right] : spec_.merges) all += left + " " + right + "\n";
-    hash_ = sha256_hex(all);
+    const std::vector<TokenKind> kinds = kinds_of(spec, origin);
+    read_tokens(spec, kinds, origin);
+    read_merges(spec, kinds, origin);
+    hash_ = hash_of(spec, kinds);
   }
 
   std::vector<std::int32_t> encode(std::string_view text) const override {
+    constexpr std::size_t kLongest = std::numeric_limits<std::int32_t>::max() / 4;  // bytes; positions are int32, U+FFFD takes 3
+    if (text.size() > kLongest)
+      fail(ExitCode::kBadData, "a text of {} bytes is too long to encode: at most {}", text.size(), kLongest);
     std::vector<std::int32_t> ids;
-    cut(decode_utf8(text), 0, ids);
+    MergeScratch scratch;
+    cut(decode_utf8(text), 0, scratch, ids);
     return ids;
   }
 
   std::string decode(std::span<const std::int32_t> ids) const override {
     std::string text;
     for (const std::int32_t id : ids) {
-      if (id >= 0 && static_cast<std::size_t>(id) < bytes_.size()) text += bytes_[static_cast<std::size_t>(id)];
+      if (id >= 0 && id < size_) text += bytes_[static_cast<std::size_t>(id)];
     }
     return text;
   }
 
-  std::int32_t size() const override { return static_cast<std::int32_t>(spec_.tokens.size()); }
-  std::optional<std::int32_t> bos() const override { return spec_.bos; }
-  std::optional<std::int32_t> eos() const override { return spec_.eos; }
+  std::int32_t size() const override { return size_; }
+  std::optional<std::int32_t> bos() const override { return bos_; }
+  std::optional<std::int32_t> eos() const override { return eos_; }
   std::optional<std::int32_t> find_special(std::string_view token) const override {
-    for (const std::int32_t id : spec_.special) {
-      if (spec_.tokens[static_cast<std::size_t>(id)] == token) return id;
-    }
-    return std::nullopt;
+    const auto found = special_.find(token);
+    return found == special_.end() ? std::nullopt : std::optional(found->second);
   }
   std::string hash() const override { return hash_; }
 
  private:
-  struct Merge {
-    std::int32_t rank, result;
-  };
-  static std::uint64_t pair(std::int32_t a, std::int32_t b) {
-    return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(a)) << 32) | static_cast<std::uint32_t>(b);
+  void read_tokens(const ByteBpeSpec& spec, const std::vector<TokenKind>& kinds, const std::string& origin) {
+    bytes_.resize(kinds.size());
+    id_.reserve(kinds.size());
+    byte_id_.fill(-1);
+    for (std::size_t at = 0; at < kinds.size(); ++at) {
+      if (kinds[at] == TokenKind::kNone) continue;
+      const std::string& token = spec.tokens[at];
+      const auto id = static_cast<std::int32_t>(at);
+      const auto [held, is_new] = id_.emplace(token, id);
+      if (!is_new)
+        fail(ExitCode::kBadData, "{}: token {} is there twice, as {} and as {}", origin, quoted(token), held->second, id);
+      if (kinds[at] == TokenKind::kAdded) bytes_[at] = token;
+      if (kinds[at] != TokenKind::kOrdinary) {
+        special_.emplace(token, id);
+        continue;
+      }
+      auto bytes = bytes_of_token(token);
+      if (!bytes)
+        fail(ExitCode::kBadData, "{}: token {} ({}) is not in the byte alphabet of byte-level BPE", origin, id, quoted(token));
+      bytes_[at] = std::move(*bytes);
+      if (bytes_[at].size() == 1) byte_id_[static_cast<unsigned char>(bytes_[at][0])] = id;
+      if (ignore_merges_) whole_.emplace(bytes_[at], id);
+    }
+    for (const std::int32_t id : spec.named) {
+      THINKREC_CHECK(id >= 0 && id < size_, "named token {}", id);
+      special_.emplace(spec.tokens[static_cast<std::size_t>(id)], id);
+    }
   }
 
-  void cut(std::u32string_view text, std::size_t rule, std::vector<std::int32_t>& ids) const {
-    if (rule < spec_.rules.size()) {
-      split_words(spec_.rules[rule], text, [&](std::u32string_view word) { cut(word, rule + 1, ids); });
+  void read_merges(const ByteBpeSpec& spec, const std::vector<TokenKind>& kinds, const std::string& origin) {
+    for (std::size_t rank = 0; rank < spec.merges.size(); ++rank) {
+      const auto& [left, right] = spec.merges[rank];
+      const auto id = [&](const std::string& token) {
+        const auto found = id_.find(token);
+        if (found == id_.end() || kinds[static_cast<std::size_t>(found->second)] == TokenKind::kControl) {
+          fail(ExitCode::kBadData, "{}: merge {} ({} and {}): there is no ordinary token {}", origin, rank, quoted(left),
+               quoted(right), quoted(token));
+        }
+        return found->second;
+      };
+      merges_.set(id(left), id(right), {static_cast<std::int32_t>(rank), id(left + right)});
+    }
+  }
+
+  /// Every field with its length, so that two vocabularies cannot give the same bytes.
+  std::string hash_of(const ByteBpeSpec& spec, const std::vector<TokenKind>& kinds) const {
+    std::string all = fmt::format("byte-bpe 1 {} {} {} ", ignore_merges_, bos_.value_or(-1), eos_.value_or(-1));
+    for (const SplitRule rule : rules_) all += fmt::format("{} ", static_cast<int>(rule));
+    const auto add = [&](std::string_view text) {
+      all += fmt::format("{}:", text.size());
+      all += text;
+    };
+    for (std::size_t id = 0; id < kinds.size(); ++id) {
+      all += static_cast<char>(kinds[id]);
+      add(spec.tokens[id]);
+    }
+    all += '\n';
+    for (const auto& [left, right] : spec.merges) {
+      add(left);
+      add(right);
+    }
+    return sha256_hex(all);
+  }
+
+  void cut(std::u32string_view text, std::size_t rule, MergeScratch& scratch, std::vector<std::int32_t>& ids) const {
+    if (rule < rules_.size()) {
+      split_words(rules_[rule], text, [&](std::u32string_view piece) { cut(piece, rule + 1, scratch, ids); });
       return;
     }
-    std::string bytes;
-    for (const char32_t c : text) append_utf8(bytes, c);
-    merge_word(bytes, ids);
-  }
-
-  /// Merges the word's bytes, lowest rank first, leftmost among equals: a heap of candidate pairs over a linked list, O(n log n).
-  void merge_word(const std::string& bytes, std::vector<std::int32_t>& ids) const {
-    if (spec_.ignore_merges) {
-      if (const auto found = whole_.find(bytes); found != whole_.end()) {
+    const std::string word = encode_utf8(text);
+    if (ignore_merges_) {
+      if (const auto found = whole_.find(word); found != whole_.end()) {
         ids.push_back(found->second);
         return;
       }
     }
-    struct Symbol {
-      std::int32_t id, previous, next;
-    };
-    struct Candidate {
-      std::int32_t rank, at, left, right;
-      bool operator>(const Candidate& other) const { return rank != other.rank ? rank > other.rank : at > other.at; }
-    };
-    std::vector<Symbol> symbols;
-    for (const char c : bytes) {
-      const std::int32_t id = byte_id_[static_cast<std::uint8_t>(c)];
-      if (id < 0) continue;  // a vocabulary without this byte cannot say it
-      const auto at = static_cast<std::int32_t>(symbols.size());
-      symbols.push_back({id, at - 1, at + 1});
+    const std::size_t first = ids.size();
+    for (const char c : word) {
+      const std::int32_t id = byte_id_[static_cast<unsigned char>(c)];
+      if (id >= 0) ids.push_back(id);
     }
-    if (symbols.empty()) return;
-    symbols.back().next = -1;
-    std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
-    const auto offer = [&](std::int32_t at) {
-      if (at < 0 || symbols[static_cast<std::size_t>(at)].next < 0) return;
-      const Symbol& left = symbols[static_cast<std::size_t>(at)];
-      const std::int32_t right = symbols[static_cast<std::size_t>(left.next)].id;
-      if (const auto found = merges_.find(pair(left.id, right)); found != merges_.end()) queue.push({found->second.rank, at, left.id, right});
-    };
-    for (std::int32_t at = 0; at < static_cast<std::int32_t>(symbols.size()); ++at) offer(at);
-    while (!queue.empty()) {
-      const Candidate best = queue.top();
-      queue.pop();
-      Symbol& left = symbols[static_cast<std::size_t>(best.at)];
-      if (left.id != best.left || left.next < 0 || symbols[static_cast<std::size_t>(left.next)].id != best.right) continue;  // out of date
-      Symbol& right = symbols[static_cast<std::size_t>(left.next)];
-      left.id = merges_.at(pair(best.left, best.right)).result;
-      left.next = right.next;
-      right.id = -1;
-      if (left.next >= 0) symbols[static_cast<std::size_t>(left.next)].previous = best.at;
-      offer(left.previous);
-      offer(best.at);
-    }
-    for (std::int32_t at = 0; at >= 0; at = symbols[static_cast<std::size_t>(at)].next) ids.push_back(symbols[static_cast<std::size_t>(at)].id);
+    ids.resize(first + merges_.apply(std::span(ids).subspan(first), scratch));
   }
 
-  ByteBpeSpec spec_;
-  std::vector<bool> special_;
-  std::vector<std::string> bytes_;  // by id; empty for special tokens
-  std::unordered_map<std::string, std::int32_t> id_, whole_;
-  std::array<std::int32_t, 256> byte_id_{};
-  std::unordered_map<std::uint64_t, Merge, PairHash> merges_;
+  std::int32_t size_;
+  std::vector<SplitRule> rules_;
+  bool ignore_merges_;
+  std::optional<std::int32_t> bos_, eos_;
+  std::vector<std::string> bytes_;           // by id: what decode gives
+  IdOfText id_, whole_, special_;            // by token, by bytes (with ignore_merges), by token
+  std::array<std::int32_t, 256> byte_id_{};  // -1 where the vocabulary lacks the byte
+  MergeTable merges_;
   std::string hash_;
 };
 
 }  // namespace
 
 std::unique_ptr<Tokenizer> make_byte_bpe(ByteBpeSpec spec, const std::string& origin) {
-  const auto in_range = [&](std::int32_t id) { return id >= 0 && static_cast<std::size_t>(id) < spec.tokens.size(); };
-  for (const std::int32_t id : spec.special) {
-    if (!in_range(id)) fail(ExitCode::kBadData, "{}: special token {} is outside the {} tokens", origin, id, spec.tokens.size());
-  }
-  for (const auto& id : {spec.bos, spec.eos}) {
-    if (id && !in_range(*id)) fail(ExitCode::kBadData, "{}: BOS or EOS token {} is outside the {} tokens", origin, *id, spec.tokens.size());
-  }
+  constexpr std::size_t kMostTokens = std::numeric_limits<std::int32_t>::max();
+  if (spec.tokens.size() > kMostTokens || spec.merges.size() > kMostTokens)
+    fail(ExitCode::kBadData, "{}: too many tokens or merges", origin);
   return std::make_unique<ByteBpe>(std::move(spec), origin);
 }
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes unicode_tables.cpp: the code points that Hugging Face `tokenizers` takes for letters, numbers and white space.
+"""Writes unicode_tables.cpp: the code points that Hugging Face `tokenizers` takes for letters, numbers, white space and digits.
 
   python3 make_unicode_tables.py > unicode_tables.cpp
 
-The classes are read off the package itself (its regular expressions), code point by code point, so that the C++ tokenizers split text
-where it does. Version used for the committed file: see the first line of the output.
+The classes are read off the package itself, code point by code point, so that the C++ tokenizers split text where it does. Its
+regular expressions (Oniguruma) and its splitter Digits (Rust's char::is_numeric) go by different versions of Unicode, hence one table
+for each. Version used for the committed file: see the first line of the output.
 """
 import tokenizers
 from tokenizers import Regex, pre_tokenizers
@@ -27,6 +28,11 @@ def members(expression):
     return found
 
 
+def split_off_as_digits():
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    return [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF and len(digits.pre_tokenize_str(f"a{chr(c)}a")) == 3]
+
+
 def ranges(points):
     out = []
     for c in points:
@@ -39,10 +45,13 @@ def ranges(points):
 
 def main():
     print(f"// Made by make_unicode_tables.py from the package tokenizers {tokenizers.__version__}. Do not edit.")
-    print('\n#include "text/unicode.h"\n\nnamespace thinkrec {\n')
-    for name, expression in (("kLetters", r"\p{L}"), ("kNumbers", r"\p{N}"), ("kSpaces", r"\s")):
-        rows = ranges(members(expression))
-        print(f"const std::array<CodePointRange, {len(rows)}> {name}Table = {{{{")
+    print('\n#include "text/unicode.h"\n\n#include "text/code_point_ranges.h"\n\nnamespace thinkrec {\n')
+    classes = (("Letters", "is_letter", members(r"\p{L}")), ("Numbers", "is_number", members(r"\p{N}")),
+               ("Spaces", "is_space", members(r"\s")), ("Digits", "is_digit", split_off_as_digits()))
+    print("namespace {\n")
+    for name, _, points in classes:
+        rows = ranges(points)
+        print(f"constexpr std::array<CodePointRange, {len(rows)}> k{name} = {{{{")
         line = "   "
         for low, high in rows:
             cell = f" {{0x{low:x}, 0x{high:x}}},"
@@ -52,8 +61,9 @@ def main():
             line += cell
         print(line)
         print("}};\n")
-    for name, function in (("kLetters", "is_letter"), ("kNumbers", "is_number"), ("kSpaces", "is_space")):
-        print(f"bool {function}(char32_t c) {{ return in_ranges({name}Table, c); }}\n")
+    print("}  // namespace\n")
+    for name, function, _ in classes:
+        print(f"bool {function}(char32_t c) {{ return in_ranges(k{name}, c); }}\n")
     print("}  // namespace thinkrec")
 
 

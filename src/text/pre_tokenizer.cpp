@@ -1,5 +1,8 @@
 #include "text/pre_tokenizer.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "text/unicode.h"
 
 namespace thinkrec {
@@ -16,7 +19,8 @@ std::size_t run(Text text, std::size_t at, const Predicate& in_class) {
   return at;
 }
 
-/// Length of 's 't 're 've 'm 'll 'd at `at`, or 0. Without regard to case, K with an accent-free fold only: U+017F folds to s.
+/// Length of 's 't 're 've 'm 'll 'd at `at`, or 0. Regardless of case, U+017F (long s) is an s as well; no other letter beyond
+/// ASCII folds to one of these.
 std::size_t contraction(Text text, std::size_t at, bool any_case) {
   if (text[at] != U'\'') return 0;
   const auto letter = [&](std::size_t i) -> char32_t {
@@ -51,8 +55,9 @@ std::size_t gpt2_word(Text text, std::size_t at) {
 std::size_t llama3_word(Text text, std::size_t at, std::size_t most_digits) {
   if (const std::size_t n = contraction(text, at, true)) return at + n;
   if (is_letter(text[at])) return run(text, at, is_letter);
-  if (!is_line_end(text[at]) && !is_number(text[at]) && at + 1 < text.size() && is_letter(text[at + 1])) return run(text, at + 1, is_letter);
-  if (is_number(text[at])) return std::min(run(text, at, is_number), at + most_digits);
+  const bool may_lead = !is_line_end(text[at]) && !is_number(text[at]);
+  if (may_lead && at + 1 < text.size() && is_letter(text[at + 1])) return run(text, at + 1, is_letter);
+  if (is_number(text[at])) return run(text.substr(0, std::min(text.size(), at + most_digits)), at, is_number);
   const std::size_t body = text[at] == U' ' && at + 1 < text.size() ? at + 1 : at;
   if (is_other(text[body])) return run(text, run(text, body, is_other), is_line_end);
   // \s*[\r\n]+ : white space up to and with the last line end of this run.
@@ -63,6 +68,12 @@ std::size_t llama3_word(Text text, std::size_t at, std::size_t most_digits) {
   return spaces(text, at);
 }
 
+std::size_t digit_or_rest(Text text, std::size_t at) {
+  if (is_digit(text[at])) return at + 1;
+  return run(text, at, [](char32_t c) { return !is_digit(c); });
+}
+
+/// `next` is one of the functions above: the end of the piece that begins at `at`.
 template <class Next>
 void walk(Text text, const std::function<void(Text)>& word, const Next& next) {
   for (std::size_t at = 0; at < text.size();) {
@@ -74,22 +85,32 @@ void walk(Text text, const std::function<void(Text)>& word, const Next& next) {
 
 }  // namespace
 
+std::optional<SplitRule> rule_of_regex(std::string_view regex) {
+  // As the tokenizer.json files of the models have them.
+  static constexpr std::pair<std::string_view, SplitRule> kKnown[] = {
+      {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitRule::kGpt2},
+      {R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitRule::kGpt2},
+      {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+       SplitRule::kLlama3},
+      {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+       SplitRule::kQwen2},
+  };
+  for (const auto& [known, rule] : kKnown) {
+    if (regex == known) return rule;
+  }
+  return std::nullopt;
+}
+
 void split_words(SplitRule rule, Text text, const std::function<void(Text)>& word) {
   switch (rule) {
-    case SplitRule::kNone:
-      if (!text.empty()) word(text);
-      return;
-    case SplitRule::kGpt2: return walk(text, word, gpt2_word);
-    case SplitRule::kDigitsThenGpt2:
-      for (std::size_t at = 0; at < text.size();) {
-        const std::size_t end = run(text, at, [](char32_t c) { return !is_number(c); });
-        walk(text.substr(at, end - at), word, gpt2_word);  // the look-ahead of \s+(?!\S) ends where the part ends
-        if (end < text.size()) word(text.substr(end, 1));
-        at = end + 1;
-      }
-      return;
-    case SplitRule::kLlama3: return walk(text, word, [](Text t, std::size_t at) { return llama3_word(t, at, 3); });
-    case SplitRule::kQwen2: return walk(text, word, [](Text t, std::size_t at) { return llama3_word(t, at, 1); });
+    case SplitRule::kDigits:
+      return walk(text, word, digit_or_rest);
+    case SplitRule::kGpt2:
+      return walk(text, word, gpt2_word);
+    case SplitRule::kLlama3:
+      return walk(text, word, [](Text t, std::size_t at) { return llama3_word(t, at, 3); });
+    case SplitRule::kQwen2:
+      return walk(text, word, [](Text t, std::size_t at) { return llama3_word(t, at, 1); });
   }
 }
 

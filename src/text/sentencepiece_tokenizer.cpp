@@ -5,37 +5,61 @@
 #include "core/error.h"
 #include "io/file.h"
 #include "text/sources.h"
+#include "text/unicode.h"
 
 namespace thinkrec {
 namespace {
 
 class SentencePiece final : public Tokenizer {
  public:
-  explicit SentencePiece(const std::string& path) {
+  SentencePiece(const std::string& path, const TokenizerConfig& config) {
     const std::string bytes = read_file(path, std::uint64_t{64} << 20);
-    hash_ = sha256_hex(bytes);
-    if (!processor_.LoadFromSerializedProto(bytes).ok()) fail(ExitCode::kBadData, "{}: not a sentencepiece model, or damaged", path);
+    if (const auto status = processor_.LoadFromSerializedProto(bytes); !status.ok()) {
+      fail(ExitCode::kBadData, "{}: not a sentencepiece model, or damaged ({})", path, quoted(status.ToString()));
+    }
+    if (config.add_bos_token.value_or(true)) bos_ = known(processor_.bos_id());
+    eos_ = known(processor_.eos_id());
+    if (config.eos_token) {
+      const int id = processor_.PieceToId(*config.eos_token);
+      if (id < 0 || processor_.IdToPiece(id) != *config.eos_token) {
+        fail(ExitCode::kBadData, "{}: the model has no token {}, which tokenizer_config.json names as EOS", path,
+             quoted(*config.eos_token));
+      }
+      eos_ = id;
+    }
+    hash_ = sha256_hex(fmt::format("sentencepiece 1 {} {} ", bos_.value_or(-1), eos_.value_or(-1)) + bytes);
   }
+
   std::vector<std::int32_t> encode(std::string_view text) const override {
+    // The library makes one U+FFFD of each invalid byte; here it is one of each invalid sequence, as for other tokenizers.
+    const std::string valid = encode_utf8(decode_utf8(text));
     std::vector<int> ids;
-    if (!processor_.Encode({text.data(), text.size()}, &ids).ok()) fail(ExitCode::kInternal, "sentencepiece cannot encode a text");
+    const auto status = processor_.Encode(valid, &ids);
+    if (!status.ok())
+      fail(ExitCode::kInternal, "sentencepiece cannot encode a text of {} bytes: {}", text.size(), status.ToString());
     return {ids.begin(), ids.end()};
   }
+
   std::string decode(std::span<const std::int32_t> ids) const override {
     std::vector<int> plain;
     for (const std::int32_t id : ids) {
-      if (id >= 0 && id < processor_.GetPieceSize() && !processor_.IsControl(id)) plain.push_back(id);
+      if (id >= 0 && id < processor_.GetPieceSize() && !processor_.IsControl(id) && !processor_.IsUnknown(id))
+        plain.push_back(id);
     }
     std::string text;
-    if (!processor_.Decode(plain, &text).ok()) fail(ExitCode::kInternal, "sentencepiece cannot decode tokens");
+    const auto status = processor_.Decode(plain, &text);
+    if (!status.ok()) fail(ExitCode::kInternal, "sentencepiece cannot decode {} tokens: {}", ids.size(), status.ToString());
     return text;
   }
+
   std::int32_t size() const override { return processor_.GetPieceSize(); }
-  std::optional<std::int32_t> bos() const override { return known(processor_.bos_id()); }
-  std::optional<std::int32_t> eos() const override { return known(processor_.eos_id()); }
+  std::optional<std::int32_t> bos() const override { return bos_; }
+  std::optional<std::int32_t> eos() const override { return eos_; }
   std::optional<std::int32_t> find_special(std::string_view token) const override {
-    const int id = processor_.PieceToId({token.data(), token.size()});
-    return id >= 0 && processor_.IsControl(id) ? known(id) : std::nullopt;
+    const int id =
+        processor_.PieceToId({token.data(), token.size()});  // of an unknown piece: the id of the token for unknown ones
+    const bool special = id >= 0 && id < size() && (processor_.IsControl(id) || processor_.IsUnknown(id));
+    return special && processor_.IdToPiece(id) == token ? std::optional<std::int32_t>(id) : std::nullopt;
   }
   std::string hash() const override { return hash_; }
 
@@ -43,11 +67,14 @@ class SentencePiece final : public Tokenizer {
   static std::optional<std::int32_t> known(int id) { return id >= 0 ? std::optional<std::int32_t>(id) : std::nullopt; }
 
   sentencepiece::SentencePieceProcessor processor_;
+  std::optional<std::int32_t> bos_, eos_;
   std::string hash_;
 };
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(const std::string& path) { return std::make_unique<SentencePiece>(path); }
+std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(const std::string& path, const TokenizerConfig& config) {
+  return std::make_unique<SentencePiece>(path, config);
+}
 
 }  // namespace thinkrec

@@ -1,24 +1,41 @@
 #include "text/tokenizer.h"
 
 #include <filesystem>
+#include <system_error>
 
 #include "core/error.h"
 #include "text/sources.h"
+#include "text/unicode.h"
 
 namespace thinkrec {
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
   namespace fs = std::filesystem;
-  if (!fs::exists(path)) fail(ExitCode::kNoInput, "{}: no such tokenizer; give a folder, a tokenizer.json, a .gguf or a sentencepiece .model", path);
-  if (fs::is_directory(path)) {
-    const fs::path json = fs::path(path) / "tokenizer.json", model = fs::path(path) / "tokenizer.model";
-    if (fs::exists(json)) return load_hf_tokenizer(json.string());
-    if (fs::exists(model)) return load_sentencepiece_tokenizer(model.string());
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) {
+    fail(ExitCode::kNoInput, "{}: no such tokenizer ({}); give a folder, a tokenizer.json, a .gguf or a sentencepiece .model",
+         path, error.message());
+  }
+  if (path.ends_with(".gguf") && !fs::is_directory(status)) return load_gguf_tokenizer(path);
+  const fs::path folder = fs::is_directory(status) ? fs::path(path) : fs::path(path).parent_path();
+  const TokenizerConfig config = load_tokenizer_config((folder / "tokenizer_config.json").string());
+  if (fs::is_directory(status)) {
+    const fs::path json = folder / "tokenizer.json", model = folder / "tokenizer.model";
+    if (fs::exists(json, error)) return load_hf_tokenizer(json.string(), config);
+    if (fs::exists(model, error)) return load_sentencepiece_tokenizer(model.string(), config);
     fail(ExitCode::kNoInput, "{}: this folder has neither tokenizer.json nor tokenizer.model", path);
   }
-  if (path.ends_with(".gguf")) return load_gguf_tokenizer(path);
-  if (path.ends_with(".model")) return load_sentencepiece_tokenizer(path);
-  return load_hf_tokenizer(path);
+  if (path.ends_with(".model")) return load_sentencepiece_tokenizer(path, config);
+  return load_hf_tokenizer(path, config);
+}
+
+std::pair<std::string, std::string> split_merge(const std::string& merge, const std::string& origin) {
+  const std::size_t space = merge.find(' ');
+  if (space == std::string::npos || space == 0 || space + 1 == merge.size() || merge.find(' ', space + 1) != std::string::npos) {
+    fail(ExitCode::kBadData, "{}: the merge {} is not two tokens with a space between", origin, quoted(merge));
+  }
+  return {merge.substr(0, space), merge.substr(space + 1)};
 }
 
 }  // namespace thinkrec

@@ -1,30 +1,23 @@
 #pragma once
-// Unicode classes as Hugging Face `tokenizers` sees them, and UTF-8.
+// Unicode classes as Hugging Face `tokenizers` sees them (tables made by make_unicode_tables.py), and UTF-8.
 
-#include <algorithm>
-#include <array>
-#include <cstddef>
 #include <string>
 #include <string_view>
 
 namespace thinkrec {
 
-struct CodePointRange {
-  char32_t low, high;
-};
-
-template <std::size_t N>
-bool in_ranges(const std::array<CodePointRange, N>& ranges, char32_t c) {
-  const auto after = std::upper_bound(ranges.begin(), ranges.end(), c, [](char32_t value, const CodePointRange& r) { return value < r.low; });
-  return after != ranges.begin() && c <= std::prev(after)->high;
-}
-
-bool is_letter(char32_t c);  ///< \p{L}
-bool is_number(char32_t c);  ///< \p{N}
-bool is_space(char32_t c);   ///< \s
+bool is_letter(char32_t c);  ///< \p{L} of its regular expressions
+bool is_number(char32_t c);  ///< \p{N} of its regular expressions
+bool is_space(char32_t c);   ///< \s of its regular expressions
+bool is_digit(char32_t c);   ///< what its splitter Digits takes off: N as well, but of a newer Unicode version
 
 /// Code points of UTF-8 text; an invalid sequence becomes U+FFFD, one for each maximal invalid part (as Unicode recommends).
 std::u32string decode_utf8(std::string_view text);
 void append_utf8(std::string& out, char32_t c);
+std::string encode_utf8(std::u32string_view text);
+
+/// Text out of a file of unknown origin, in quotes and fit for an error message: printable ASCII as it is, other bytes as \xNN,
+/// cut after 80 bytes.
+std::string quoted(std::string_view text);
 
 }  // namespace thinkrec

@@ -174,7 +174,9 @@ void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunSt
       return metrics.auc / 4 + (std::isfinite(metrics.uauc) ? metrics.uauc : 0.5) / 3;
     };
     Progress progress("encode", config.max_epochs, session.leader());
-    state.encoder = train_encoder(config, dataset, session.world(), score_valid, [&](const EncoderProgress& epoch) {
+    // Strict: every rank trains the whole encoder, so that no sum depends on how rows were shared.
+    const auto alone = make_solo_collectives();
+    state.encoder = train_encoder(config, dataset, session.strict() ? *alone : session.world(), score_valid, [&](const EncoderProgress& epoch) {
       if (session.leader()) {
         log.write("encode", epoch.epoch, {{"loss", epoch.train_loss}, {"valid_auc", metrics.auc}, {"valid_uauc", metrics.uauc}});
       }

@@ -36,7 +36,7 @@ def main():
         expect(world, 65, ["interactions.csv", "stars", "rating"], *raw("column", lambda t: t.replace("rating", "stars", 1)))
         expect(world, 65, ["interactions.csv:", "i999"], *raw("unknown", lambda t: t + "u1,i999,4,99999\n"))
         expect(world, 65, ["interactions.csv:", "nan"], *raw("nan", lambda t: t + "u1,i1,nan,99999\n"))
-        expect(world, 65, ["test"], *raw("empty", lambda t: t), "--split-times", "1,999999999")
+        expect(world, 65, ["split is empty", "--split-times"], *raw("empty", lambda t: t), "--split-times", "1,999999999")
         # Model files.
         truncated = f"{folder}/truncated"
         shutil.copytree(f"{folder}/model", truncated)

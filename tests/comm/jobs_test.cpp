@@ -31,9 +31,9 @@ Outcome run(const std::string& command) {
 }
 
 const std::string kWorldJob = "'" THINKREC_BINARY_DIR "/comm_world_job' ";
-const std::string kTestJob = "'" THINKREC_BINARY_DIR "/comm_mpi_main_job' --gtest_filter=Job.";
+const std::string kTestJob = "'" THINKREC_BINARY_DIR "/comm_mpi_main_job' --gtest_color=no --gtest_filter=Job.";
 
-std::string on(int ranks, const std::string& job) { return "'" THINKREC_SOURCE_DIR "/launch/mpirun.sh' " + std::to_string(ranks) + " " + job; }
+std::string on(int ranks, const std::string& job) { return "timeout 60 '" THINKREC_SOURCE_DIR "/launch/mpirun.sh' " + std::to_string(ranks) + " " + job; }
 
 constexpr double kAtOnce = 30.0;  // seconds; a job that waits for its lost rank waits for ever
 
@@ -70,6 +70,12 @@ TEST(World, ARankThatThrowsDoesNotLeaveTheOthersWaiting) {
   const auto outcome = run(on(2, kWorldJob + "throw"));
   EXPECT_NE(outcome.code, 0);
   EXPECT_NE(outcome.output.find("error: rank 1 gives up"), std::string::npos) << outcome.output;
+  EXPECT_LT(outcome.seconds, kAtOnce);
+}
+
+TEST(World, EndsInGoodOrderWhenAllRanksUnwind) {
+  const auto outcome = run(on(2, kWorldJob + "stop"));
+  EXPECT_EQ(outcome.code, 75) << outcome.output;
   EXPECT_LT(outcome.seconds, kAtOnce);
 }
 

@@ -29,6 +29,14 @@ int run(const std::string& what, int argc, char** argv) {
   Collectives& all = world.all();
   if (what == "size") {
     std::printf("rank %d of %d\n", all.rank(), all.size());
+  } else if (what == "stop") {  // all ranks unwind, as on a request to stop, and end in good order
+    try {
+      const auto node = all.split_by_node();
+      const auto memory = node->allocate_shared(1 << 20);
+      fail(ExitCode::kStopped, "stopped");
+    } catch (const Error& error) {
+      return static_cast<int>(error.code());
+    }
   } else if (what == "abort") {
     if (all.rank() == all.size() - 1) world.abort(76);
     all.barrier();

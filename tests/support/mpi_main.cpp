@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <string>
 
 #include "comm/world.h"
 #include "support/mpi_world.h"
@@ -15,14 +16,15 @@ namespace {
 thinkrec::World* world_of_test = nullptr;
 
 class Failures : public ::testing::EmptyTestEventListener {
+  void OnTestStart(const ::testing::TestInfo& info) override { test_ = std::string(info.test_suite_name()) + "." + info.name(); }
   void OnTestPartResult(const ::testing::TestPartResult& result) override {
     if (!result.failed()) return;
     const int rank = world_of_test->all().rank(), size = world_of_test->all().size();
-    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    std::fprintf(stderr, "rank %d of %d: %s.%s: %s:%d: %s\n", rank, size, test ? test->test_suite_name() : "", test ? test->name() : "",
-                 result.file_name() ? result.file_name() : "?", result.line_number(), result.message());
+    std::fprintf(stderr, "rank %d of %d: %s: %s:%d: %s\n", rank, size, test_.c_str(), result.file_name() ? result.file_name() : "?",
+                 result.line_number(), result.message());
     if (result.fatally_failed() && size > 1) world_of_test->abort(1);
   }
+  std::string test_;  // UnitTest may not be asked from here: it holds its lock
 };
 
 }  // namespace

@@ -1,0 +1,173 @@
+#include "model/config.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "io/io_testing.h"
+
+namespace thinkrec {
+namespace {
+
+using testing::expect_error;
+using Json = nlohmann::json;
+
+/// The config.json of a small model as transformers 5 writes it.
+Json good() {
+  return Json::parse(R"({
+    "model_type": "llama", "vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 16, "intermediate_size": 96, "max_position_embeddings": 1024, "rms_norm_eps": 1e-05,
+    "hidden_act": "silu", "attention_bias": false, "mlp_bias": false, "tie_word_embeddings": true,
+    "rope_parameters": {"rope_theta": 50000.0, "rope_type": "default"}})");
+}
+
+void refuses(const Json& json, const std::string& part) {
+  expect_error(ExitCode::kBadData, part, [&] { parse_hf_config(json.dump(), "m/config.json"); });
+  expect_error(ExitCode::kBadData, "m/config.json", [&] { parse_hf_config(json.dump(), "m/config.json"); });
+}
+
+void refuses(const char* key, const Json& value, const std::string& part) {
+  SCOPED_TRACE(std::string(key) + " = " + value.dump());
+  Json json = good();
+  json[key] = value;
+  refuses(json, part);
+}
+
+TEST(HfConfig, ReadsEveryField) {
+  const LlamaConfig config = parse_hf_config(good().dump(), "c");
+  EXPECT_EQ(config.vocab, 300);
+  EXPECT_EQ(config.width, 64);
+  EXPECT_EQ(config.layers, 2);
+  EXPECT_EQ(config.heads, 4);
+  EXPECT_EQ(config.kv_heads, 2);
+  EXPECT_EQ(config.head_width, 16);
+  EXPECT_EQ(config.ffn, 96);
+  EXPECT_EQ(config.max_positions, 1024);
+  EXPECT_EQ(config.norm_epsilon, 1e-5F);
+  EXPECT_TRUE(config.tied_head);
+  EXPECT_EQ(config.rope_theta, 50000);
+  EXPECT_FALSE(config.rope_scaling.llama3);
+}
+
+TEST(HfConfig, DefaultsAreThoseOfTransformers) {
+  Json json = good();
+  for (const char* key : {"num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings", "rope_parameters",
+                          "hidden_act", "attention_bias", "mlp_bias"}) {
+    json.erase(key);
+  }
+  json["hidden_size"] = 128;
+  const LlamaConfig config = parse_hf_config(json.dump(), "c");
+  EXPECT_EQ(config.kv_heads, 4);
+  EXPECT_EQ(config.head_width, 32);
+  EXPECT_EQ(config.max_positions, 2048);
+  EXPECT_EQ(config.norm_epsilon, 1e-6F);
+  EXPECT_FALSE(config.tied_head);
+  EXPECT_EQ(config.rope_theta, 10000);
+  json["num_key_value_heads"] = nullptr;  // null is the same as absent
+  json["head_dim"] = nullptr;
+  json["rope_scaling"] = nullptr;
+  EXPECT_EQ(parse_hf_config(json.dump(), "c").head_width, 32);
+}
+
+TEST(HfConfig, ReadsRopeInBothSpellings) {
+  const Json scaling = {{"factor", 32.0}, {"low_freq_factor", 1.5}, {"high_freq_factor", 5.0}, {"original_max_position_embeddings", 512}};
+  std::vector<Json> spellings(3, good());
+  spellings[0].erase("rope_parameters");
+  spellings[0]["rope_theta"] = 50000.0;
+  spellings[0]["rope_scaling"] = scaling;
+  spellings[0]["rope_scaling"]["rope_type"] = "llama3";
+  spellings[1] = spellings[0];
+  spellings[1]["rope_scaling"].erase("rope_type");
+  spellings[1]["rope_scaling"]["type"] = "llama3";
+  spellings[2]["rope_parameters"] = scaling;
+  spellings[2]["rope_parameters"]["rope_type"] = "llama3";
+  spellings[2]["rope_parameters"]["rope_theta"] = 50000.0;
+  for (const Json& json : spellings) {
+    const LlamaConfig config = parse_hf_config(json.dump(), "c");
+    EXPECT_EQ(config.rope_theta, 50000);
+    EXPECT_TRUE(config.rope_scaling.llama3);
+    EXPECT_EQ(config.rope_scaling.factor, 32);
+    EXPECT_EQ(config.rope_scaling.low_frequency_factor, 1.5);
+    EXPECT_EQ(config.rope_scaling.high_frequency_factor, 5);
+    EXPECT_EQ(config.rope_scaling.original_length, 512);
+  }
+}
+
+TEST(HfConfig, RefusesWhatIsNoLlama) {
+  refuses("model_type", "qwen2", "'qwen2'");
+  refuses("model_type", 7, "model_type");
+  refuses("attention_bias", true, "bias");
+  refuses("mlp_bias", true, "bias");
+  refuses("mlp_bias", "no", "mlp_bias");
+  refuses("hidden_act", "gelu", "'gelu'");
+  refuses("hidden_act", nullptr, "hidden_act");
+  refuses("rope_parameters", {{"rope_type", "yarn"}}, "'yarn'");
+  refuses("rope_scaling", {{"type", "linear"}, {"factor", 2}}, "'linear'");
+  Json none = good();
+  none.erase("model_type");
+  refuses(none, "(none)");
+}
+
+TEST(HfConfig, RefusesMissingAndMistypedFields) {
+  for (const char* key : {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"}) {
+    Json json = good();
+    json.erase(key);
+    refuses(json, key);
+    refuses(key, "12", key);
+    refuses(key, 1.5, key);
+    refuses(key, nullptr, key);
+  }
+  refuses("head_dim", "wide", "head_dim");
+  refuses("rms_norm_eps", "small", "rms_norm_eps");
+  refuses("tie_word_embeddings", "yes", "tie_word_embeddings");
+  refuses("rope_parameters", {{"rope_theta", "big"}}, "rope_theta");
+  refuses("rope_parameters", {{"rope_type", "llama3"}, {"factor", "big"}}, "factor");
+}
+
+TEST(HfConfig, RefusesSizesThatCannotBe) {
+  refuses("head_dim", 15, "odd");
+  refuses("num_key_value_heads", 3, "evenly");
+  for (const std::int64_t value : {std::int64_t{0}, std::int64_t{-4}, std::int64_t{1} << 40}) {
+    refuses("vocab_size", value, "vocabulary size");
+    refuses("hidden_size", value, "hidden size");
+    refuses("num_hidden_layers", value, "number of layers");
+    refuses("num_attention_heads", value, "number of heads");
+    refuses("num_key_value_heads", value, "key/value heads");
+    refuses("head_dim", value, "head width");
+    refuses("intermediate_size", value, "intermediate size");
+    refuses("max_position_embeddings", value, "number of positions");
+  }
+  refuses("vocab_size", 18446744073709551615U, "vocab");  // does not fit in 64 bits with a sign
+  refuses("rms_norm_eps", 0, "epsilon");
+  refuses("rms_norm_eps", -1e-5, "epsilon");
+  refuses("rope_parameters", {{"rope_theta", 0}}, "RoPE");
+  refuses("rope_parameters", {{"rope_theta", -3.0}}, "RoPE");
+}
+
+TEST(HfConfig, RefusesRopeScalingThatCannotBe) {
+  const auto scaled = [](double factor, double low, double high, double length) {
+    return Json{{"rope_type", "llama3"}, {"factor", factor}, {"low_freq_factor", low}, {"high_freq_factor", high},
+                {"original_max_position_embeddings", length}};
+  };
+  refuses("rope_parameters", scaled(0, 1, 4, 8192), "RoPE");
+  refuses("rope_parameters", scaled(8, -1, 4, 8192), "RoPE");
+  refuses("rope_parameters", scaled(8, 4, 4, 8192), "RoPE");
+  refuses("rope_parameters", scaled(8, 1, 4, 0), "RoPE");
+}
+
+TEST(HfConfig, RefusesWhatIsNoJsonObject) {
+  for (const char* text : {"", "{", "[]", "3", "null", "\"llama\""}) {
+    expect_error(ExitCode::kBadData, "not a JSON object", [&] { parse_hf_config(text, "m/config.json"); });
+  }
+}
+
+TEST(LlamaConfig, RefusesRopeFactorsOfAnotherWidth) {
+  LlamaConfig config = parse_hf_config(good().dump(), "c");
+  config.rope_factors.assign(8, 1.0F);
+  config.check("c");
+  config.rope_factors.push_back(1);
+  expect_error(ExitCode::kBadData, "9 RoPE factors", [&] { config.check("c"); });
+}
+
+}  // namespace
+}  // namespace thinkrec
