@@ -19,7 +19,8 @@ void check(int result, const char* call) {
   char text[MPI_MAX_ERROR_STRING] = "unknown error";
   int length = 0;
   MPI_Error_string(result, text, &length);
-  fail(ExitCode::kPeerLost, "{}: {}; another rank was lost, or MPI is misconfigured: look at the first error of the job", call, text);
+  fail(ExitCode::kPeerLost, "{}: {}; another rank was lost, or MPI is misconfigured: look at the first error of the job", call,
+       text);
 }
 
 /// Destructors may run after World has gone.
@@ -41,10 +42,11 @@ void check_room(MPI_Comm node, int rank, std::size_t bytes) {
   if (rank == 0 && statvfs(folder.c_str(), &about) == 0) room = static_cast<std::int64_t>(about.f_bavail * about.f_frsize);
   check(MPI_Bcast(&room, 1, MPI_INT64_T, 0, node), "MPI_Bcast");
   if (bytes > static_cast<std::uint64_t>(room)) {
-    fail(ExitCode::kIo,
-         "{} has {} MB free and the ranks of this machine need {} MB to share: enlarge it (in a container: docker run --shm-size), or set "
-         "OMPI_MCA_osc_sm_backing_directory to a folder with room",
-         folder, room / 1'000'000, bytes / 1'000'000);
+    fail(
+        ExitCode::kIo,
+        "{} has {} MB free and the ranks of this machine need {} MB to share: enlarge it (in a container: docker run --shm-size), or set "
+        "OMPI_MCA_osc_sm_backing_directory to a folder with room",
+        folder, room / 1'000'000, bytes / 1'000'000);
   }
 }
 
@@ -141,7 +143,9 @@ class MpiCollectives final : public Collectives {
     return std::make_unique<MpiCollectives>(node, most_elements_);
   }
 
-  std::unique_ptr<SharedMemory> allocate_shared(std::size_t bytes) override { return std::make_unique<WindowMemory>(comm_, bytes); }
+  std::unique_ptr<SharedMemory> allocate_shared(std::size_t bytes) override {
+    return std::make_unique<WindowMemory>(comm_, bytes);
+  }
 
  private:
   int count(std::size_t size, std::size_t at) const { return static_cast<int>(std::min(most_elements_, size - at)); }
@@ -166,7 +170,8 @@ class MpiCollectives final : public Collectives {
       places.push_back(at);
       at += static_cast<int>(length);
     }
-    check(MPI_Allgatherv(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, all.data(), counts.data(), places.data(), MPI_BYTE, comm_),
+    check(MPI_Allgatherv(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, all.data(), counts.data(), places.data(),
+                         MPI_BYTE, comm_),
           "MPI_Allgatherv");
   }
 

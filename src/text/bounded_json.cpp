@@ -24,7 +24,7 @@ Json read_json_object(const std::string& path, std::uint64_t max_bytes) {
     if (event == Event::key) {
       const auto& key = parsed.get_ref<const std::string&>();
       if (!keys.back().insert(key).second)
-        fail(ExitCode::kBadData, "{}: the key {} is there twice in one object", path, quoted(key));
+        fail(ExitCode::kBadData, "{}: the key {} is there twice in one object", path, in_quotes(key));
     }
     return true;
   };
@@ -35,7 +35,7 @@ Json read_json_object(const std::string& path, std::uint64_t max_bytes) {
   } catch (const Json::parse_error& error) {
     fail(ExitCode::kBadData, "{}: not valid JSON at byte {}", path, error.byte);
   } catch (const Json::exception& error) {  // a number too large for a double, and the like
-    fail(ExitCode::kBadData, "{}: not valid JSON: {}", path, quoted(error.what()));
+    fail(ExitCode::kBadData, "{}: not valid JSON: {}", path, in_quotes(error.what()));
   }
 }
 

@@ -18,7 +18,7 @@ const std::array<char32_t, 256>& byte_alphabet() {
 }
 
 std::optional<std::string> bytes_of_token(std::string_view token) {
-  constexpr std::int16_t kNone = -1;
+  static constexpr std::int16_t kNone = -1;
   static const std::array<std::int16_t, 0x144> byte_of = [] {
     std::array<std::int16_t, 0x144> made;
     made.fill(kNone);

@@ -100,7 +100,7 @@ class ByteBpe final : public Tokenizer {
       const auto id = static_cast<std::int32_t>(at);
       const auto [held, is_new] = id_.emplace(token, id);
       if (!is_new)
-        fail(ExitCode::kBadData, "{}: token {} is there twice, as {} and as {}", origin, quoted(token), held->second, id);
+        fail(ExitCode::kBadData, "{}: token {} is there twice, as {} and as {}", origin, in_quotes(token), held->second, id);
       if (kinds[at] == TokenKind::kAdded) bytes_[at] = token;
       if (kinds[at] != TokenKind::kOrdinary) {
         special_.emplace(token, id);
@@ -108,7 +108,7 @@ class ByteBpe final : public Tokenizer {
       }
       auto bytes = bytes_of_token(token);
       if (!bytes)
-        fail(ExitCode::kBadData, "{}: token {} ({}) is not in the byte alphabet of byte-level BPE", origin, id, quoted(token));
+        fail(ExitCode::kBadData, "{}: token {} ({}) is not in the byte alphabet of byte-level BPE", origin, id, in_quotes(token));
       bytes_[at] = std::move(*bytes);
       if (bytes_[at].size() == 1) byte_id_[static_cast<unsigned char>(bytes_[at][0])] = id;
       if (ignore_merges_) whole_.emplace(bytes_[at], id);
@@ -125,8 +125,8 @@ class ByteBpe final : public Tokenizer {
       const auto id = [&](const std::string& token) {
         const auto found = id_.find(token);
         if (found == id_.end() || kinds[static_cast<std::size_t>(found->second)] == TokenKind::kControl) {
-          fail(ExitCode::kBadData, "{}: merge {} ({} and {}): there is no ordinary token {}", origin, rank, quoted(left),
-               quoted(right), quoted(token));
+          fail(ExitCode::kBadData, "{}: merge {} ({} and {}): there is no ordinary token {}", origin, rank, in_quotes(left),
+               in_quotes(right), in_quotes(token));
         }
         return found->second;
       };

@@ -33,7 +33,7 @@ void read_pre_tokenizer(const std::string& pre, const std::string& path, ByteBpe
   } else {
     fail(ExitCode::kBadData,
          "{}: the pre-tokenizer (tokenizer.ggml.pre) {} is not supported; smollm, gpt-2, default, llama-bpe and qwen2 are", path,
-         quoted(pre));
+         in_quotes(pre));
   }
 }
 
@@ -68,7 +68,7 @@ std::unique_ptr<Tokenizer> load_gguf_tokenizer(const std::string& path) {
   const auto& model = file.get<std::string>("tokenizer.ggml.model");
   if (model != "gpt2") {
     fail(ExitCode::kBadData, "{}: the tokenizer (tokenizer.ggml.model) {} is not supported; byte-level BPE, 'gpt2', is", path,
-         quoted(model));
+         in_quotes(model));
   }
   ByteBpeSpec spec;
   spec.tokens = file.get<std::vector<std::string>>("tokenizer.ggml.tokens");

@@ -19,7 +19,7 @@ SplitRule read_split(const Json& node, const std::string& path) {
   }
   const auto& text = regex.get_ref<const std::string&>();
   if (const auto rule = rule_of_regex(text)) return *rule;
-  // Named in full: what is not printable ASCII in it is all that quoted() would have to change.
+  // Named in full: what is not printable ASCII in it is all that in_quotes() would have to change.
   fail(ExitCode::kBadData,
        "{}: the pre-tokenizer's regular expression is none that is supported (those of GPT-2, Llama 3 and Qwen 2): {}", path,
        regex.dump(-1, ' ', true));
@@ -40,7 +40,8 @@ void read_node(const Json& node, const std::string& path, Cuts& cuts) {
     return;
   }
   // After ByteLevel the text is in the byte alphabet, and other cuts would see that.
-  if (cuts.byte_level) fail(ExitCode::kBadData, "{}: the pre-tokenizer {} after ByteLevel is not supported", path, quoted(type));
+  if (cuts.byte_level)
+    fail(ExitCode::kBadData, "{}: the pre-tokenizer {} after ByteLevel is not supported", path, in_quotes(type));
   if (type == "ByteLevel") {
     if (json_flag(node, "add_prefix_space", true, path))
       fail(ExitCode::kBadData, "{}: add_prefix_space of ByteLevel is not supported", path);
@@ -55,7 +56,7 @@ void read_node(const Json& node, const std::string& path, Cuts& cuts) {
     cuts.rules.push_back(read_split(node, path));
   } else {
     fail(ExitCode::kBadData, "{}: the pre-tokenizer {} is not supported; ByteLevel, Digits, Split and Sequence are", path,
-         quoted(type));
+         in_quotes(type));
   }
 }
 

@@ -24,7 +24,7 @@ constexpr std::size_t kMostMerges = std::size_t{1} << 22;
 
 std::int32_t read_id(const Json& value, const std::string& token, const std::string& path) {
   const bool ok = value.is_number_unsigned() && value.get<std::uint64_t>() < static_cast<std::uint64_t>(kMostIds);
-  if (!ok) fail(ExitCode::kBadData, "{}: the id of token {} is not an integer in 0..{}", path, quoted(token), kMostIds - 1);
+  if (!ok) fail(ExitCode::kBadData, "{}: the id of token {} is not an integer in 0..{}", path, in_quotes(token), kMostIds - 1);
   return value.get<std::int32_t>();
 }
 
@@ -33,7 +33,7 @@ void place(ByteBpeSpec& spec, const std::string& token, std::int32_t id, const s
   if (token.empty()) fail(ExitCode::kBadData, "{}: the token of id {} has no text", path, id);
   if (at >= spec.tokens.size()) spec.tokens.resize(at + 1);
   if (!spec.tokens[at].empty()) {
-    fail(ExitCode::kBadData, "{}: id {} is there twice, of {} and of {}", path, id, quoted(spec.tokens[at]), quoted(token));
+    fail(ExitCode::kBadData, "{}: id {} is there twice, of {} and of {}", path, id, in_quotes(spec.tokens[at]), in_quotes(token));
   }
   spec.tokens[at] = token;
 }
@@ -53,7 +53,7 @@ void refuse_options(const Json& model, const std::string& path) {
 void read_model(const Json& model, const std::string& path, ByteBpeSpec& spec) {
   if (!model.is_object()) fail(ExitCode::kBadData, "{}: no 'model'; is it a tokenizer.json?", path);
   if (const auto type = json_text(model, "type", "BPE", path); type != "BPE") {
-    fail(ExitCode::kBadData, "{}: the tokenizer model {} is not supported; byte-level BPE is", path, quoted(type));
+    fail(ExitCode::kBadData, "{}: the tokenizer model {} is not supported; byte-level BPE is", path, in_quotes(type));
   }
   refuse_options(model, path);
   const Json &vocab = json_member(model, "vocab"), &merges = json_member(model, "merges");
@@ -117,7 +117,7 @@ std::optional<std::string> prepended_token(const Json& node, const std::string& 
   }
   if (type != "TemplateProcessing") {
     fail(ExitCode::kBadData, "{}: the post-processor {} is not supported; ByteLevel, TemplateProcessing and Sequence are", path,
-         quoted(type));
+         in_quotes(type));
   }
   const Json& single = json_member(node, "single");
   if (!single.is_array() || single.empty()) fail(ExitCode::kBadData, "{}: TemplateProcessing has no 'single' template", path);
@@ -134,7 +134,7 @@ std::unique_ptr<Tokenizer> load_hf_tokenizer(const std::string& path, const Toke
   if (const Json& normalizer = json_member(json, "normalizer"); !normalizer.is_null()) {
     const std::string type = normalizer.is_object() ? json_text(normalizer, "type", "", path) : "";
     fail(ExitCode::kBadData, "{}: the normalizer {} is not supported; a tokenizer without one, or the same model as GGUF, is",
-         path, quoted(type));
+         path, in_quotes(type));
   }
   const Json& model = json_member(json, "model");
   ByteBpeSpec spec;
@@ -153,13 +153,13 @@ std::unique_ptr<Tokenizer> load_hf_tokenizer(const std::string& path, const Toke
   };
   if (const auto token = prepended_token(json_member(json, "post_processor"), path)) {
     spec.bos = id_of(*token);
-    if (!spec.bos) fail(ExitCode::kBadData, "{}: the post-processor's token {} is no added token", path, quoted(*token));
+    if (!spec.bos) fail(ExitCode::kBadData, "{}: the post-processor's token {} is no added token", path, in_quotes(*token));
   }
   if (config.eos_token) {
     spec.eos = id_of(*config.eos_token);
     if (!spec.eos)
       fail(ExitCode::kBadData, "{}: there is no added token {}, which tokenizer_config.json names as EOS", path,
-           quoted(*config.eos_token));
+           in_quotes(*config.eos_token));
   } else {  // a tokenizer.json does not say, so go by the names in use, a turn's end before a text's end
     for (const char* name : {"<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|endoftext|>", "</s>"}) {
       if (!spec.eos) spec.eos = id_of(name);

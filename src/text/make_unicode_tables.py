@@ -4,8 +4,8 @@
   python3 make_unicode_tables.py > unicode_tables.cpp
 
 The classes are read off the package itself, code point by code point, so that the C++ tokenizers split text where it does. Its
-regular expressions (Oniguruma) and its splitter Digits (Rust's char::is_numeric) go by different versions of Unicode, hence one table
-for each. Version used for the committed file: see the first line of the output.
+regular expressions (Oniguruma) and its splitter Digits (Rust's char::is_numeric) go by different versions of Unicode, hence one
+table for each. Version used for the committed file: see the first line of the output.
 """
 import tokenizers
 from tokenizers import Regex, pre_tokenizers

@@ -15,7 +15,7 @@ class SentencePiece final : public Tokenizer {
   SentencePiece(const std::string& path, const TokenizerConfig& config) {
     const std::string bytes = read_file(path, std::uint64_t{64} << 20);
     if (const auto status = processor_.LoadFromSerializedProto(bytes); !status.ok()) {
-      fail(ExitCode::kBadData, "{}: not a sentencepiece model, or damaged ({})", path, quoted(status.ToString()));
+      fail(ExitCode::kBadData, "{}: not a sentencepiece model, or damaged ({})", path, in_quotes(status.ToString()));
     }
     if (config.add_bos_token.value_or(true)) bos_ = known(processor_.bos_id());
     eos_ = known(processor_.eos_id());
@@ -23,7 +23,7 @@ class SentencePiece final : public Tokenizer {
       const int id = processor_.PieceToId(*config.eos_token);
       if (id < 0 || processor_.IdToPiece(id) != *config.eos_token) {
         fail(ExitCode::kBadData, "{}: the model has no token {}, which tokenizer_config.json names as EOS", path,
-             quoted(*config.eos_token));
+             in_quotes(*config.eos_token));
       }
       eos_ = id;
     }

@@ -33,7 +33,7 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
 std::pair<std::string, std::string> split_merge(const std::string& merge, const std::string& origin) {
   const std::size_t space = merge.find(' ');
   if (space == std::string::npos || space == 0 || space + 1 == merge.size() || merge.find(' ', space + 1) != std::string::npos) {
-    fail(ExitCode::kBadData, "{}: the merge {} is not two tokens with a space between", origin, quoted(merge));
+    fail(ExitCode::kBadData, "{}: the merge {} is not two tokens with a space between", origin, in_quotes(merge));
   }
   return {merge.substr(0, space), merge.substr(space + 1)};
 }

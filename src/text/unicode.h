@@ -18,6 +18,6 @@ std::string encode_utf8(std::u32string_view text);
 
 /// Text out of a file of unknown origin, in quotes and fit for an error message: printable ASCII as it is, other bytes as \xNN,
 /// cut after 80 bytes.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 }  // namespace thinkrec

@@ -56,12 +56,14 @@ TEST_P(CollectivesTest, SumsAndMaxima) {
 
 TEST_P(CollectivesTest, EveryRankGetsTheSameBits) {
   std::vector<float> values(10007);
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = 1.0F / static_cast<float>(i + 3 + 17 * static_cast<std::size_t>(group().rank()));
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = 1.0F / static_cast<float>(i + 3 + 17 * static_cast<std::size_t>(group().rank()));
   group().all_reduce_sum(std::span<float>(values));
   const auto all = all_gather_values<float>(group(), values);
   ASSERT_EQ(all.size(), values.size() * static_cast<std::size_t>(group().size()));
   for (int r = 0; r < group().size(); ++r) {
-    EXPECT_EQ(std::memcmp(all.data() + static_cast<std::size_t>(r) * values.size(), values.data(), values.size() * sizeof(float)), 0);
+    EXPECT_EQ(std::memcmp(all.data() + static_cast<std::size_t>(r) * values.size(), values.data(), values.size() * sizeof(float)),
+              0);
   }
 }
 
@@ -100,7 +102,8 @@ TEST_P(CollectivesTest, SplitsIntoGroups) {
 TEST_P(CollectivesTest, SumsAreTheSameEachTime) {
   std::vector<double> values(5003);
   const auto fill = [&] {
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<double>(i) * 1e3 + group().rank()) * std::pow(10.0, static_cast<double>(i % 13));
+    for (std::size_t i = 0; i < values.size(); ++i)
+      values[i] = std::sin(static_cast<double>(i) * 1e3 + group().rank()) * std::pow(10.0, static_cast<double>(i % 13));
   };
   fill();
   group().all_reduce_sum(std::span<double>(values));

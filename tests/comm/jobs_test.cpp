@@ -18,7 +18,8 @@ struct Outcome {
 /// Through a shell, without what an outer mpirun or srun may have left in the environment.
 Outcome run(const std::string& command) {
   const auto start = std::chrono::steady_clock::now();
-  const std::string clean = "for v in $(env | sed -n 's/^\\(\\(OMPI\\|PMIX\\|PMI\\|SLURM\\)_[A-Za-z0-9_]*\\)=.*/\\1/p'); do unset $v; done; ";
+  const std::string clean =
+      "for v in $(env | sed -n 's/^\\(\\(OMPI\\|PMIX\\|PMI\\|SLURM\\)_[A-Za-z0-9_]*\\)=.*/\\1/p'); do unset $v; done; ";
   Outcome outcome;
   FILE* pipe = popen((clean + "exec 2>&1; " + command).c_str(), "r");
   if (pipe == nullptr) return outcome;
@@ -33,7 +34,9 @@ Outcome run(const std::string& command) {
 const std::string kWorldJob = "'" THINKREC_BINARY_DIR "/comm_world_job' ";
 const std::string kTestJob = "'" THINKREC_BINARY_DIR "/comm_mpi_main_job' --gtest_color=no --gtest_filter=Job.";
 
-std::string on(int ranks, const std::string& job) { return "timeout 60 '" THINKREC_SOURCE_DIR "/launch/mpirun.sh' " + std::to_string(ranks) + " " + job; }
+std::string on(int ranks, const std::string& job) {
+  return "timeout 60 '" THINKREC_SOURCE_DIR "/launch/mpirun.sh' " + std::to_string(ranks) + " " + job;
+}
 
 constexpr double kAtOnce = 30.0;  // seconds; a job that waits for its lost rank waits for ever
 
@@ -84,7 +87,8 @@ TEST(MpiMain, PassesWhenAllRanksPass) {
   EXPECT_EQ(outcome.code, 0) << outcome.output;
   const auto first = outcome.output.find("[  PASSED  ] 1 test");
   EXPECT_NE(first, std::string::npos) << outcome.output;
-  EXPECT_EQ(outcome.output.find("[  PASSED  ] 1 test", first + 1), std::string::npos) << "only rank 0 reports: " << outcome.output;
+  EXPECT_EQ(outcome.output.find("[  PASSED  ] 1 test", first + 1), std::string::npos)
+      << "only rank 0 reports: " << outcome.output;
 }
 
 TEST(MpiMain, FailsWhenOneRankFails) {

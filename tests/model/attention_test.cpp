@@ -1,6 +1,7 @@
 // Attention over packed rows against libtorch's composite attention, row by row in fp64.
 #include <gtest/gtest.h>
 
+#include "core/error.h"
 #include "kernels/rope.h"
 #include "model/llama.h"
 #include "model/ops.h"

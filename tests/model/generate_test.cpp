@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "core/error.h"
 #include "support/tensors.h"
 #include "support/tiny_model.h"
 

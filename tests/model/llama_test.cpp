@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/error.h"
 #include "support/tensors.h"
 #include "support/tiny_model.h"
 

@@ -5,6 +5,7 @@
 
 #include <functional>
 
+#include "core/error.h"
 #include "kernels/dropout.h"
 #include "support/tensors.h"
 

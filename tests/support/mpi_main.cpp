@@ -20,8 +20,8 @@ class Failures : public ::testing::EmptyTestEventListener {
   void OnTestPartResult(const ::testing::TestPartResult& result) override {
     if (!result.failed()) return;
     const int rank = world_of_test->all().rank(), size = world_of_test->all().size();
-    std::fprintf(stderr, "rank %d of %d: %s: %s:%d: %s\n", rank, size, test_.c_str(), result.file_name() ? result.file_name() : "?",
-                 result.line_number(), result.message());
+    std::fprintf(stderr, "rank %d of %d: %s: %s:%d: %s\n", rank, size, test_.c_str(),
+                 result.file_name() ? result.file_name() : "?", result.line_number(), result.message());
     if (result.fatally_failed() && size > 1) world_of_test->abort(1);
   }
   std::string test_;  // UnitTest may not be asked from here: it holds its lock

@@ -56,12 +56,14 @@ class TinyModel {
 };
 
 /// Rows of these lengths with random tokens; row r has sample id 100 + r. Same seed, same rows.
-inline std::vector<std::vector<std::int32_t>> random_rows(const std::vector<std::int64_t>& lengths, std::int64_t vocab, unsigned seed) {
+inline std::vector<std::vector<std::int32_t>> random_rows(const std::vector<std::int64_t>& lengths, std::int64_t vocab,
+                                                          unsigned seed) {
   std::mt19937_64 generator(seed);
   std::vector<std::vector<std::int32_t>> rows;
   for (const std::int64_t length : lengths) {
     std::vector<std::int32_t>& row = rows.emplace_back();
-    for (std::int64_t i = 0; i < length; ++i) row.push_back(static_cast<std::int32_t>(generator() % static_cast<std::uint64_t>(vocab)));
+    for (std::int64_t i = 0; i < length; ++i)
+      row.push_back(static_cast<std::int32_t>(generator() % static_cast<std::uint64_t>(vocab)));
   }
   return rows;
 }

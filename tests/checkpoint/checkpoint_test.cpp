@@ -1,0 +1,122 @@
+#include "checkpoint/checkpoint.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "core/error.h"
+#include "io/file.h"
+
+namespace thinkrec {
+namespace {
+
+namespace fs = std::filesystem;
+
+class CheckpointTest : public ::testing::Test {
+ protected:
+  void SetUp() override { folder_ = (fs::temp_directory_path() / ("thinkrec-checkpoint-" + std::to_string(::getpid()))).string(); }
+  void TearDown() override { fs::remove_all(folder_); }
+  CheckpointStore store(Identity identity = {{"recipe", "aa"}, {"model", "bb"}}, int keep = 3) const { return {folder_, std::move(identity), keep}; }
+  static Checkpoint made(std::int64_t step) {
+    Checkpoint checkpoint{step, {{"best", 0.5}, {"done", false}}, {}};
+    checkpoint.tensors.push_back({"now/a", {2, 3}, {1, 2, 3, 4, 5, static_cast<float>(step)}});
+    checkpoint.tensors.push_back({"empty", {0}, {}});
+    return checkpoint;
+  }
+  std::string file(std::int64_t step, const char* name) const { return fmt::format("{}/step-{}/{}", folder_, step, name); }
+  static void flip(const std::string& path, std::size_t at, int bit) {
+    std::string bytes = read_file(path);
+    bytes.at(at) = static_cast<char>(bytes[at] ^ (1 << bit));
+    std::ofstream(path, std::ios::binary) << bytes;
+  }
+  std::string folder_;
+};
+
+TEST_F(CheckpointTest, ReadsBackWhatWasSaved) {
+  EXPECT_FALSE(store().load_latest());
+  store().save(made(4));
+  const auto back = store().load_latest();
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->step, 4);
+  EXPECT_EQ(back->facts["best"], 0.5);
+  ASSERT_EQ(back->tensors.size(), 2U);
+  EXPECT_EQ(back->tensors[0].name, "now/a");
+  EXPECT_EQ(back->tensors[0].shape, (std::vector<std::int64_t>{2, 3}));
+  EXPECT_EQ(back->tensors[0].values, made(4).tensors[0].values);
+  EXPECT_TRUE(back->tensors[1].values.empty());
+}
+
+TEST_F(CheckpointTest, KeepsTheLastAndTheNewestWins) {
+  for (std::int64_t step = 1; step <= 12; ++step) store().save(made(step));
+  EXPECT_EQ(store().load_latest()->step, 12);
+  EXPECT_FALSE(fs::exists(file(9, "state.h5")));
+  EXPECT_TRUE(fs::exists(file(10, "state.h5")));
+}
+
+TEST_F(CheckpointTest, EveryFlippedBitIsNoticed) {
+  store().save(made(1));
+  std::mt19937 generator(5);
+  for (int i = 0; i < 300; ++i) {
+    store().save(made(2));
+    const std::string path = file(2, i % 3 == 0 ? "MANIFEST.json" : "state.h5");
+    const std::string before = read_file(path);
+    flip(path, generator() % before.size(), static_cast<int>(generator() % 8));
+    const auto back = store().load_latest();
+    ASSERT_TRUE(back);
+    // White space of the manifest carries nothing: such a flip may leave the meaning as it was.
+    if (back->step == 2) {
+      ASSERT_EQ(path, file(2, "MANIFEST.json"));
+      ASSERT_EQ(back->tensors[0].values, made(2).tensors[0].values);
+    }
+  }
+}
+
+TEST_F(CheckpointTest, TruncatedAndMissingFilesFallBack) {
+  store().save(made(1));
+  for (const char* name : {"state.h5", "MANIFEST.json"}) {
+    store().save(made(2));
+    const auto size = fs::file_size(file(2, name));
+    for (const std::uintmax_t left : {std::uintmax_t{0}, size / 2, size - 1}) {
+      fs::resize_file(file(2, name), left);
+      EXPECT_EQ(store().load_latest()->step, 1);
+    }
+    fs::remove(file(2, name));
+    EXPECT_EQ(store().load_latest()->step, 1);
+  }
+}
+
+TEST_F(CheckpointTest, AHalfWrittenOneIsNotSeenAndCleaned) {
+  store().save(made(1));
+  fs::create_directories(folder_ + "/step-7.tmp");
+  EXPECT_EQ(store().load_latest()->step, 1);
+  store().clean();
+  EXPECT_FALSE(fs::exists(folder_ + "/step-7.tmp"));
+}
+
+TEST_F(CheckpointTest, RefusesAnotherIdentityByName) {
+  store().save(made(1));
+  try {
+    store({{"recipe", "aa"}, {"model", "cc"}}).load_latest();
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kBadData);
+    EXPECT_NE(std::string(error.what()).find("model"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("--run-dir"), std::string::npos) << error.what();
+  }
+}
+
+TEST_F(CheckpointTest, AFolderThatCannotBeMadeIsAnIoError) {
+  std::ofstream(folder_) << "a file where the folder should be";
+  try {
+    store().save(made(1));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kIo);
+    EXPECT_NE(std::string(error.what()).find(folder_), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace thinkrec

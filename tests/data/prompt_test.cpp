@@ -1,0 +1,152 @@
+#include "data/prompt.h"
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "data/open_row.h"
+
+namespace thinkrec {
+namespace {
+
+/// One token a byte, so that prompts can be read back.
+class ByteTokenizer final : public Tokenizer {
+ public:
+  std::vector<std::int32_t> encode(std::string_view text) const override {
+    std::vector<std::int32_t> ids;
+    for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
+    return ids;
+  }
+  std::string decode(std::span<const std::int32_t> ids) const override {
+    std::string text;
+    for (const std::int32_t id : ids) text += id < 0 ? std::string("#") : id < 256 ? std::string(1, static_cast<char>(id)) : std::string("$");
+    return text;
+  }
+  std::int32_t size() const override { return 258; }
+  std::optional<std::int32_t> bos() const override { return std::nullopt; }
+  std::optional<std::int32_t> eos() const override { return 257; }
+  std::optional<std::int32_t> find_special(std::string_view) const override { return std::nullopt; }
+  std::string hash() const override { return "bytes"; }
+};
+
+Dataset small() {
+  Dataset data;
+  data.noun = {"movie", "movies"};
+  data.items = {{"i0", "Alien", "Horror"}, {"i1", "Big\n Fish", ""}, {"i2", "Cube", "Sci-Fi, Horror"}};
+  data.users = {"u"};
+  data.user = {0, 0, 0};
+  data.item = {0, 1, 2};
+  data.label = {1, 0, 1};
+  data.timestamp = {1, 2, 3};
+  data.user_begin = {0, 3};
+  data.splits = {{{0}, {1}, {2}}};
+  return data;
+}
+
+PromptConfig config(const char* name) {
+  PromptConfig out;
+  out.template_text = prompt_template(name);
+  out.features = std::string(name) == "thinkrec";
+  return out;
+}
+
+TEST(Prompt, IsThePapersB2) {
+  const Dataset data = small();
+  const ByteTokenizer tokenizer;
+  const PromptBuilder prompts(data, tokenizer, config("thinkrec"));
+  const EncodedRow row = prompts.recommendation(2);
+  EXPECT_EQ(tokenizer.decode(row.token),
+            "#Question: A user has given ratings to the following movies: \"Alien\" with feature# (evaluation: Yes) with description: Horror; "
+            "\"Big Fish\" with feature# (evaluation: No). Additionally, we have information about the user's preferences encoded in the "
+            "feature#. Based on the descriptions and the user's enjoyment of each movie in the historical sequence, construct a persona of the "
+            "user's preferences and reevaluate whether the user would enjoy the movie titled \"Cube\" with description: Sci-Fi, Horror with the "
+            "feature#. Please begin your analysis with \"Yes\" or \"No\".\n#Answer:Y");
+  ASSERT_EQ(row.slots.size(), 4U);  // in text order: two items, the user, the target
+  EXPECT_EQ(row.slots[0].index, 0);
+  EXPECT_EQ(row.slots[1].index, 1);
+  EXPECT_EQ(row.slots[2].kind, FeatureRef::Kind::kUser);
+  EXPECT_EQ(row.slots[2].index, 2);
+  EXPECT_EQ(row.slots[3].index, 2);
+  EXPECT_EQ(row.answer_length(), 1);
+  EXPECT_EQ(row.label, 1);
+}
+
+TEST(Prompt, AnEmptyHistoryIsAnEmptyListAndNotAnItem) {
+  const Dataset data = small();
+  const ByteTokenizer tokenizer;
+  const PromptBuilder prompts(data, tokenizer, config("thinkrec"));
+  const EncodedRow row = prompts.prompt(0);
+  EXPECT_EQ(row.slots.size(), 2U);
+  EXPECT_NE(tokenizer.decode(row.token).find("movies: (none). Additionally"), std::string::npos);
+}
+
+TEST(Prompt, TheOldestHistoryGoesFirstAndTheQuestionNever) {
+  const Dataset data = small();
+  const ByteTokenizer tokenizer;
+  PromptConfig tight = config("text");
+  tight.max_tokens = 400;
+  const std::string text = tokenizer.decode(PromptBuilder(data, tokenizer, tight).prompt(2).token);
+  EXPECT_LE(text.size(), 400U);
+  EXPECT_EQ(text.find("Alien"), std::string::npos) << text;
+  EXPECT_NE(text.find("Big Fish"), std::string::npos) << text;
+  EXPECT_NE(text.find("titled \"Cube\""), std::string::npos);
+  tight.max_tokens = 100;
+  EXPECT_THROW(PromptBuilder(data, tokenizer, tight).prompt(2), Error);
+}
+
+TEST(Prompt, SettingsLeaveOutTheirParts) {
+  const Dataset data = small();
+  const ByteTokenizer tokenizer;
+  PromptConfig plain = config("text");
+  plain.labels = plain.keywords = plain.disliked = false;
+  const std::string text = tokenizer.decode(PromptBuilder(data, tokenizer, plain).prompt(2).token);
+  for (const char* gone : {"evaluation", "description:", "Big Fish", "feature"}) EXPECT_EQ(text.find(gone), std::string::npos) << gone;
+  plain.history = 1;
+  plain.disliked = true;
+  EXPECT_EQ(tokenizer.decode(PromptBuilder(data, tokenizer, plain).prompt(2).token).find("Alien"), std::string::npos);
+}
+
+TEST(Prompt, ReasonsEndWithTheEndOfSentence) {
+  const Dataset data = small();
+  const ByteTokenizer tokenizer;
+  const EncodedRow row = PromptBuilder(data, tokenizer, config("text")).reason({0, "Yes. Why not.", "{}"});
+  EXPECT_TRUE(row.reason);
+  EXPECT_EQ(row.answer_length(), 14);
+  EXPECT_EQ(row.token.back(), 257);
+}
+
+TEST(Prompt, TemplatesThatMakeNoSenseAreRefused) {
+  const Dataset data = small();
+  const ByteTokenizer tokenizer;
+  EXPECT_THROW(prompt_template("tallrec"), Error);
+  PromptConfig bad;
+  bad.template_text = "no target";
+  EXPECT_THROW(PromptBuilder(data, tokenizer, bad), Error);
+  bad = config("thinkrec");
+  bad.features = false;
+  EXPECT_THROW(PromptBuilder(data, tokenizer, bad), Error);
+}
+
+TEST(Prompt, HashTellsSettingsApart) {
+  const Dataset data = small();
+  const ByteTokenizer tokenizer;
+  PromptConfig other = config("text");
+  other.history = 3;
+  EXPECT_NE(PromptBuilder(data, tokenizer, config("text")).hash(), PromptBuilder(data, tokenizer, other).hash());
+  EXPECT_EQ(PromptBuilder(data, tokenizer, other).hash(), PromptBuilder(data, tokenizer, other).hash());
+}
+
+TEST(OpenRow, SeesTheWholeHistoryAndMovesNothingElse) {
+  const Dataset data = small();
+  const auto [open, row] = with_open_row(data, 0);
+  EXPECT_EQ(row, 3);
+  EXPECT_EQ(open.history_begin(row, 0), 0);
+  EXPECT_EQ(open.user_begin.back(), 4);
+  EXPECT_EQ(open.splits, data.splits);
+  const ByteTokenizer tokenizer;
+  const PromptBuilder prompts(open, tokenizer, config("text"));
+  EXPECT_NE(tokenizer.decode(prompts.prompt_for(0, row, 1).token).find("\"Cube\" (evaluation: Yes)"), std::string::npos);
+  EXPECT_THROW(with_open_row(data, 1), Error);
+}
+
+}  // namespace
+}  // namespace thinkrec

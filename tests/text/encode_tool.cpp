@@ -1,0 +1,57 @@
+// Driver of tokenizer_oracle_test.py.
+//   encode_tool PATH           JSON strings, one a line, on standard input -> their ids as JSON arrays, one a line, on standard output
+//   encode_tool PATH --decode  JSON arrays of ids -> the bytes they stand for, as JSON strings with a character for each byte
+
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "text/tokenizer.h"
+#include "text/unicode.h"
+
+namespace {
+
+using namespace thinkrec;
+using Json = nlohmann::json;
+
+std::string latin1_as_utf8(const std::string& bytes) {
+  std::string text;
+  for (const char c : bytes) append_utf8(text, static_cast<unsigned char>(c));
+  return text;
+}
+
+void run(const std::string& path, bool decode) {
+  const auto tokenizer = load_tokenizer(path);
+  std::string line;
+  for (std::int64_t number = 1; std::getline(std::cin, line); ++number) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (decode ? !json.is_array() : !json.is_string()) fail(ExitCode::kBadData, "standard input:{}: not what is expected", number);
+    if (decode) {
+      std::cout << Json(latin1_as_utf8(tokenizer->decode(json.get<std::vector<std::int32_t>>()))).dump() << '\n';
+    } else {
+      std::cout << Json(tokenizer->encode(json.get<std::string>())).dump() << '\n';
+    }
+  }
+  if (!std::cout.flush()) fail(ExitCode::kIo, "standard output: writing failed");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const bool decode = argc == 3 && std::string(argv[2]) == "--decode";
+  if (argc != 2 && !decode) {
+    std::fprintf(stderr, "usage: encode_tool PATH [--decode]\n");
+    return static_cast<int>(ExitCode::kUsage);
+  }
+  try {
+    std::ios::sync_with_stdio(false);
+    run(argv[1], decode);
+  } catch (const Error& error) {
+    std::fprintf(stderr, "encode_tool: %s\n", error.what());
+    return static_cast<int>(error.code());
+  }
+  return 0;
+}
