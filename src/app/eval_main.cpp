@@ -26,23 +26,32 @@ OptionTable options() {
   };
 }
 
+int run(int argc, char** argv, std::unique_ptr<World>& world) {
+  const CommandLine line(kProgram, options(), argc, argv);
+  if (line.finished()) return 0;
+  world = std::make_unique<World>(argc, argv);
+  init_log("thinkrec_eval", world->all().rank());
+  const Session session = open_run(line.required("run-dir"), line.list("set"), world->all());
+  const RunState state = load_run(session);
+  const Evaluation evaluation = evaluate(session, state, parse_split(line.text("split")), line.flag("all-rows"));
+  if (!session.leader()) return 0;
+  std::fputs(evaluation.table.c_str(), stdout);
+  if (!line.text("json").empty()) write_file_atomic(line.text("json"), evaluation.json.dump(1) + "\n");
+  if (!line.text("scores").empty()) write_file_atomic(line.text("scores"), scores_csv(session, evaluation));
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   std::unique_ptr<World> world;
   const int code = run_program("thinkrec_eval", [&] {
-    const CommandLine line(kProgram, options(), argc, argv);
-    if (line.finished()) return 0;
-    world = std::make_unique<World>(argc, argv);
-    init_log("thinkrec_eval", world->all().rank());
-    const Session session = open_run(line.required("run-dir"), line.list("set"), world->all());
-    const RunState state = load_run(session);
-    const Evaluation evaluation = evaluate(session, state, parse_split(line.text("split")), line.flag("all-rows"));
-    if (!session.leader()) return 0;
-    std::fputs(evaluation.table.c_str(), stdout);
-    if (!line.text("json").empty()) write_file_atomic(line.text("json"), evaluation.json.dump(1) + "\n");
-    if (!line.text("scores").empty()) write_file_atomic(line.text("scores"), scores_csv(session, evaluation));
-    return 0;
+    try {
+      return run(argc, argv, world);
+    } catch (...) {
+      if (world) world->let_leader_speak();
+      throw;
+    }
   });
   if (code != 0 && world) world->abort(code);
   return code;

@@ -56,31 +56,40 @@ int validate(const CommandLine& line, const std::vector<std::string>& sets) {
   return errors.empty() ? 0 : static_cast<int>(ExitCode::kConfig);
 }
 
+int run(int argc, char** argv, std::unique_ptr<World>& world) {
+  const CommandLine line(kProgram, options(), argc, argv);
+  if (line.finished()) return 0;
+  std::vector<std::string> sets = line.list("set");
+  if (!line.text("deterministic").empty()) sets.push_back("run.deterministic=" + line.text("deterministic"));
+  line.required("config");
+  if (line.flag("validate")) return validate(line, sets);
+  const RunPlan plan = plan_of(line);
+  world = std::make_unique<World>(argc, argv);
+  install_stop_handlers();
+  init_log("thinkrec_train", world->all().rank());
+  const std::string run_dir = line.required("run-dir");
+  Recipe recipe = Recipe::load(line.text("config"), sets, recipe_options());
+  if (line.text("resume") == "never" && std::filesystem::exists(std::filesystem::path(run_dir) / "recipe.yaml")) {
+    fail(ExitCode::kUsage, "{} exists and --resume is never; use a new --run-dir", run_dir);
+  }
+  world->all().barrier();
+  claim_run_dir(run_dir, recipe, world->all());
+  const Session session(std::move(recipe), run_dir, world->all());
+  run_stages(session, plan);
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   std::unique_ptr<World> world;
   const int code = run_program("thinkrec_train", [&] {
-    const CommandLine line(kProgram, options(), argc, argv);
-    if (line.finished()) return 0;
-    std::vector<std::string> sets = line.list("set");
-    if (!line.text("deterministic").empty()) sets.push_back("run.deterministic=" + line.text("deterministic"));
-    line.required("config");
-    if (line.flag("validate")) return validate(line, sets);
-    const RunPlan plan = plan_of(line);
-    world = std::make_unique<World>(argc, argv);
-    install_stop_handlers();
-    init_log("thinkrec_train", world->all().rank());
-    const std::string run_dir = line.required("run-dir");
-    Recipe recipe = Recipe::load(line.text("config"), sets, recipe_options());
-    if (line.text("resume") == "never" && std::filesystem::exists(std::filesystem::path(run_dir) / "recipe.yaml")) {
-      fail(ExitCode::kUsage, "{} exists and --resume is never; use a new --run-dir", run_dir);
+    try {
+      return run(argc, argv, world);
+    } catch (...) {
+      if (world) world->let_leader_speak();
+      throw;
     }
-    world->all().barrier();
-    claim_run_dir(run_dir, recipe, world->all());
-    const Session session(std::move(recipe), run_dir, world->all());
-    run_stages(session, plan);
-    return 0;
   });
   if (code != 0 && code != static_cast<int>(ExitCode::kStopped) && world) {  // all ranks agree on a stop
     std::fflush(nullptr);

@@ -13,6 +13,9 @@
 
 namespace thinkrec {
 
+/// What a process can address. allocate_shared refuses more with std::bad_alloc.
+constexpr std::size_t kMostSharedBytes = std::size_t{1} << 47;
+
 class Collectives {
  public:
   virtual ~Collectives() = default;

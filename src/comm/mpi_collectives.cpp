@@ -55,7 +55,7 @@ class WindowMemory final : public SharedMemory {
  public:
   WindowMemory(MPI_Comm node, std::size_t bytes) : bytes_(bytes) {
     constexpr std::size_t kAlignment = 64;
-    if (bytes > static_cast<std::size_t>(std::numeric_limits<MPI_Aint>::max()) - kAlignment) throw std::bad_alloc();
+    if (bytes > kMostSharedBytes) throw std::bad_alloc();
     int rank = 0;
     check(MPI_Comm_rank(node, &rank), "MPI_Comm_rank");
     check_room(node, rank, bytes + kAlignment);

@@ -1,5 +1,4 @@
 #include <cstdlib>
-#include <limits>
 #include <new>
 
 #include "comm/collectives.h"
@@ -12,7 +11,7 @@ class PrivateMemory final : public SharedMemory {
  public:
   explicit PrivateMemory(std::size_t bytes) : bytes_(bytes) {
     constexpr std::size_t kPage = 4096;
-    if (bytes > std::numeric_limits<std::ptrdiff_t>::max() - kPage) throw std::bad_alloc();
+    if (bytes > kMostSharedBytes) throw std::bad_alloc();
     data_ = static_cast<std::byte*>(std::aligned_alloc(kPage, (bytes / kPage + 1) * kPage));
     if (data_ == nullptr) throw std::bad_alloc();
   }

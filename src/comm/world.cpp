@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 #include <exception>
 #include <string_view>
 
@@ -44,6 +46,10 @@ World::~World() {
   const bool orderly = std::uncaught_exceptions() == 0;  // MPI_Finalize waits for all ranks
   all_.reset();
   if (mpi_ && orderly) MPI_Finalize();
+}
+
+void World::let_leader_speak() {
+  if (all_->rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(1));
 }
 
 void World::abort(int code) {

@@ -19,6 +19,8 @@ class World {
   World& operator=(const World&) = delete;
 
   Collectives& all() { return *all_; }
+  /// Called on every rank that met an error: where all ranks meet the same one, rank 0 says it and ends the job before the others speak.
+  void let_leader_speak();
   /// Ends every rank of the job with this exit code.
   [[noreturn]] void abort(int code);
 

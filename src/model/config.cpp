@@ -10,6 +10,8 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr double kMostWeights = 1e13;
+
 std::int64_t integer_field(const Json& json, const char* key, const std::string& origin) {
   if (!json.contains(key) || !json[key].is_number_integer()) {
     fail(ExitCode::kBadData, "{}: field '{}' is missing or not an integer", origin, key);
@@ -21,6 +23,17 @@ double real_field(const Json& json, const char* key, double otherwise, const std
   if (!json.contains(key) || json[key].is_null()) return otherwise;
   if (!json[key].is_number()) fail(ExitCode::kBadData, "{}: field '{}' is not a number", origin, key);
   return json[key].get<double>();
+}
+
+/// A field that may be absent or null; of another type it is an error and not an exception of the JSON library.
+template <class T>
+T optional_of_type(const Json& json, const char* key, T otherwise, const std::string& origin) {
+  if (!json.contains(key) || json[key].is_null()) return otherwise;
+  const Json& value = json[key];
+  if (std::is_same_v<T, bool> ? !value.is_boolean() : !value.is_string()) {
+    fail(ExitCode::kBadData, "{}: field '{}' is not {}", origin, key, std::is_same_v<T, bool> ? "true or false" : "a string");
+  }
+  return value.get<T>();
 }
 
 void read_rope(const Json& rope, LlamaConfig& config, const std::string& origin) {
@@ -67,17 +80,27 @@ void LlamaConfig::check(const std::string& origin) const {
     fail(ExitCode::kBadData, "{}: {} RoPE factors for head width {}", origin, rope_factors.size(), head_width);
   }
   if (!(rope_theta > 0) || !(norm_epsilon > 0)) fail(ExitCode::kBadData, "{}: RoPE base or norm epsilon is not positive", origin);
+  const kernels::RopeScaling& scaling = rope_scaling;
+  if (scaling.llama3 && !(scaling.factor > 0 && scaling.low_frequency_factor > 0 && scaling.original_length > 0 &&
+                          scaling.high_frequency_factor > scaling.low_frequency_factor)) {
+    fail(ExitCode::kBadData, "{}: RoPE scaling: factor {}, frequency factors {} to {}, original length {}; all must be above 0, in order",
+         origin, scaling.factor, scaling.low_frequency_factor, scaling.high_frequency_factor, scaling.original_length);
+  }
+  // Whatever counts weights after this cannot overflow.
+  const double w = static_cast<double>(width), q = static_cast<double>(heads) * static_cast<double>(head_width);
+  const double count = 2.0 * static_cast<double>(vocab) * w + static_cast<double>(layers) * w * (4 * q + 3 * static_cast<double>(ffn));
+  if (count > kMostWeights) fail(ExitCode::kBadData, "{}: these sizes make {:.0f} weights; no model has so many", origin, count);
 }
 
 LlamaConfig parse_hf_config(const std::string& text, const std::string& origin) {
   const Json json = Json::parse(text, nullptr, false);
   if (json.is_discarded() || !json.is_object()) fail(ExitCode::kBadData, "{}: not a JSON object", origin);
-  const std::string kind = json.value("model_type", std::string("(none)"));
+  const std::string kind = optional_of_type<std::string>(json, "model_type", "(none)", origin);
   if (kind != "llama") fail(ExitCode::kBadData, "{}: model_type is '{}'; thinkrec reads Llama-style models ('llama')", origin, kind);
-  if (json.value("attention_bias", false) || json.value("mlp_bias", false)) {
+  if (optional_of_type(json, "attention_bias", false, origin) || optional_of_type(json, "mlp_bias", false, origin)) {
     fail(ExitCode::kBadData, "{}: biases in attention or MLP are not supported", origin);
   }
-  if (const auto act = json.value("hidden_act", std::string("silu")); act != "silu") {
+  if (const auto act = optional_of_type<std::string>(json, "hidden_act", "silu", origin); act != "silu") {
     fail(ExitCode::kBadData, "{}: hidden_act is '{}'; only 'silu' is supported", origin, act);
   }
   LlamaConfig config;
@@ -93,7 +116,7 @@ LlamaConfig parse_hf_config(const std::string& text, const std::string& origin) 
   config.ffn = integer_field(json, "intermediate_size", origin);
   config.max_positions = optional_field("max_position_embeddings", 2048);
   config.norm_epsilon = static_cast<float>(real_field(json, "rms_norm_eps", 1e-6, origin));
-  config.tied_head = json.value("tie_word_embeddings", false);
+  config.tied_head = optional_of_type(json, "tie_word_embeddings", false, origin);
   config.rope_theta = real_field(json, "rope_theta", 10000, origin);  // v4
   for (const char* key : {"rope_scaling", "rope_parameters"}) {       // v4, v5
     if (json.contains(key) && json[key].is_object()) read_rope(json[key], config, origin);

@@ -58,15 +58,15 @@ void unpermute_rows(const at::Tensor& matrix, std::int64_t heads) {
 
 class GgufSource final : public ModelSource {
  public:
-  explicit GgufSource(const std::string& path) : file_(path), config_(gguf_config(file_)) {}
+  explicit GgufSource(const std::string& path) : file_(path), config_(gguf_config(file_)) {
+    for (const Slot& slot : slots(config_, view_weights(config_, nullptr))) tensor_of(slot);
+  }
   const LlamaConfig& config() const override { return config_; }
 
   void read(float* block) const override {
     const at::NoGradGuard no_grad;
     for (const Slot& slot : slots(config_, view_weights(config_, block))) {
-      const GgufTensor& tensor = file_.tensor(slot.gguf);
-      check_shape(file_.path(), slot.gguf, tensor.shape, slot.to);
-      file_.read(tensor, slot.to.mutable_data_ptr<float>());
+      file_.read(tensor_of(slot), slot.to.mutable_data_ptr<float>());
       if (slot.permuted_heads > 0) unpermute_rows(slot.to, slot.permuted_heads);
     }
   }
@@ -74,6 +74,12 @@ class GgufSource final : public ModelSource {
   std::string hash() const override { return sha256_file(file_.path()); }
 
  private:
+  const GgufTensor& tensor_of(const Slot& slot) const {
+    const GgufTensor& tensor = file_.tensor(slot.gguf);
+    check_shape(file_.path(), slot.gguf, tensor.shape, slot.to);
+    return tensor;
+  }
+
   GgufFile file_;
   LlamaConfig config_;
 };
@@ -92,17 +98,14 @@ class HfSource final : public ModelSource {
         }
       }
     }
+    for (const Slot& slot : slots(config_, view_weights(config_, nullptr))) place_of(slot);
   }
   const LlamaConfig& config() const override { return config_; }
 
   void read(float* block) const override {
     for (const Slot& slot : slots(config_, view_weights(config_, block))) {
-      const auto found = where_.find(slot.hf);
-      if (found == where_.end()) fail(ExitCode::kBadData, "{}: tensor '{}' is missing", folder_, slot.hf);
-      const SafetensorsFile& file = files_[found->second];
-      const SafetensorsEntry& entry = *file.find(slot.hf);
-      check_shape(file.path(), slot.hf, entry.shape, slot.to);
-      file.read(entry, slot.to.mutable_data_ptr<float>());
+      const auto [file, entry] = place_of(slot);
+      file->read(*entry, slot.to.mutable_data_ptr<float>());
     }
   }
 
@@ -113,6 +116,15 @@ class HfSource final : public ModelSource {
   }
 
  private:
+  std::pair<const SafetensorsFile*, const SafetensorsEntry*> place_of(const Slot& slot) const {
+    const auto found = where_.find(slot.hf);
+    if (found == where_.end()) fail(ExitCode::kBadData, "{}: tensor '{}' is missing", folder_, slot.hf);
+    const SafetensorsFile& file = files_[found->second];
+    const SafetensorsEntry* entry = file.find(slot.hf);
+    check_shape(file.path(), slot.hf, entry->shape, slot.to);
+    return {&file, entry};
+  }
+
   /// Files of the folder that hold weights, from the index where there is one. Names are plain: a path in them is refused.
   std::vector<std::string> shard_names() const {
     const fs::path index = fs::path(folder_) / "model.safetensors.index.json";

@@ -14,15 +14,16 @@ std::int64_t aligned(std::int64_t floats) { return (floats + kAlign - 1) / kAlig
 /// Walks the block in its fixed order; `take(shape...)` gives the next view.
 class BlockWalker {
  public:
-  explicit BlockWalker(float* block) : next_(block) {}
+  explicit BlockWalker(float* block) : block_(block) {}
   at::Tensor take(std::int64_t rows, std::int64_t columns = 0) {
-    float* here = next_;
-    next_ += aligned(columns == 0 ? rows : rows * columns);
+    float* here = block_ == nullptr ? nullptr : block_ + offset_;
+    offset_ += aligned(columns == 0 ? rows : rows * columns);
     return columns == 0 ? at::from_blob(here, {rows}, at::kFloat) : at::from_blob(here, {rows, columns}, at::kFloat);
   }
 
  private:
-  float* next_;
+  float* block_;
+  std::int64_t offset_ = 0;
 };
 
 }  // namespace

@@ -31,11 +31,11 @@ struct LlamaWeights {
 /// Number of floats that the weights take in one block (each tensor begins on a multiple of 16).
 std::int64_t weight_count(const LlamaConfig& config);
 
-/// Views into `block` (weight_count floats, fp32, in the layout of this file); the caller keeps it alive.
+/// Views into `block` (weight_count floats, fp32, in the layout of this file); the caller keeps it alive. nullptr: shapes alone.
 LlamaWeights view_weights(const LlamaConfig& config, float* block);
 
 /// A model on disk: a Hugging Face folder (config.json, *.safetensors with or without index) or a .gguf file.
-/// Opening reads only headers. Errors: kNoInput, kBadData naming file and tensor.
+/// Opening reads only headers and holds the tensors' names and shapes to the configuration. Errors: kNoInput, kBadData naming file and tensor.
 class ModelSource {
  public:
   static std::unique_ptr<ModelSource> open(const std::string& path);

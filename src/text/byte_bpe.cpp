@@ -130,7 +130,8 @@ class ByteBpe final : public Tokenizer {
         }
         return found->second;
       };
-      merges_.set(id(left), id(right), {static_cast<std::int32_t>(rank), id(left + right)});
+      const std::int32_t a = id(left), b = id(right);  // the first token that is missing is the one named
+      merges_.set(a, b, {static_cast<std::int32_t>(rank), id(left + right)});
     }
   }
 

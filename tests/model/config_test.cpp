@@ -66,6 +66,7 @@ TEST(HfConfig, DefaultsAreThoseOfTransformers) {
   json["num_key_value_heads"] = nullptr;  // null is the same as absent
   json["head_dim"] = nullptr;
   json["rope_scaling"] = nullptr;
+  json["hidden_act"] = nullptr;
   EXPECT_EQ(parse_hf_config(json.dump(), "c").head_width, 32);
 }
 
@@ -100,7 +101,7 @@ TEST(HfConfig, RefusesWhatIsNoLlama) {
   refuses("mlp_bias", true, "bias");
   refuses("mlp_bias", "no", "mlp_bias");
   refuses("hidden_act", "gelu", "'gelu'");
-  refuses("hidden_act", nullptr, "hidden_act");
+  refuses("hidden_act", 3, "hidden_act");
   refuses("rope_parameters", {{"rope_type", "yarn"}}, "'yarn'");
   refuses("rope_scaling", {{"type", "linear"}, {"factor", 2}}, "'linear'");
   Json none = good();
@@ -142,6 +143,14 @@ TEST(HfConfig, RefusesSizesThatCannotBe) {
   refuses("rms_norm_eps", -1e-5, "epsilon");
   refuses("rope_parameters", {{"rope_theta", 0}}, "RoPE");
   refuses("rope_parameters", {{"rope_theta", -3.0}}, "RoPE");
+}
+
+TEST(HfConfig, RefusesSizesWhoseProductOverflows) {
+  Json json = good();  // each in its range, 2^66 weights together
+  json["hidden_size"] = 1 << 20;
+  json["num_hidden_layers"] = 4096;
+  json["num_attention_heads"] = json["num_key_value_heads"] = json["head_dim"] = 1 << 16;
+  refuses(json, "no model has so many");
 }
 
 TEST(HfConfig, RefusesRopeScalingThatCannotBe) {

@@ -100,21 +100,21 @@ bool repeats(const std::vector<std::int32_t>& text, std::size_t n) {
 
 TEST(Generate, NoNgramTwice) {
   LlamaConfig shape = tiny_config();
-  shape.vocab = 7;  // so few words repeat
-  const TinyModel model(shape, 2);
+  shape.vocab = 17;  // few words, which repeat, but more than 30 tokens can use up
+  const TinyModel model(shape, 5);
   const Rows prompts = random_rows({3, 5}, shape.vocab, 1);
   GenerateConfig config;
-  config.max_new_tokens = 40;
+  config.max_new_tokens = 30;
   for (const auto& row : generate(*model, nullptr, pack(prompts), {}, config)) ASSERT_TRUE(repeats(row, 4));
   for (const std::int64_t n : {2, 3, 4}) {
     config.no_repeat_ngram = n;
     for (const auto& row : generate(*model, nullptr, pack(prompts), {}, config)) {
-      EXPECT_EQ(row.size(), 40U);
+      EXPECT_EQ(row.size(), 30U);
       EXPECT_FALSE(repeats(row, static_cast<std::size_t>(n))) << n;
     }
   }
   config.no_repeat_ngram = 1;
-  config.max_new_tokens = 7;
+  config.max_new_tokens = 17;
   for (const auto& row : generate(*model, nullptr, pack(prompts), {}, config)) EXPECT_FALSE(repeats(row, 1));
 }
 

@@ -1,5 +1,5 @@
 // Driver of tokenizer_oracle_test.py.
-//   encode_tool PATH           JSON strings, one a line, on standard input -> their ids as JSON arrays, one a line, on standard output
+//   encode_tool PATH           JSON strings on standard input, one a line -> their ids as JSON arrays, one a line
 //   encode_tool PATH --decode  JSON arrays of ids -> the bytes they stand for, as JSON strings with a character for each byte
 
 #include <cstdio>
@@ -28,7 +28,8 @@ void run(const std::string& path, bool decode) {
   std::string line;
   for (std::int64_t number = 1; std::getline(std::cin, line); ++number) {
     const Json json = Json::parse(line, nullptr, false);
-    if (decode ? !json.is_array() : !json.is_string()) fail(ExitCode::kBadData, "standard input:{}: not what is expected", number);
+    const bool expected = decode ? json.is_array() : json.is_string();
+    if (!expected) fail(ExitCode::kBadData, "standard input:{}: not what is expected", number);
     if (decode) {
       std::cout << Json(latin1_as_utf8(tokenizer->decode(json.get<std::vector<std::int32_t>>()))).dump() << '\n';
     } else {

@@ -71,6 +71,13 @@ def random_texts(count, seed):
     return [random_text(rng) for _ in range(count)]
 
 
+def long_texts(length=3000):
+    """Runs without a word's end, where the order of the merges shows."""
+    rng = random.Random(3)
+    units = ["a", "ab", " ", "\n", "\r\n ", "\u0301", "1", "the", "映画", "!", "\u00a0"]
+    return [unit * length for unit in units] + ["".join(rng.choices(letters, k=length)) for letters in ("the", "aeioust", "the \n", ".,!\n")]
+
+
 def every_code_point(per_text=64):
     """Each code point between letters, between space and number, and after an apostrophe; many to a text."""
     points = [chr(c) for c in code_points()]
