@@ -12,6 +12,7 @@
 #include "model/generate.h"
 #include "train/run.h"
 #include "train/row_losses.h"
+#include "text/unicode.h"
 #include "train/scorer.h"
 
 namespace {
@@ -71,6 +72,13 @@ std::vector<std::int32_t> candidates_of(const CommandLine& line, const Dataset& 
   return items;
 }
 
+/// One line of valid UTF-8: a model may stop in the middle of a character, or say control characters.
+std::string printable(const std::string& text) {
+  std::string out;
+  for (const char32_t c : decode_utf8(text)) append_utf8(out, c < 0x20 || c == 0x7f ? U' ' : c);
+  return out;
+}
+
 std::string explain(const Session& session, const EncodedRow& prompt, const LoraAdapter& adapter, const Projector& projector, const FeatureBank& features,
                     std::int64_t max_new_tokens) {
   PackedBatch packed;
@@ -83,7 +91,7 @@ std::string explain(const Session& session, const EncodedRow& prompt, const Lora
   const LoraHook hook(adapter);
   const at::NoGradGuard no_grad;
   const at::Tensor vectors = slots.empty() ? at::Tensor() : features.project(projector, slots);
-  return session.tokenizer().decode(generate(session.model(), &hook, packed, vectors, config)[0]);
+  return printable(session.tokenizer().decode(generate(session.model(), &hook, packed, vectors, config)[0]));
 }
 
 const char* served_by(const Gate& gate) {

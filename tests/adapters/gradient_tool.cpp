@@ -62,7 +62,8 @@ int main(int argc, char** argv) try {
   const LoraHook hook(peft.adapter, 0.0, first_layer, 1, 1);
   const at::Tensor normed = model.final_norm(model.layers(hidden, batch.packed, first_layer, layers, &hook, batch.needed));
   const at::Tensor& head = model.weights().head;
-  const auto bce = ops::yes_bce(normed.index_select(0, batch.yes_index), head[kYesToken].contiguous(), batch.label, batch.bce_weight);
+  const auto bce =
+      ops::yes_bce(normed.index_select(0, batch.yes_index), head[kYesToken].contiguous(), batch.label, batch.bce_weight);
   const auto ce = ops::linear_cross_entropy(normed, head, batch.target, batch.ce_weight);
   (bce.total + ce.total).backward();
 

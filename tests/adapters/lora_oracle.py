@@ -37,7 +37,8 @@ def random_rows(generator, vocab, kinds):
     for k, reason in enumerate(kinds):
         prompt = int(torch.randint(1, 40, (1,), generator=generator))
         answer = int(torch.randint(2, 25, (1,), generator=generator)) if reason else 1
-        rows.append(dict(ids=torch.randint(vocab, (prompt + answer,), generator=generator).tolist(), prompt_len=prompt, label=k % 2, reason=reason))
+        ids = torch.randint(vocab, (prompt + answer,), generator=generator).tolist()
+        rows.append(dict(ids=ids, prompt_len=prompt, label=k % 2, reason=reason))
     return rows
 
 
@@ -50,7 +51,8 @@ def their_step(model, rows):
         n, x = len(row["ids"]), torch.tensor(row["ids"])
         ids[k, :n], mask[k, :n], target[k, row["prompt_len"]:n] = x, 1, x[row["prompt_len"]:]
     logits = model(input_ids=ids, attention_mask=mask).logits
-    ce = F.cross_entropy(logits[:, :-1].reshape(-1, logits.size(-1)), target[:, 1:].reshape(-1), ignore_index=-100, reduction="none")
+    flat = logits[:, :-1].reshape(-1, logits.size(-1))
+    ce = F.cross_entropy(flat, target[:, 1:].reshape(-1), ignore_index=-100, reduction="none")
     ce = ce.view(len(rows), -1).sum(1) / (target != -100).sum(1)
     place = torch.tensor([row["prompt_len"] - 1 for row in rows])
     label = torch.tensor([float(row["label"]) for row in rows])
@@ -65,7 +67,8 @@ def compare(number, group, rank, alpha, rslora, first_layer, kinds):
     generator = torch.Generator().manual_seed(number)
     kv_heads = 2
     config = transformers.LlamaConfig(
-        vocab_size=150, hidden_size=group * kv_heads * 10, intermediate_size=100, num_hidden_layers=3, num_attention_heads=group * kv_heads,
+        vocab_size=150, hidden_size=group * kv_heads * 10, intermediate_size=100, num_hidden_layers=3,
+        num_attention_heads=group * kv_heads,
         num_key_value_heads=kv_heads, head_dim=8, max_position_embeddings=128, tie_word_embeddings=number % 2 == 0)
     base = transformers.LlamaForCausalLM(config).eval()
     with torch.no_grad():
@@ -75,8 +78,8 @@ def compare(number, group, rank, alpha, rslora, first_layer, kinds):
     rows = random_rows(generator, config.vocab_size, kinds)
     with tempfile.TemporaryDirectory() as folder:
         base.save_pretrained(f"{folder}/model")
-        model = peft.get_peft_model(base, peft.LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=["q_proj", "v_proj"],
-                                                          use_rslora=rslora, task_type="CAUSAL_LM"))
+        model = peft.get_peft_model(base, peft.LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0,
+                                                          target_modules=["q_proj", "v_proj"], use_rslora=rslora, task_type="CAUSAL_LM"))
         with torch.no_grad():  # PEFT starts with B = 0, where A has no gradient
             for name, parameter in model.named_parameters():
                 if "lora_" in name:
@@ -89,8 +92,10 @@ def compare(number, group, rank, alpha, rslora, first_layer, kinds):
             sys.exit(f"{' '.join(command)}: {done.stderr}")
         ours = load_file(f"{folder}/out.safetensors")
     losses = torch.tensor(their_step(model, rows))
-    name = f"step {number}: {group} query heads a key head, rank {rank}{' (rslora)' if rslora else ''}, layers from {first_layer}, {len(rows)} rows"
-    check(f"{name}, losses {losses.tolist()}", ((ours.pop("losses") - losses).abs() / losses.abs().clamp(min=1e-3)).max().item(), 1e-5)
+    name = (f"step {number}: {group} query heads a key head, rank {rank}{' (rslora)' if rslora else ''}, "
+            f"layers from {first_layer}, {len(rows)} rows")
+    relative = (ours.pop("losses") - losses).abs() / losses.abs().clamp(min=1e-3)
+    check(f"{name}, losses {losses.tolist()}", relative.max().item(), 1e-5)
     worst = 0.0
     for key, parameter in model.named_parameters():
         if "lora_" not in key:

@@ -67,7 +67,9 @@ TEST(LoraAdapter, StartsAsNothingAndDependsOnTheSeedAlone) {
       continue;
     }
     EXPECT_FALSE(value.equal(other.named()[i].second));
-    if (i > 0) EXPECT_FALSE(value.equal(first.named()[i - 2].second));
+    if (i > 0) {
+      EXPECT_FALSE(value.equal(first.named()[i - 2].second));
+    }
     EXPECT_LE(value.abs().max().item<double>(), bound);
     EXPECT_NEAR(value.square().mean().sqrt().item<double>(), bound / std::sqrt(3.0), 0.2 * bound);
   }
@@ -95,9 +97,11 @@ TEST(LoraAdapter, LoadsByNameAndRefusesWhatDoesNotFit) {
   for (std::size_t i = 0; i < 12; ++i) EXPECT_TRUE(to.named()[i].second.equal(from.named()[i].second));
   const auto [missing, value] = values.back();
   values.pop_back();
-  testing::expect_error(ExitCode::kBadData, fmt::format("x: adapter tensor '{}' is missing", missing), [&] { to.load(values, "x"); });
+  testing::expect_error(ExitCode::kBadData, fmt::format("x: adapter tensor '{}' is missing", missing),
+                        [&] { to.load(values, "x"); });
   values.emplace_back(missing, at::ones({8, 21}));
-  testing::expect_error(ExitCode::kBadData, "has shape [8, 21], this model and lora.rank ask for [8, 20]", [&] { to.load(values, "x"); });
+  testing::expect_error(ExitCode::kBadData, "has shape [8, 21], this model and lora.rank ask for [8, 20]",
+                        [&] { to.load(values, "x"); });
 }
 
 TEST(LoraHook, IsTheSumOfTheWeights) {
@@ -123,7 +127,8 @@ TEST(LoraHook, BeyondTheKernelsRankIsTheSame) {
   std::vector<LoraAdapter::Layer> padded;
   for (std::int64_t i = 0; i < config.layers; ++i) {
     const auto pad = [](const ops::LoraFactors& f) {
-      return ops::LoraFactors{at::cat({f.a, at::zeros({1, f.a.size(1)})}, 0), at::cat({f.b, at::zeros({f.b.size(0), 1})}, 1).contiguous()};
+      return ops::LoraFactors{at::cat({f.a, at::zeros({1, f.a.size(1)})}, 0),
+                              at::cat({f.b, at::zeros({f.b.size(0), 1})}, 1).contiguous()};
     };
     padded.push_back({pad(adapter.layer(i).q), pad(adapter.layer(i).v), adapter.layer(i).scale});
   }
@@ -212,7 +217,8 @@ TEST(MergeAdapters, IsTheDenseSum) {
   const std::vector<double> weights = {0.5, 0.0, 0.3, -0.2};
   std::vector<LoraAdapter> adapters;
   for (std::uint64_t n = 0; n < weights.size(); ++n) {  // not all of one rank or scale
-    adapters.push_back(random_adapter(config, {.lora_rank = static_cast<std::int64_t>(3 + n), .alpha = 2.0 + static_cast<double>(n)}, 10 * n));
+    adapters.push_back(
+        random_adapter(config, {.lora_rank = static_cast<std::int64_t>(3 + n), .alpha = 2.0 + static_cast<double>(n)}, 10 * n));
   }
   for (const std::int64_t first_layer : {0, 2, 3}) {
     const LoraAdapter merged = merge_adapters(adapters, weights, first_layer);

@@ -20,7 +20,8 @@ using Json = nlohmann::json;
 struct Folder {
   LlamaConfig model = testing::tiny_config();
   std::map<std::string, at::Tensor> tensors;  // under the names in the file
-  Json config = {{"peft_type", "LORA"}, {"r", 4}, {"lora_alpha", 12}, {"lora_dropout", 0.25}, {"target_modules", {"v_proj", "q_proj"}}};
+  Json config = {
+      {"peft_type", "LORA"}, {"r", 4}, {"lora_alpha", 12}, {"lora_dropout", 0.25}, {"target_modules", {"v_proj", "q_proj"}}};
   testing::TempFolder disk;
 
   Folder() {
@@ -102,8 +103,12 @@ TEST(PeftFolder, RefusesVariantsThatWouldGiveOtherResults) {
   folder.refused("layers_to_transform", {0}, "layers_to_transform");
   folder.refused("modules_to_save", {"lm_head"}, "modules_to_save");
   folder.refused("bias", "all", "bias");
-  folder.config.update({{"use_dora", false}, {"rank_pattern", Json::object()}, {"alpha_pattern", Json::object()}, {"bias", "none"},
-                        {"modules_to_save", nullptr}, {"layers_to_transform", nullptr}});
+  folder.config.update({{"use_dora", false},
+                        {"rank_pattern", Json::object()},
+                        {"alpha_pattern", Json::object()},
+                        {"bias", "none"},
+                        {"modules_to_save", nullptr},
+                        {"layers_to_transform", nullptr}});
   EXPECT_NO_THROW(folder.load());  // as PEFT writes them when they are off
 }
 
@@ -124,7 +129,8 @@ TEST(PeftFolder, NamesTensorsThatAreMissingOrTooMany) {
 }
 
 TEST(PeftFolder, RefusesOtherNames) {
-  for (const char* name : {"model.layers.0.self_attn.q_proj.lora_A.weight", "base_model.model.model.layers.0.self_attn.q_proj.lora_A", "x", ""}) {
+  for (const char* name :
+       {"model.layers.0.self_attn.q_proj.lora_A.weight", "base_model.model.model.layers.0.self_attn.q_proj.lora_A", "x", ""}) {
     Folder folder;
     folder.tensors[name] = at::ones({2});
     folder.refused("is no LoRA factor");

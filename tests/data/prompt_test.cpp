@@ -83,9 +83,9 @@ TEST(Prompt, TheOldestHistoryGoesFirstAndTheQuestionNever) {
   const Dataset data = small();
   const ByteTokenizer tokenizer;
   PromptConfig tight = config("text");
-  tight.max_tokens = 400;
+  tight.max_tokens = 420;
   const std::string text = tokenizer.decode(PromptBuilder(data, tokenizer, tight).prompt(2).token);
-  EXPECT_LE(text.size(), 400U);
+  EXPECT_LE(text.size(), 420U);
   EXPECT_EQ(text.find("Alien"), std::string::npos) << text;
   EXPECT_NE(text.find("Big Fish"), std::string::npos) << text;
   EXPECT_NE(text.find("titled \"Cube\""), std::string::npos);

@@ -33,7 +33,8 @@ at::Tensor rotated(const at::Tensor& x, const PackedBatch& batch, const kernels:
   return at::cat({a * cos - b * sin, b * cos + a * sin}, 2);
 }
 
-at::Tensor composite(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const PackedBatch& batch, const kernels::RopeTable& rope) {
+at::Tensor composite(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const PackedBatch& batch,
+                     const kernels::RopeTable& rope) {
   const std::int64_t group = q.size(1) / k.size(1);
   const at::Tensor turned_q = rotated(q, batch, rope), turned_k = rotated(k, batch, rope);
   std::vector<at::Tensor> rows;
@@ -41,7 +42,8 @@ at::Tensor composite(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
     const auto part = [&](const at::Tensor& x, std::int64_t repeat) {
       return x.narrow(0, batch.begin[static_cast<std::size_t>(r)], batch.length(r)).repeat_interleave(repeat, 1).transpose(0, 1);
     };
-    const at::Tensor scores = at::matmul(part(turned_q, 1), part(turned_k, group).transpose(1, 2)) / std::sqrt(double{kHeadWidth});
+    const at::Tensor scores =
+        at::matmul(part(turned_q, 1), part(turned_k, group).transpose(1, 2)) / std::sqrt(double{kHeadWidth});
     const at::Tensor future = at::ones({batch.length(r), batch.length(r)}, at::kBool).triu(1);
     const at::Tensor weights = at::softmax(scores.masked_fill(future, -std::numeric_limits<double>::infinity()), -1);
     rows.push_back(at::matmul(weights, part(v, group)).transpose(0, 1).flatten(1));
@@ -76,7 +78,8 @@ TEST(RopeAttention, ContinuesARowAtItsFirstPosition) {
   const auto rope = table();
   PackedBatch batch;
   batch.add(std::vector<std::int32_t>(5, 0), 1, 200);
-  const at::Tensor q = normal_tensor({5, 2, kHeadWidth}, 1), k = normal_tensor({5, 1, kHeadWidth}, 2), v = normal_tensor({5, 1, kHeadWidth}, 3);
+  const at::Tensor q = normal_tensor({5, 2, kHeadWidth}, 1), k = normal_tensor({5, 1, kHeadWidth}, 2),
+                   v = normal_tensor({5, 1, kHeadWidth}, 3);
   const at::Tensor wanted = composite(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble), batch, rope);
   expect_close(ops::rope_attention(q.clone(), k.clone(), v, batch, rope), wanted, 1e-5);
 }
@@ -105,7 +108,8 @@ TEST(CachedAttention, TokenByTokenIsTheWhole) {
       part.position[1] = 2;
     }
     const at::Tensor index = at::tensor(take);
-    const at::Tensor got = ops::cached_attention(q.index_select(0, index), k.index_select(0, index), v.index_select(0, index), part, rope, 1, cache);
+    const at::Tensor got =
+        ops::cached_attention(q.index_select(0, index), k.index_select(0, index), v.index_select(0, index), part, rope, 1, cache);
     expect_close(got, wanted.index_select(0, index), 1e-5, fmt::format("round {}", round));
     for (std::int64_t r = 0; r < 3; ++r) cache.advance(r, part.length(r));
   }

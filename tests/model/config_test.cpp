@@ -51,8 +51,8 @@ TEST(HfConfig, ReadsEveryField) {
 
 TEST(HfConfig, DefaultsAreThoseOfTransformers) {
   Json json = good();
-  for (const char* key : {"num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings", "rope_parameters",
-                          "hidden_act", "attention_bias", "mlp_bias"}) {
+  for (const char* key : {"num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings",
+                          "rope_parameters", "hidden_act", "attention_bias", "mlp_bias"}) {
     json.erase(key);
   }
   json["hidden_size"] = 128;
@@ -71,7 +71,8 @@ TEST(HfConfig, DefaultsAreThoseOfTransformers) {
 }
 
 TEST(HfConfig, ReadsRopeInBothSpellings) {
-  const Json scaling = {{"factor", 32.0}, {"low_freq_factor", 1.5}, {"high_freq_factor", 5.0}, {"original_max_position_embeddings", 512}};
+  const Json scaling = {
+      {"factor", 32.0}, {"low_freq_factor", 1.5}, {"high_freq_factor", 5.0}, {"original_max_position_embeddings", 512}};
   std::vector<Json> spellings(3, good());
   spellings[0].erase("rope_parameters");
   spellings[0]["rope_theta"] = 50000.0;
@@ -155,7 +156,10 @@ TEST(HfConfig, RefusesSizesWhoseProductOverflows) {
 
 TEST(HfConfig, RefusesRopeScalingThatCannotBe) {
   const auto scaled = [](double factor, double low, double high, double length) {
-    return Json{{"rope_type", "llama3"}, {"factor", factor}, {"low_freq_factor", low}, {"high_freq_factor", high},
+    return Json{{"rope_type", "llama3"},
+                {"factor", factor},
+                {"low_freq_factor", low},
+                {"high_freq_factor", high},
                 {"original_max_position_embeddings", length}};
   };
   refuses("rope_parameters", scaled(0, 1, 4, 8192), "RoPE");

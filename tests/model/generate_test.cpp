@@ -93,7 +93,8 @@ TEST(Generate, EndsARowAtEosOrStopAndGoesOnWithTheOthers) {
 bool repeats(const std::vector<std::int32_t>& text, std::size_t n) {
   std::set<std::vector<std::int32_t>> seen;
   for (std::size_t i = 0; i + n <= text.size(); ++i) {
-    if (!seen.emplace(text.begin() + static_cast<std::ptrdiff_t>(i), text.begin() + static_cast<std::ptrdiff_t>(i + n)).second) return true;
+    if (!seen.emplace(text.begin() + static_cast<std::ptrdiff_t>(i), text.begin() + static_cast<std::ptrdiff_t>(i + n)).second)
+      return true;
   }
   return false;
 }
@@ -149,7 +150,8 @@ TEST(Generate, DrawsFollowTheProbabilities) {
   config.max_new_tokens = 1;
   config.temperature = 2;
   std::vector<double> seen(5, 0);
-  for (const auto& row : generate(*model, nullptr, prompts, {}, config)) seen[static_cast<std::size_t>(row.at(0))] += 1.0 / kDraws;
+  for (const auto& row : generate(*model, nullptr, prompts, {}, config))
+    seen[static_cast<std::size_t>(row.at(0))] += 1.0 / kDraws;
   PackedBatch one;
   one.add(std::vector<std::int32_t>{1, 3}, 0);
   const at::Tensor logits = model->logits(model->final_norm(model->layers(model->embed(one, {}), one, 0, 3, nullptr)))[1];

@@ -72,21 +72,25 @@ def small_model(number, group, tied, scaling, spelling, sharded):
     generator = torch.Generator().manual_seed(number)
     kv_heads, head_width, theta = 1 + number % 3, (8, 16, 10)[number // 2 % 3], (10000.0, 100000.0, 500000.0)[number % 3]
     config = transformers.LlamaConfig(
-        vocab_size=211 + number, hidden_size=group * kv_heads * (12, 7, 9)[number // 3 % 3], intermediate_size=100 + 8 * number, num_hidden_layers=1 + number % 4,
+        vocab_size=211 + number,
+        hidden_size=group * kv_heads * (12, 7, 9)[number // 3 % 3],
+        intermediate_size=100 + 8 * number, num_hidden_layers=1 + number % 4,
         num_attention_heads=group * kv_heads, num_key_value_heads=kv_heads, head_dim=head_width, max_position_embeddings=400,
-        rms_norm_eps=(1e-5, 1e-6)[number % 2], tie_word_embeddings=tied, rope_parameters={"rope_theta": theta, **(scaling or {"rope_type": "default"})})
+        rms_norm_eps=(1e-5, 1e-6)[number % 2], tie_word_embeddings=tied,
+        rope_parameters={"rope_theta": theta, **(scaling or {"rope_type": "default"})})
     model = transformers.LlamaForCausalLM(config).eval()
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * (0.15 if parameter.dim() > 1 else 0.1) + (0 if parameter.dim() > 1 else 1))
+        for parameter in model.parameters():
+            matrix = parameter.dim() > 1
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * (0.15 if matrix else 0.1) + (0 if matrix else 1))
     rows = [torch.randint(config.vocab_size, (n,), generator=generator).tolist() for n in (1, 2, 17, 333)]
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder, max_shard_size="40KB" if sharded else "1GB")
         assert os.path.exists(f"{folder}/model.safetensors.index.json") == sharded, os.listdir(folder)
         respell(folder, spelling, theta, scaling)
         wanted = their_logits(model, rows)
-        name = f"model {number}: {group} query heads a key head, {'tied' if tied else 'untied'}, RoPE {'llama3' if scaling else 'default'} ({spelling}), " \
-               f"{'shards' if sharded else 'one file'}"
+        name = (f"model {number}: {group} query heads a key head, {'tied' if tied else 'untied'}, "
+                f"RoPE {'llama3' if scaling else 'default'} ({spelling}), {'shards' if sharded else 'one file'}")
         for alone in (False, True):
             difference = numpy.abs(our_logits(folder, rows, config.vocab_size, alone) - wanted).max()
             check(f"{name}, {'alone' if alone else 'packed'}, logits up to {numpy.abs(wanted).max():.1f}", difference, 1e-4)
@@ -103,7 +107,6 @@ def embedded_model():
         print("no embedded model here; launch/setup.sh fetches it")
         return
     text = (pathlib.Path(__file__).parent / "fixtures" / "paragraph.txt").read_text().strip()
-    os.environ["TQDM_DISABLE"] = "1"
     row = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)(text, add_special_tokens=False)["input_ids"]
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32).eval()
     wanted = their_logits(model, [row])

@@ -74,7 +74,8 @@ TEST(Llama, NeededRowsAreThoseOfTheWhole) {
     expect_close(all_layers(*model, batch, index), whole.index_select(0, index), 1e-6);
     for (std::int64_t cut = 0; cut <= 3; ++cut) {  // none of the layers left to run is a case of its own
       const at::Tensor lower = model->layers(embedded, batch, 0, cut, nullptr);
-      expect_close(model->layers(lower, batch, cut, 3, nullptr, index), whole.index_select(0, index), 1e-6, fmt::format("cut at {}", cut));
+      expect_close(model->layers(lower, batch, cut, 3, nullptr, index), whole.index_select(0, index), 1e-6,
+                   fmt::format("cut at {}", cut));
     }
   }
 }
@@ -167,7 +168,8 @@ TEST(Weights, ViewsFillTheBlockWithoutOverlap) {
     std::vector<at::Tensor> all = {weights.embedding, weights.final_norm};
     if (!tied) all.push_back(weights.head);
     for (const LayerWeights& layer : weights.layers) {
-      for (const at::Tensor& t : {layer.attention_norm, layer.q, layer.k, layer.v, layer.o, layer.mlp_norm, layer.gate, layer.up, layer.down}) {
+      for (const at::Tensor& t :
+           {layer.attention_norm, layer.q, layer.k, layer.v, layer.o, layer.mlp_norm, layer.gate, layer.up, layer.down}) {
         all.push_back(t);
       }
     }

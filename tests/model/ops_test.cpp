@@ -19,7 +19,8 @@ using Function = std::function<Tensors(const Tensors&)>;
 
 /// Outputs of `op` (fp32) and `formula` (fp64) on `inputs`, and the gradients of sum_i <output_i, c_i> for random c_i: an output that is
 /// left out of the sum (`used`) has no gradient at all.
-void expect_same(const Function& op, const Function& formula, const Tensors& inputs, double bound = 2e-6, std::uint32_t used = ~0U) {
+void expect_same(const Function& op, const Function& formula, const Tensors& inputs, double bound = 2e-6,
+                 std::uint32_t used = ~0U) {
   const auto run = [&](const Function& f, at::ScalarType type, Tensors& outputs, Tensors& gradients) {
     Tensors leaves;
     for (const at::Tensor& input : inputs) leaves.push_back(input.to(type).clone().requires_grad_());
@@ -35,7 +36,8 @@ void expect_same(const Function& op, const Function& formula, const Tensors& inp
   run(op, at::kFloat, outputs, gradients);
   run(formula, at::kDouble, wanted_outputs, wanted_gradients);
   ASSERT_EQ(outputs.size(), wanted_outputs.size());
-  for (std::size_t i = 0; i < outputs.size(); ++i) expect_close(outputs[i], wanted_outputs[i], bound, fmt::format("output {}", i));
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    expect_close(outputs[i], wanted_outputs[i], bound, fmt::format("output {}", i));
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     ASSERT_TRUE(gradients[i].defined()) << "input " << i;
     expect_close(gradients[i], wanted_gradients[i], bound, fmt::format("gradient of input {}", i));
@@ -48,7 +50,8 @@ at::Tensor norm_formula(const at::Tensor& x, const at::Tensor& weight, double ep
 
 TEST(RmsNormOp, IsTheFormulaWithAndWithoutResidual) {
   for (const auto& [rows, width] : {std::pair{1, 1}, {3, 20}, {5, 77}}) {
-    const at::Tensor x = normal_tensor({rows, width}, 1), residual = normal_tensor({rows, width}, 2), weight = normal_tensor({width}, 3).abs();
+    const at::Tensor x = normal_tensor({rows, width}, 1), residual = normal_tensor({rows, width}, 2),
+                     weight = normal_tensor({width}, 3).abs();
     expect_same([&](const Tensors& in) { return Tensors{ops::rms_norm(in[0], {}, weight, 1e-2F).second}; },
                 [&](const Tensors& in) { return Tensors{norm_formula(in[0], weight.to(at::kDouble), 1e-2F)}; }, {x}, 1e-5);
     const auto op = [&](const Tensors& in) {
@@ -77,7 +80,8 @@ TEST(SwigluOp, IsTheFormula) {
 }
 
 /// keep / (1 - p) for every token and feature of a batch.
-at::Tensor dropout_matrix(const PackedBatch& batch, const kernels::DropoutKey& key, std::uint32_t projection, std::int64_t width) {
+at::Tensor dropout_matrix(const PackedBatch& batch, const kernels::DropoutKey& key, std::uint32_t projection,
+                          std::int64_t width) {
   at::Tensor mask = at::empty({batch.tokens(), width}, at::kDouble);
   std::vector<std::uint8_t> keep(static_cast<std::size_t>(width));
   const double threshold = kernels::dropout_threshold(key.probability);
@@ -96,8 +100,9 @@ TEST(LoraOp, IsTheFormulaWithDropoutOnAndOff) {
   const std::int64_t tokens = batch.tokens(), width = 20, rank = 5, q_out = 12, v_out = 6;
   for (const float probability : {0.0F, 0.3F}) {
     const kernels::DropoutKey key{.seed = 9, .step = 3, .layer = 2, .probability = probability};
-    const Tensors inputs = {normal_tensor({tokens, width}, 1),      normal_tensor({tokens, q_out}, 2),   normal_tensor({tokens, v_out}, 3),
-                            normal_tensor({rank, width}, 4, 0.3),   normal_tensor({q_out, rank}, 5),     normal_tensor({rank, width}, 6, 0.3),
+    const Tensors inputs = {normal_tensor({tokens, width}, 1), normal_tensor({tokens, q_out}, 2),
+                            normal_tensor({tokens, v_out}, 3), normal_tensor({rank, width}, 4, 0.3),
+                            normal_tensor({q_out, rank}, 5),   normal_tensor({rank, width}, 6, 0.3),
                             normal_tensor({v_out, rank}, 7)};
     expect_same(
         [&](const Tensors& in) {
@@ -187,7 +192,8 @@ TEST(CrossEntropyOp, IsTheFormulaInOneChunkAndInMany) {
       return at::cross_entropy_loss(hidden.matmul(head.to(hidden.scalar_type()).t()), target, {}, at::Reduction::None);
     };
     expect_same([&](const Tensors& in) { return Tensors{ops::linear_cross_entropy(in[0], head, target, weight).total}; },
-                [&](const Tensors& in) { return Tensors{(row_losses(in[0]) * weight).sum()}; }, {normal_tensor({rows, width}, 1)}, 2e-5);
+                [&](const Tensors& in) { return Tensors{(row_losses(in[0]) * weight).sum()}; }, {normal_tensor({rows, width}, 1)},
+                2e-5);
     const at::Tensor hidden = normal_tensor({rows, width}, 1);
     const auto without_graph = ops::linear_cross_entropy(hidden, head, target, weight);
     expect_close(without_graph.rows, row_losses(hidden.to(at::kDouble)), 2e-5);

@@ -26,7 +26,9 @@ struct Folder {
 
   Folder() {
     const LlamaWeights weights = view_weights(config, block.data());
-    tensors = {{"model.embed_tokens.weight", weights.embedding}, {"model.norm.weight", weights.final_norm}, {"lm_head.weight", weights.head}};
+    tensors = {{"model.embed_tokens.weight", weights.embedding},
+               {"model.norm.weight", weights.final_norm},
+               {"lm_head.weight", weights.head}};
     for (std::size_t i = 0; i < weights.layers.size(); ++i) {
       const LayerWeights& layer = weights.layers[i];
       const std::string at = fmt::format("model.layers.{}.", i);
@@ -44,9 +46,15 @@ struct Folder {
 
   std::string path() const { return disk.path().string(); }
   Json config_json() const {
-    return {{"model_type", "llama"},           {"vocab_size", config.vocab},         {"hidden_size", config.width},
-            {"num_hidden_layers", config.layers}, {"num_attention_heads", config.heads}, {"num_key_value_heads", config.kv_heads},
-            {"head_dim", config.head_width},   {"intermediate_size", config.ffn},    {"rms_norm_eps", 1e-5},
+    return {{"model_type", "llama"},
+            {"vocab_size", config.vocab},
+            {"hidden_size", config.width},
+            {"num_hidden_layers", config.layers},
+            {"num_attention_heads", config.heads},
+            {"num_key_value_heads", config.kv_heads},
+            {"head_dim", config.head_width},
+            {"intermediate_size", config.ffn},
+            {"rms_norm_eps", 1e-5},
             {"tie_word_embeddings", config.tied_head}};
   }
   void put_config() const { disk.put("config.json", config_json().dump()); }
@@ -148,7 +156,8 @@ TEST(HfFolder, NamesWhatIsNotThere) {
 
 TEST(HfFolder, NamesAMissingTensor) {
   Folder folder;
-  for (const char* name : {"model.embed_tokens.weight", "model.layers.2.mlp.down_proj.weight", "lm_head.weight", "model.norm.weight"}) {
+  for (const char* name :
+       {"model.embed_tokens.weight", "model.layers.2.mlp.down_proj.weight", "lm_head.weight", "model.norm.weight"}) {
     const at::Tensor kept = folder.tensors.at(name);
     folder.tensors.erase(name);
     folder.put_whole();
@@ -183,9 +192,10 @@ TEST(HfFolder, RefusesShardsOutsideTheFolder) {
   const Folder folder, other;
   other.put_whole();
   const Json good = folder.put_shards();
-  for (const std::string& name : {std::string("../") + other.disk.path().filename().string() + "/model.safetensors",
-                                  other.disk.file("model.safetensors"), std::string(".."), std::string("."), std::string(".hidden"),
-                                  std::string("sub/model-0.safetensors"), std::string("./model-0.safetensors"), std::string()}) {
+  for (const std::string& name :
+       {std::string("../") + other.disk.path().filename().string() + "/model.safetensors", other.disk.file("model.safetensors"),
+        std::string(".."), std::string("."), std::string(".hidden"), std::string("sub/model-0.safetensors"),
+        std::string("./model-0.safetensors"), std::string()}) {
     Json index = good;
     index["weight_map"]["lm_head.weight"] = name;
     folder.put_index(index);

@@ -152,11 +152,8 @@ TEST(ByteBpe, LongWordsTakeLinearithmicTime) {
   for (std::size_t i = 0; i < kBytes / 2; ++i) marks += "\u0301";
   std::mt19937 random(3);
   for (std::size_t i = 0; i < kBytes; ++i) noise += static_cast<char>(random() % 256);
-  for (const auto& rules : {std::vector<SplitRule>{},
-                            {SplitRule::kGpt2},
-                            {SplitRule::kLlama3},
-                            {SplitRule::kQwen2},
-                            {SplitRule::kDigits, SplitRule::kGpt2}}) {
+  const std::vector<std::vector<SplitRule>> cuts = {{}, {SplitRule::kLlama3}, {SplitRule::kDigits, SplitRule::kGpt2}};
+  for (const auto& rules : cuts) {
     spec.rules = rules;
     const auto tokenizer = make_byte_bpe(spec, "here");
     const auto seconds = [&](const std::string& text) {

@@ -8,7 +8,7 @@ namespace {
 
 using namespace thinkrec::testing;
 
-/// The fixture, a tokenizer.json of 700 tokens, and 5 added ones.
+/// The fixture, a tokenizer.json of 680 tokens, and 5 added ones.
 const Json& small() {
   static const Json json = fixture_json("small_bpe.json");
   return json;

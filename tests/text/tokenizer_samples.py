@@ -25,20 +25,25 @@ PRE_TOKENIZERS = {
     "gpt2": byte_level(True),
     "gpt2_split": split_then_bytes(GPT2),
     "smollm": {"type": "Sequence", "pretokenizers": [DIGITS, byte_level(True)]},
-    "digits_between": {"type": "Sequence", "pretokenizers": [split_then_bytes(LLAMA3)["pretokenizers"][0], DIGITS, byte_level(True)]},
+    "digits_between": {"type": "Sequence",
+                       "pretokenizers": [split_then_bytes(LLAMA3)["pretokenizers"][0], DIGITS, byte_level(True)]},
     "one_word": byte_level(False),
 }
 
-WORDS = ("the a of and movie film user rating likes don't I'm we'll they've it's you'd he's O'Neil science fiction comedy drama 1994 "
-         "Toy Story (1995) 12 3.5 100,000 Amélie Léon naïve façade über Straße año niño Москва фильм кино Ελλάδα ταινία 电影 喜欢 推荐 "
-         "日本語 映画 です ます 한국어 영화 हिन्दी फ़िल्म العربية فيلم עברית סרט ไทย หนัง việt phim 🎬 🍿 👩‍👩‍👧 🇫🇷 e\u0301te\u0301 ½ Ⅳ ٣٤ ४५ "
-         "-- ... !!! ?! <br/> <|im_end|> <|eot_id|> <tool> foo_bar x=1; {} [] // #tag @user $5.00 50% \u2019s ﬁ ſ İ ı \u200d \ufeff \ufffd").split()
-SPACES = [" ", " ", " ", " ", "  ", "   ", "\n", "\n\n", "\r\n", "\t", " \n", "\n ", " \t ", "\u00a0", "\u3000", "\u2028", "\u0085", "\x0b", ""]
-BLOCKS = [(0x0, 0x80), (0x20, 0x7f), (0x80, 0x250), (0x250, 0x370), (0x370, 0x530), (0x530, 0x700), (0x900, 0xe00), (0xe00, 0x1200),
-          (0x1680, 0x1a00), (0x2000, 0x2100), (0x2100, 0x2500), (0x2500, 0x2c00), (0x2e80, 0x3200), (0x3200, 0x3400), (0x4e00, 0xa000),
-          (0xa000, 0xd7b0), (0xe000, 0xf900), (0xf900, 0x10000), (0x10000, 0x11000), (0x11000, 0x12000), (0x16000, 0x17000),
-          (0x1d000, 0x1e000), (0x1e000, 0x1f000), (0x1f000, 0x1fb00), (0x1fb00, 0x20000), (0x20000, 0x32000), (0xe0000, 0xe0200)]
-CONTRACTIONS = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d", "'S", "'T", "'RE", "'Ve", "'M", "'lL", "'D", "'ſ", "'", "''s", "'x", "'r", "'l"]
+WORDS = ("the a of and movie film user rating likes don't I'm we'll they've it's you'd he's O'Neil science fiction "
+         "comedy drama 1994 Toy Story (1995) 12 3.5 100,000 Amélie Léon naïve façade über Straße año niño Москва фильм "
+         "кино Ελλάδα ταινία 电影 喜欢 推荐 日本語 映画 です ます 한국어 영화 हिन्दी फ़िल्म العربية فيلم עברית סרט ไทย หนัง việt phim 🎬 🍿 "
+         "👩‍👩‍👧 🇫🇷 e\u0301te\u0301 ½ Ⅳ ٣٤ ४५ -- ... !!! ?! <br/> <|im_end|> <|eot_id|> <tool> foo_bar x=1; {} [] // #tag "
+         "@user $5.00 50% \u2019s ﬁ ſ İ ı \u200d \ufeff \ufffd").split()
+SPACES = [" ", " ", " ", " ", "  ", "   ", "\n", "\n\n", "\r\n", "\t", " \n", "\n ", " \t ", "\u00a0", "\u3000", "\u2028",
+          "\u0085", "\x0b", ""]
+BLOCKS = [(0x0, 0x80), (0x20, 0x7f), (0x80, 0x250), (0x250, 0x370), (0x370, 0x530), (0x530, 0x700), (0x900, 0xe00),
+          (0xe00, 0x1200), (0x1680, 0x1a00), (0x2000, 0x2100), (0x2100, 0x2500), (0x2500, 0x2c00), (0x2e80, 0x3200),
+          (0x3200, 0x3400), (0x4e00, 0xa000), (0xa000, 0xd7b0), (0xe000, 0xf900), (0xf900, 0x10000), (0x10000, 0x11000),
+          (0x11000, 0x12000), (0x16000, 0x17000), (0x1d000, 0x1e000), (0x1e000, 0x1f000), (0x1f000, 0x1fb00),
+          (0x1fb00, 0x20000), (0x20000, 0x32000), (0xe0000, 0xe0200)]
+CONTRACTIONS = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d", "'S", "'T", "'RE", "'Ve", "'M", "'lL", "'D", "'ſ", "'", "''s",
+                "'x", "'r", "'l"]
 
 
 def code_points():
@@ -58,7 +63,8 @@ def random_text(rng):
     if kind == 2:
         return "".join(rng.choice(SPACES + list("0123456789") + ["٣", "²", "Ⅳ", "a", ".", "\U00016ff4"]) for _ in range(length))
     if kind == 3:
-        return "".join(chr(rng.choice((rng.randrange(0x20), 0x7f, rng.randrange(0x80, 0xa0), 0x20, 0x61, 0x27))) for _ in range(length))
+        return "".join(chr(rng.choice((rng.randrange(0x20), 0x7f, rng.randrange(0x80, 0xa0), 0x20, 0x61, 0x27)))
+                       for _ in range(length))
     if kind == 4:
         return "".join(rng.choice(CONTRACTIONS + ["a", "I", "é", " ", "1", "映"]) for _ in range(length))
     pieces = (lambda: rng.choice(WORDS), lambda: rng.choice(SPACES), lambda: chr(rng.randrange(*rng.choice(BLOCKS))),
@@ -75,7 +81,8 @@ def long_texts(length=3000):
     """Runs without a word's end, where the order of the merges shows."""
     rng = random.Random(3)
     units = ["a", "ab", " ", "\n", "\r\n ", "\u0301", "1", "the", "映画", "!", "\u00a0"]
-    return [unit * length for unit in units] + ["".join(rng.choices(letters, k=length)) for letters in ("the", "aeioust", "the \n", ".,!\n")]
+    alphabets = ("the", "aeioust", "the \n", ".,!\n")
+    return [unit * length for unit in units] + ["".join(rng.choices(alphabet, k=length)) for alphabet in alphabets]
 
 
 def every_code_point(per_text=64):
@@ -85,9 +92,9 @@ def every_code_point(per_text=64):
 
 
 def trained(vocab_size, seed, ignore_merges):
-    """The JSON (as objects) of a byte-level BPE with Llama 3's pre-tokenizer, trained on random words. Some merges are taken out, so
-    that there are tokens that only ignore_merges reaches; the added tokens are control tokens, plain ones, and one that is in the
-    vocabulary as well."""
+    """The JSON (as objects) of a byte-level BPE with Llama 3's pre-tokenizer, trained on random words. Some merges are taken out,
+    so that there are tokens that only ignore_merges reaches; the added tokens are control tokens, plain ones, and one that is in
+    the vocabulary as well."""
     rng = random.Random(seed)
     corpus = [" ".join(rng.choices(WORDS, k=12)) + rng.choice(("\n", "", "\r\n")) for _ in range(2000)]
     tokenizer = Tokenizer(models.BPE())
@@ -102,9 +109,11 @@ def trained(vocab_size, seed, ignore_merges):
     size = len(spec["model"]["vocab"])
 
     def added(number, content, special):
-        return {"id": number, "content": content, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": special}
+        return {"id": number, "content": content, "special": special, "single_word": False, "lstrip": False, "rstrip": False,
+                "normalized": False}
 
-    spec["added_tokens"] = [added(size, "<|begin_of_text|>", True), added(size + 1, "<|eot_id|>", True), added(size + 2, "<tool>", False),
+    spec["added_tokens"] = [added(size, "<|begin_of_text|>", True), added(size + 1, "<|eot_id|>", True),
+                            added(size + 2, "<tool>", False),
                             added(size + 3, "plain words", False), added(spec["model"]["vocab"]["the"], "the", False)]
     spec["decoder"] = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
     return spec
