@@ -16,9 +16,9 @@ namespace thinkrec::kernels {
 /// Counter-based dropout (see dropout.h): every decision is a pure function of these and of (sample, position, feature).
 struct DropoutKey {
   std::uint64_t seed = 0;
-  std::uint64_t step = 0;    ///< optimizer step, or draw counter
+  std::uint64_t step = 0;  ///< optimizer step, or draw counter
   std::uint32_t layer = 0;
-  float probability = 0;     ///< of dropping; 0 turns it off
+  float probability = 0;  ///< of dropping; 0 turns it off
 };
 
 }  // namespace thinkrec::kernels

@@ -66,8 +66,10 @@ void LoraAdapter::load(const NamedTensors& values, const std::string& origin) {
   }
 }
 
-LoraAdapter merge_adapters(const std::vector<LoraAdapter>& adapters, const std::vector<double>& weights, std::int64_t first_layer) {
-  THINKREC_CHECK(!adapters.empty() && adapters.size() == weights.size(), "{} adapters, {} weights", adapters.size(), weights.size());
+LoraAdapter merge_adapters(const std::vector<LoraAdapter>& adapters, const std::vector<double>& weights,
+                           std::int64_t first_layer) {
+  THINKREC_CHECK(!adapters.empty() && adapters.size() == weights.size(), "{} adapters, {} weights", adapters.size(),
+                 weights.size());
   const at::NoGradGuard no_grad;
   std::vector<LoraAdapter::Layer> layers;
   for (std::int64_t i = 0; i < adapters[0].layer_count(); ++i) {

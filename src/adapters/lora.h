@@ -53,7 +53,8 @@ class LoraAdapter {
 /// The exact weighted sum of adapters (paper, Eq. 10): sum_n w_n B_n A_n for each layer >= first_layer, by stacking the factors along the
 /// rank (concatenate A_n, concatenate w_n s_n B_n) — never by averaging the factors. Layers below first_layer are those of the first
 /// adapter, which all experts share.
-LoraAdapter merge_adapters(const std::vector<LoraAdapter>& adapters, const std::vector<double>& weights, std::int64_t first_layer);
+LoraAdapter merge_adapters(const std::vector<LoraAdapter>& adapters, const std::vector<double>& weights,
+                           std::int64_t first_layer);
 
 /// Puts an adapter on a model. Layers >= dropout_from see dropout, the frozen ones below do not.
 class LoraHook final : public ProjectionHook {

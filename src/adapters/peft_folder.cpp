@@ -15,9 +15,18 @@ namespace thinkrec {
 namespace {
 
 /// Settings that change what an adapter computes and that thinkrec's adapters do not have: a folder with one of them on is refused.
-constexpr const char* kForeignSettings[] = {"use_dora",        "use_qalora",      "lora_bias",         "bias",
-                                            "fan_in_fan_out",  "rank_pattern",    "alpha_pattern",     "layers_to_transform",
-                                            "modules_to_save", "layer_replication", "target_parameters", "trainable_token_indices",
+constexpr const char* kForeignSettings[] = {"use_dora",
+                                            "use_qalora",
+                                            "lora_bias",
+                                            "bias",
+                                            "fan_in_fan_out",
+                                            "rank_pattern",
+                                            "alpha_pattern",
+                                            "layers_to_transform",
+                                            "modules_to_save",
+                                            "layer_replication",
+                                            "target_parameters",
+                                            "trainable_token_indices",
                                             "alora_invocation_tokens"};
 
 /// As PEFT writes a setting that is off: null, false, "none" or something empty.
@@ -32,13 +41,15 @@ PeftAdapter load_peft_adapter(const std::string& folder, const LlamaConfig& mode
   const std::string config_path = (fs::path(folder) / "adapter_config.json").string();
   const auto json = nlohmann::json::parse(read_file(config_path, 1 << 20), nullptr, false);
   if (json.is_discarded() || !json.is_object()) fail(ExitCode::kBadData, "{}: not a JSON object", config_path);
-  if (!json.contains("peft_type") || json["peft_type"] != "LORA") fail(ExitCode::kBadData, "{}: peft_type is not LORA", config_path);
+  if (!json.contains("peft_type") || json["peft_type"] != "LORA")
+    fail(ExitCode::kBadData, "{}: peft_type is not LORA", config_path);
   std::set<std::string> targets;
   if (json.contains("target_modules") && json["target_modules"].is_array()) {
     for (const auto& target : json["target_modules"]) targets.insert(target.is_string() ? target.get<std::string>() : "?");
   }
   if (targets != std::set<std::string>{"q_proj", "v_proj"}) {
-    fail(ExitCode::kBadData, "{}: target_modules are [{}]; thinkrec's adapters are on q_proj and v_proj", config_path, fmt::join(targets, ", "));
+    fail(ExitCode::kBadData, "{}: target_modules are [{}]; thinkrec's adapters are on q_proj and v_proj", config_path,
+         fmt::join(targets, ", "));
   }
   for (const char* setting : kForeignSettings) {
     if (json.contains(setting) && !is_off(json[setting])) {
@@ -80,8 +91,8 @@ PeftAdapter load_peft_adapter(const std::string& folder, const LlamaConfig& mode
     values.emplace_back(name.substr(kPrefix.size(), name.size() - kPrefix.size() - kSuffix.size()), value);
   }
   if (values.size() != out.adapter.named().size()) {
-    fail(ExitCode::kBadData, "{}: {} tensors, an adapter on q_proj and v_proj of {} layers has {}", file.path(), values.size(), model.layers,
-         out.adapter.named().size());
+    fail(ExitCode::kBadData, "{}: {} tensors, an adapter on q_proj and v_proj of {} layers has {}", file.path(), values.size(),
+         model.layers, out.adapter.named().size());
   }
   out.adapter.load(values, file.path());
   return out;

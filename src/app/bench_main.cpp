@@ -23,8 +23,9 @@ using Json = nlohmann::json;
 
 constexpr std::int32_t kYes = 5;  // the yardstick's token for Yes
 
-const ProgramInfo kProgram = {"thinkrec_bench", "Times the trainer's step: constant learning rate 1e-4, weight decay 1e-3, no clipping. One JSON line.",
-                              "thinkrec_bench --model DIR --adapter DIR --workload FILE --stage global --threads 1 --batch 8 --steps 6"};
+const ProgramInfo kProgram = {
+    "thinkrec_bench", "Times the trainer's step: constant learning rate 1e-4, weight decay 1e-3, no clipping. One JSON line.",
+    "thinkrec_bench --model DIR --adapter DIR --workload FILE --stage global --threads 1 --batch 8 --steps 6"};
 
 OptionTable options() {
   using enum OptionType;
@@ -32,7 +33,8 @@ OptionTable options() {
       {"model", kPath, "", "", "", "Hugging Face folder or .gguf file"},
       {"adapter", kPath, "", "", "", "PEFT folder to start from"},
       {"workload", kPath, "", "", "", "JSON lines: {\"ids\", \"prompt_len\", \"label\", \"reason\", \"user\"}"},
-      {"stage", kChoice, "global", "choices global|expert", "", "expert trains the last max(1, layers / 4) layers, from cached hidden states"},
+      {"stage", kChoice, "global", "choices global|expert", "",
+       "expert trains the last max(1, layers / 4) layers, from cached hidden states"},
       {"threads", kInteger, "1", "[1, 1024]", "threads", ""},
       {"batch", kInteger, "8", "[1, 65536]", "rows", "of a step, taken in order, starting over at the end"},
       {"steps", kInteger, "6", "[1, inf)", "steps", "timed"},
@@ -53,20 +55,24 @@ std::vector<EncodedRow> read_workload(const std::string& path, std::int64_t voca
     if (line.empty()) continue;
     const auto place = fmt::format("{}:{}", path, rows.size() + 1);
     const Json json = Json::parse(line, nullptr, false);
-    if (json.is_discarded() || !json.is_object() || !json.contains("ids") || !json["ids"].is_array() || !json.contains("prompt_len") ||
-        !json["prompt_len"].is_number_integer() || !json.contains("label") || !json["label"].is_number()) {
+    if (json.is_discarded() || !json.is_object() || !json.contains("ids") || !json["ids"].is_array() ||
+        !json.contains("prompt_len") || !json["prompt_len"].is_number_integer() || !json.contains("label") ||
+        !json["label"].is_number()) {
       fail(ExitCode::kBadData, "{}: not a row of a workload (ids, prompt_len, label, reason)", place);
     }
     EncodedRow row;
     for (const Json& id : json["ids"]) {
-      if (!id.is_number_integer() || id.get<std::int64_t>() < 0 || id.get<std::int64_t>() >= vocab) fail(ExitCode::kBadData, "{}: a token id is outside 0..{}", place, vocab - 1);
+      if (!id.is_number_integer() || id.get<std::int64_t>() < 0 || id.get<std::int64_t>() >= vocab)
+        fail(ExitCode::kBadData, "{}: a token id is outside 0..{}", place, vocab - 1);
       row.token.push_back(id.get<std::int32_t>());
     }
     row.prompt_length = json["prompt_len"].get<std::int64_t>();
     row.label = json["label"].get<float>();
     row.reason = json.value("reason", false);
     row.row = static_cast<std::int64_t>(rows.size());
-    if (row.prompt_length < 1 || row.answer_length() < 1) fail(ExitCode::kBadData, "{}: prompt_len {} of {} tokens leaves no prompt or no answer", place, row.prompt_length, row.token.size());
+    if (row.prompt_length < 1 || row.answer_length() < 1)
+      fail(ExitCode::kBadData, "{}: prompt_len {} of {} tokens leaves no prompt or no answer", place, row.prompt_length,
+           row.token.size());
     rows.push_back(std::move(row));
   }
   if (rows.empty()) fail(ExitCode::kBadData, "{}: no rows", path);
@@ -142,8 +148,8 @@ int main(int argc, char** argv) {
                              {"tokens_per_cpu_s", median(rates)},
                              {"peak_rss_gb", static_cast<double>(usage.ru_maxrss) / (1 << 20)},
                              {"losses", losses}}
-                             .dump()
-                             .c_str());
+                            .dump()
+                            .c_str());
     return 0;
   });
 }

@@ -11,7 +11,8 @@ namespace {
 
 using namespace thinkrec;
 
-const ProgramInfo kProgram = {"thinkrec_eval", "Evaluates a finished run: baselines, encoder, untrained LM, global adapter, experts and fusion.",
+const ProgramInfo kProgram = {"thinkrec_eval",
+                              "Evaluates a finished run: baselines, encoder, untrained LM, global adapter, experts and fusion.",
                               "mpirun -np 8 thinkrec_eval --run-dir D --split test [--json out.json] [--scores scores.csv]"};
 
 OptionTable options() {
@@ -22,7 +23,8 @@ OptionTable options() {
       {"all-rows", kFlag, "false", "", "", "score every row of the split, not the sample that the recipe scored"},
       {"json", kPath, "", "", "", "write the metrics here"},
       {"scores", kPath, "", "", "", "write every row's scores here, as CSV"},
-      {"set", kTextList, "", "", "", "name=value, over the run's recipe, for settings that do not change the run (run.threads, data.path, ...)"},
+      {"set", kTextList, "", "", "",
+       "name=value, over the run's recipe, for settings that do not change the run (run.threads, data.path, ...)"},
   };
 }
 

@@ -18,14 +18,16 @@ namespace {
 using namespace thinkrec;
 using Json = nlohmann::json;
 
-const ProgramInfo kProgram = {"thinkrec_inspect", "Shows what is in a data set, checkpoint, GGUF or safetensors file, or the tokens of text.",
-                              "thinkrec_inspect FILE...   |   thinkrec_inspect --tokenizer PATH --encode < strings.jsonl", "FILE"};
+const ProgramInfo kProgram = {
+    "thinkrec_inspect", "Shows what is in a data set, checkpoint, GGUF or safetensors file, or the tokens of text.",
+    "thinkrec_inspect FILE...   |   thinkrec_inspect --tokenizer PATH --encode < strings.jsonl", "FILE"};
 
 OptionTable options() {
   using enum OptionType;
   return {
       {"tokenizer", kPath, "", "", "", "tokenizer file or folder, for --encode"},
-      {"encode", kFlag, "false", "", "", "read JSON strings, one a line, from standard input; write their token ids as JSON arrays, one a line"},
+      {"encode", kFlag, "false", "", "",
+       "read JSON strings, one a line, from standard input; write their token ids as JSON arrays, one a line"},
   };
 }
 
@@ -49,9 +51,12 @@ void inspect_gguf(const std::string& path) {
     const std::string text = std::visit(
         [](const auto& held) -> std::string {
           using T = std::decay_t<decltype(held)>;
-          if constexpr (std::is_same_v<T, std::string>) return held.size() > 60 ? held.substr(0, 57) + "..." : held;
-          else if constexpr (std::is_arithmetic_v<T>) return fmt::format("{}", held);
-          else return fmt::format("{} values", held.size());
+          if constexpr (std::is_same_v<T, std::string>)
+            return held.size() > 60 ? held.substr(0, 57) + "..." : held;
+          else if constexpr (std::is_arithmetic_v<T>)
+            return fmt::format("{}", held);
+          else
+            return fmt::format("{} values", held.size());
         },
         value);
     std::printf("  %-48s %s\n", key.c_str(), text.c_str());
@@ -67,15 +72,19 @@ void inspect_safetensors(const std::string& path) {
 
 void inspect_dataset(const std::string& path) {
   const Dataset dataset = load_dataset(path);
-  std::printf("%s: data set '%s' of %s\n  users %zu, items %zu, interactions %ld, reasons %zu\n  train %zu, valid %zu, test %zu rows; label = rating >= %g\n  hash %s\n",
-              path.c_str(), dataset.name.c_str(), dataset.noun.plural.c_str(), dataset.users.size(), dataset.items.size(), dataset.interactions(),
-              dataset.reasons.size(), dataset.splits[0].size(), dataset.splits[1].size(), dataset.splits[2].size(), dataset.threshold, dataset.hash().c_str());
-  for (std::size_t i = 0; i < std::min<std::size_t>(3, dataset.reasons.size()); ++i) std::printf("  reason for row %ld: %s\n", dataset.reasons[i].row, dataset.reasons[i].text.c_str());
+  std::printf(
+      "%s: data set '%s' of %s\n  users %zu, items %zu, interactions %ld, reasons %zu\n  train %zu, valid %zu, test %zu rows; label = rating >= %g\n  hash %s\n",
+      path.c_str(), dataset.name.c_str(), dataset.noun.plural.c_str(), dataset.users.size(), dataset.items.size(),
+      dataset.interactions(), dataset.reasons.size(), dataset.splits[0].size(), dataset.splits[1].size(),
+      dataset.splits[2].size(), dataset.threshold, dataset.hash().c_str());
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, dataset.reasons.size()); ++i)
+    std::printf("  reason for row %ld: %s\n", dataset.reasons[i].row, dataset.reasons[i].text.c_str());
 }
 
 void inspect_checkpoint(const std::string& path, const Hdf5Reader& reader) {
   const auto names = reader.strings("names");
-  std::printf("%s: checkpoint at step %ld, %zu tensors\n  facts %s\n", path.c_str(), reader.int_attribute("step"), names.size(), reader.text_attribute("facts").c_str());
+  std::printf("%s: checkpoint at step %ld, %zu tensors\n  facts %s\n", path.c_str(), reader.int_attribute("step"), names.size(),
+              reader.text_attribute("facts").c_str());
   std::string all;
   for (std::size_t i = 0; i < names.size(); ++i) {
     const std::string place = fmt::format("tensors/{}", i);

@@ -40,26 +40,29 @@ OptionTable options() {
 std::int64_t find_user(const Dataset& dataset, const std::string& id) {
   const auto found = std::find(dataset.users.begin(), dataset.users.end(), id);
   if (found == dataset.users.end()) {
-    fail(ExitCode::kBadData, "user '{}' is not in the data set '{}', which has {} users, for example '{}'", id, dataset.name, dataset.users.size(), dataset.users.front());
+    fail(ExitCode::kBadData, "user '{}' is not in the data set '{}', which has {} users, for example '{}'", id, dataset.name,
+         dataset.users.size(), dataset.users.front());
   }
   return found - dataset.users.begin();
 }
 
-std::vector<std::int32_t> candidates_of(const CommandLine& line, const Dataset& dataset, std::int64_t user, const Encoder& encoder, const Dataset& open,
-                                        std::int64_t row) {
+std::vector<std::int32_t> candidates_of(const CommandLine& line, const Dataset& dataset, std::int64_t user,
+                                        const Encoder& encoder, const Dataset& open, std::int64_t row) {
   std::vector<std::int32_t> items;
   if (!line.text("candidates").empty()) {
     std::map<std::string, std::int32_t> number;
     for (std::size_t i = 0; i < dataset.items.size(); ++i) number.emplace(dataset.items[i].id, static_cast<std::int32_t>(i));
     for (const std::string& id : split_list(line.text("candidates"))) {
       const auto found = number.find(id);
-      if (found == number.end()) fail(ExitCode::kBadData, "--candidates: item '{}' is not in the data set '{}'", id, dataset.name);
+      if (found == number.end())
+        fail(ExitCode::kBadData, "--candidates: item '{}' is not in the data set '{}'", id, dataset.name);
       items.push_back(found->second);
     }
     return items;
   }
   std::set<std::int32_t> seen;
-  for (std::int64_t i = dataset.user_begin[static_cast<std::size_t>(user)]; i < dataset.user_begin[static_cast<std::size_t>(user) + 1]; ++i) {
+  for (std::int64_t i = dataset.user_begin[static_cast<std::size_t>(user)];
+       i < dataset.user_begin[static_cast<std::size_t>(user) + 1]; ++i) {
     seen.insert(dataset.item[static_cast<std::size_t>(i)]);
   }
   const at::NoGradGuard no_grad;
@@ -79,8 +82,8 @@ std::string printable(const std::string& text) {
   return out;
 }
 
-std::string explain(const Session& session, const EncodedRow& prompt, const LoraAdapter& adapter, const Projector& projector, const FeatureBank& features,
-                    std::int64_t max_new_tokens) {
+std::string explain(const Session& session, const EncodedRow& prompt, const LoraAdapter& adapter, const Projector& projector,
+                    const FeatureBank& features, std::int64_t max_new_tokens) {
   PackedBatch packed;
   std::vector<FeatureRef> slots;
   pack_row(prompt, prompt.prompt_length, 0, packed, slots);
@@ -96,9 +99,12 @@ std::string explain(const Session& session, const EncodedRow& prompt, const Lora
 
 const char* served_by(const Gate& gate) {
   switch (gate.decision) {
-    case GateDecision::kGlobal: return "global";
-    case GateDecision::kSingle: return "expert";
-    case GateDecision::kMerged: return "merged experts";
+    case GateDecision::kGlobal:
+      return "global";
+    case GateDecision::kSingle:
+      return "expert";
+    case GateDecision::kMerged:
+      return "merged experts";
   }
   return "";
 }
@@ -124,7 +130,8 @@ int main(int argc, char** argv) {
 
     std::vector<EncodedRow> encoded;
     for (const std::int32_t item : items) encoded.push_back(prompts.prompt_for(user, row, item));
-    const Scorer scorer(session.model(), state.projector, &features, prompts.verdicts().yes, session.recipe().integer("run.micro_tokens"), *world);
+    const Scorer scorer(session.model(), state.projector, &features, prompts.verdicts().yes,
+                        session.recipe().integer("run.micro_tokens"), *world);
     const auto score = scorer.score(encoded, std::vector<std::int32_t>(items.size(), static_cast<std::int32_t>(user)), &adapter);
     std::vector<std::size_t> order(items.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
@@ -138,10 +145,12 @@ int main(int argc, char** argv) {
       const std::size_t i = order[place];
       const Item& item = session.dataset().items[static_cast<std::size_t>(items[i])];
       const std::string reason =
-          line.flag("explain") ? explain(session, encoded[i], adapter, state.projector, features, line.integer("max-new-tokens")) : std::string();
+          line.flag("explain") ? explain(session, encoded[i], adapter, state.projector, features, line.integer("max-new-tokens"))
+                               : std::string();
       if (line.flag("json")) {
-        nlohmann::json out = {{"user", line.text("user")}, {"rank", place + 1}, {"item", item.id}, {"title", item.title}, {"score", score[i]},
-                              {"expert_weights", gate.weights}, {"served_by", served_by(gate)}};
+        nlohmann::json out = {{"user", line.text("user")},   {"rank", place + 1}, {"item", item.id},
+                              {"title", item.title},         {"score", score[i]}, {"expert_weights", gate.weights},
+                              {"served_by", served_by(gate)}};
         if (line.flag("explain")) out["reason"] = reason;
         std::printf("%s\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
       } else {

@@ -16,8 +16,9 @@ namespace {
 
 using namespace thinkrec;
 
-const ProgramInfo kProgram = {"thinkrec_synthesize", "Makes reasons for train rows by an LLM and stores them in the data set; goes on where it ended.",
-                              "thinkrec_synthesize reasons --data data.h5 --backend local --model M.gguf --rows 32", "WHAT (reasons)"};
+const ProgramInfo kProgram = {
+    "thinkrec_synthesize", "Makes reasons for train rows by an LLM and stores them in the data set; goes on where it ended.",
+    "thinkrec_synthesize reasons --data data.h5 --backend local --model M.gguf --rows 32", "WHAT (reasons)"};
 
 OptionTable options() {
   using enum OptionType;
@@ -58,16 +59,19 @@ int main(int argc, char** argv) {
     config.batch = line.integer("batch");
     config.seed = static_cast<std::uint64_t>(line.integer("seed"));
     Progress progress("reasons", config.rows, true);
-    const auto report = synthesize_reasons(model.llama(), model.hash(), *tokenizer, dataset, config, [&](const SynthesisReport& so_far) {
-      save_dataset(dataset, path);
-      progress.update(static_cast<std::int64_t>(dataset.reasons.size()),
-                      fmt::format("{} at once, {} after the answer was revealed, {} failed", so_far.accepted_first, so_far.accepted_second, so_far.failed));
-    });
+    const auto report =
+        synthesize_reasons(model.llama(), model.hash(), *tokenizer, dataset, config, [&](const SynthesisReport& so_far) {
+          save_dataset(dataset, path);
+          progress.update(static_cast<std::int64_t>(dataset.reasons.size()),
+                          fmt::format("{} at once, {} after the answer was revealed, {} failed", so_far.accepted_first,
+                                      so_far.accepted_second, so_far.failed));
+        });
     progress.finish();
-    std::printf("%s: %zu reasons (%ld before; %ld at once, %ld after the answer was revealed, %ld rows failed)\n", path.c_str(), dataset.reasons.size(),
-                report.had, report.accepted_first, report.accepted_second, report.failed);
+    std::printf("%s: %zu reasons (%ld before; %ld at once, %ld after the answer was revealed, %ld rows failed)\n", path.c_str(),
+                dataset.reasons.size(), report.had, report.accepted_first, report.accepted_second, report.failed);
     if (static_cast<std::int64_t>(dataset.reasons.size()) < config.rows) {
-      log_warning("only {} of {} reasons were made: the model's verdicts were wrong too often; use a stronger model", dataset.reasons.size(), config.rows);
+      log_warning("only {} of {} reasons were made: the model's verdicts were wrong too often; use a stronger model",
+                  dataset.reasons.size(), config.rows);
     }
     return 0;
   });

@@ -14,18 +14,22 @@ namespace {
 
 using namespace thinkrec;
 
-const ProgramInfo kProgram = {"thinkrec_train", "Trains an LLM recommender that gives its reasons: every stage of the ThinkRec method.",
-                              "mpirun -np 8 thinkrec_train --config R.yaml --run-dir D [--stages encode,activate,group,expert,evaluate]"};
+const ProgramInfo kProgram = {
+    "thinkrec_train", "Trains an LLM recommender that gives its reasons: every stage of the ThinkRec method.",
+    "mpirun -np 8 thinkrec_train --config R.yaml --run-dir D [--stages encode,activate,group,expert,evaluate]"};
 
 OptionTable options() {
   using enum OptionType;
   return {
-      {"config", kPath, "", "", "", "recipe, a YAML file (see configs/); with --resume an existing run directory's own recipe is compared with it"},
+      {"config", kPath, "", "", "",
+       "recipe, a YAML file (see configs/); with --resume an existing run directory's own recipe is compared with it"},
       {"run-dir", kPath, "", "", "", "where the run lives; made when it is not there, resumed when it is"},
       {"set", kTextList, "", "", "", "name=value, over the recipe; may be repeated"},
-      {"stages", kText, "encode,activate,group,expert,evaluate", "", "", "stages to run, separated by commas; earlier ones must be finished"},
+      {"stages", kText, "encode,activate,group,expert,evaluate", "", "",
+       "stages to run, separated by commas; earlier ones must be finished"},
       {"experts", kText, "", "", "", "train only these experts, separated by commas; empty: all"},
-      {"resume", kChoice, "auto", "choices auto|never", "", "auto: go on from the newest checkpoint; never: refuse an existing run directory"},
+      {"resume", kChoice, "auto", "choices auto|never", "",
+       "auto: go on from the newest checkpoint; never: refuse an existing run directory"},
       {"deterministic", kChoice, "", "choices |off|fast|strict", "", "as --set run.deterministic=..."},
       {"validate", kFlag, "false", "", "", "only check the recipe, listing every error"},
   };
@@ -36,16 +40,19 @@ RunPlan plan_of(const CommandLine& line) {
   for (const std::string& stage : split_list(line.text("stages"))) {
     const std::vector<std::string> names(std::begin(kStageNames), std::end(kStageNames));
     if (std::find(names.begin(), names.end(), stage) == names.end()) {
-      fail(ExitCode::kUsage, "--stages: there is no stage '{}'{}; the stages are encode, activate, group, expert, evaluate", stage, suggestion(stage, names));
+      fail(ExitCode::kUsage, "--stages: there is no stage '{}'{}; the stages are encode, activate, group, expert, evaluate",
+           stage, suggestion(stage, names));
     }
     plan.stages.insert(stage);
   }
   for (const std::string& expert : split_list(line.text("experts"))) {
     const auto number = parse_integer(expert);
-    if (!number || *number < 0 || *number > 1024) fail(ExitCode::kUsage, "--experts: '{}' is not the number of an expert", expert);
+    if (!number || *number < 0 || *number > 1024)
+      fail(ExitCode::kUsage, "--experts: '{}' is not the number of an expert", expert);
     plan.experts.insert(static_cast<int>(*number));
   }
-  if (!plan.experts.empty() && plan.stages.contains("evaluate")) fail(ExitCode::kUsage, "--experts trains some experts only; leave evaluate out of --stages");
+  if (!plan.experts.empty() && plan.stages.contains("evaluate"))
+    fail(ExitCode::kUsage, "--experts trains some experts only; leave evaluate out of --stages");
   return plan;
 }
 

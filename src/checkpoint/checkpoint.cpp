@@ -77,14 +77,16 @@ void CheckpointStore::save(const Checkpoint& checkpoint) const {
   if (error) fail(ExitCode::kIo, "{}: cannot make this folder: {}", staging.string(), error.message());
   const std::string image = encode(checkpoint);
   write_file_synced((staging / kStateFile).string(), image);
-  Json manifest = {{"schema", kSchema},
-                   {"step", checkpoint.step},
-                   {"files", {{kStateFile, {{"bytes", image.size()}, {"xxh3_128", xxh3_128_hex(image)}, {"sha256", sha256_hex(image)}}}}},
-                   {"identity", Json::object()}};
+  Json manifest = {
+      {"schema", kSchema},
+      {"step", checkpoint.step},
+      {"files", {{kStateFile, {{"bytes", image.size()}, {"xxh3_128", xxh3_128_hex(image)}, {"sha256", sha256_hex(image)}}}}},
+      {"identity", Json::object()}};
   for (const auto& [name, value] : identity_) manifest["identity"][name] = value;
   // The manifest carries its own check, so that a flipped bit in it is noticed too.
   const std::string body = manifest.dump();
-  write_file_synced((staging / kManifestFile).string(), Json{{"manifest", manifest}, {"sha256", sha256_hex(body)}}.dump(1) + "\n");
+  write_file_synced((staging / kManifestFile).string(),
+                    Json{{"manifest", manifest}, {"sha256", sha256_hex(body)}}.dump(1) + "\n");
   sync_folder(staging.string());
   if (fs::exists(done)) fs::remove_all(done, error);  // a damaged one of the same step, or the same step saved again
   rename_synced(staging.string(), done.string());
@@ -95,7 +97,8 @@ void CheckpointStore::save(const Checkpoint& checkpoint) const {
 }
 
 Checkpoint CheckpointStore::load(const std::string& path) const {
-  const std::string manifest_path = (fs::path(path) / kManifestFile).string(), state_path = (fs::path(path) / kStateFile).string();
+  const std::string manifest_path = (fs::path(path) / kManifestFile).string(),
+                    state_path = (fs::path(path) / kStateFile).string();
   const Json wrapped = Json::parse(read_file(manifest_path, 1 << 20), nullptr, false);
   if (wrapped.is_discarded() || !wrapped.is_object() || !wrapped.contains("manifest") || !wrapped.contains("sha256") ||
       !wrapped["sha256"].is_string() || sha256_hex(wrapped["manifest"].dump()) != wrapped["sha256"].get<std::string>()) {
@@ -103,8 +106,9 @@ Checkpoint CheckpointStore::load(const std::string& path) const {
   }
   const Json& manifest = wrapped["manifest"];
   if (manifest.value("schema", std::int64_t{0}) != kSchema) {
-    throw Error(ExitCode::kConfig, fmt::format("{}: schema {} was written by another version of thinkrec; this one reads schema {}", manifest_path,
-                                               manifest.value("schema", std::int64_t{0}), kSchema));
+    throw Error(ExitCode::kConfig,
+                fmt::format("{}: schema {} was written by another version of thinkrec; this one reads schema {}", manifest_path,
+                            manifest.value("schema", std::int64_t{0}), kSchema));
   }
   std::string image = read_file(state_path);
   const Json& facts = manifest["files"][kStateFile];

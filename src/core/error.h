@@ -44,7 +44,7 @@ template <class... Args>
 }  // namespace thinkrec
 
 /// Holds an invariant in every build type. THINKREC_CHECK(rows == n, "rows {} of {}", rows, n).
-#define THINKREC_CHECK(expression, ...)                                                                             \
-  do {                                                                                                              \
-    if (!(expression)) ::thinkrec::fail_check(#expression, __FILE__, __LINE__, fmt::format("" __VA_ARGS__));        \
+#define THINKREC_CHECK(expression, ...)                                                                      \
+  do {                                                                                                       \
+    if (!(expression)) ::thinkrec::fail_check(#expression, __FILE__, __LINE__, fmt::format("" __VA_ARGS__)); \
   } while (false)

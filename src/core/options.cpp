@@ -167,7 +167,8 @@ std::optional<std::string> validate_value(const Option& option, std::string_view
       return std::nullopt;
     case OptionType::kText:
     case OptionType::kChoice:
-    case OptionType::kPath: return check_text(option, text);
+    case OptionType::kPath:
+      return check_text(option, text);
     case OptionType::kTextList:
       for (const auto& element : split_list(text)) {
         if (auto error = check_text(option, element)) return error;
@@ -225,14 +226,22 @@ bool is_list(OptionType type) { return type == OptionType::kTextList || type == 
 
 std::string type_name(OptionType type) {
   switch (type) {
-    case OptionType::kText: return "text";
-    case OptionType::kInteger: return "integer";
-    case OptionType::kReal: return "real";
-    case OptionType::kFlag: return "flag";
-    case OptionType::kChoice: return "choice";
-    case OptionType::kPath: return "path";
-    case OptionType::kTextList: return "list of texts";
-    case OptionType::kRealList: return "list of reals";
+    case OptionType::kText:
+      return "text";
+    case OptionType::kInteger:
+      return "integer";
+    case OptionType::kReal:
+      return "real";
+    case OptionType::kFlag:
+      return "flag";
+    case OptionType::kChoice:
+      return "choice";
+    case OptionType::kPath:
+      return "path";
+    case OptionType::kTextList:
+      return "list of texts";
+    case OptionType::kRealList:
+      return "list of reals";
   }
   THINKREC_CHECK(false, "an option type that nobody knows");
 }

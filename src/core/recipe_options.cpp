@@ -6,16 +6,19 @@ namespace {
 /// The settings of one training phase, under `prefix` ("activate.phases.*." or "expert.").
 void add_phase(OptionTable& table, const std::string& prefix, const char* steps, const char* rate, const char* floor) {
   using enum OptionType;
-  table.insert(table.end(), {
-      {prefix + "steps", kInteger, steps, "[0, inf)", "steps", "optimizer steps"},
-      {prefix + "batch", kInteger, "8", "[1, 65536]", "rows", "rows of a step over all ranks"},
-      {prefix + "learning_rate", kReal, rate, "(0, 1]", "", "AdamW's learning rate after the warm-up"},
-      {prefix + "min_learning_rate", kReal, floor, "[0, 1]", "", "learning rate at the last step, reached by a cosine"},
-      {prefix + "warmup", kInteger, "200", "[0, inf)", "steps", "linear warm-up from a tenth of the learning rate"},
-      {prefix + "weight_decay", kReal, "1e-3", "[0, 1]", "", "AdamW's weight decay of matrices; vectors have none"},
-      {prefix + "clip", kReal, "1.0", ">= 0", "", "largest norm of the gradient; 0 turns clipping off"},
-      {prefix + "validate_every", kInteger, "200", ">= 0", "steps", "validation and selection of the best parameters; 0: only at the end"},
-  });
+  table.insert(
+      table.end(),
+      {
+          {prefix + "steps", kInteger, steps, "[0, inf)", "steps", "optimizer steps"},
+          {prefix + "batch", kInteger, "8", "[1, 65536]", "rows", "rows of a step over all ranks"},
+          {prefix + "learning_rate", kReal, rate, "(0, 1]", "", "AdamW's learning rate after the warm-up"},
+          {prefix + "min_learning_rate", kReal, floor, "[0, 1]", "", "learning rate at the last step, reached by a cosine"},
+          {prefix + "warmup", kInteger, "200", "[0, inf)", "steps", "linear warm-up from a tenth of the learning rate"},
+          {prefix + "weight_decay", kReal, "1e-3", "[0, 1]", "", "AdamW's weight decay of matrices; vectors have none"},
+          {prefix + "clip", kReal, "1.0", ">= 0", "", "largest norm of the gradient; 0 turns clipping off"},
+          {prefix + "validate_every", kInteger, "200", ">= 0", "steps",
+           "validation and selection of the best parameters; 0: only at the end"},
+      });
 }
 
 OptionTable make_table() {
@@ -26,10 +29,12 @@ OptionTable make_table() {
        "fast: same seed and ranks, same bits; strict: the same bits for any number of ranks, slower"},
       {"run.threads", kInteger, "0", "[0, 1024]", "threads", "of a rank; 0: the cores of the node shared among its ranks", false},
       {"run.device", kChoice, "cpu", "choices cpu", "", "where the model runs"},
-      {"run.micro_tokens", kInteger, "2048", "[1, inf)", "tokens", "a forward and backward pass holds about so many; sets the memory needed"},
+      {"run.micro_tokens", kInteger, "2048", "[1, inf)", "tokens",
+       "a forward and backward pass holds about so many; sets the memory needed"},
       {"run.checkpoint_every", kInteger, "50", "[1, inf)", "steps", "steps between checkpoints", false},
       {"run.keep_last", kInteger, "2", "[1, 1000]", "checkpoints", "kept of each stage", false},
-      {"run.skip_nonfinite", kInteger, "3", "[0, 1000]", "steps", "steps in a row whose loss or gradient may be NaN or infinite before the run ends with code 76"},
+      {"run.skip_nonfinite", kInteger, "3", "[0, 1000]", "steps",
+       "steps in a row whose loss or gradient may be NaN or infinite before the run ends with code 76"},
       {"data.path", kPath, "", "", "", "data set written by thinkrec_prepare", false},
       {"model.path", kPath, "", "", "", "base model: a Hugging Face folder or a .gguf file", false},
       {"model.tokenizer", kPath, "", "", "", "tokenizer file or folder; empty: the one of model.path", false},
@@ -46,7 +51,8 @@ OptionTable make_table() {
       {"encoder.dropout", kReal, "0.4", "[0, 1)", "", "sasrec: of embeddings and of each sub-layer's output"},
       {"encoder.learning_rate", kReal, "1e-3", "(0, 1]", "", "AdamW's learning rate"},
       {"encoder.weight_decay", kReal, "0.1", "[0, 10]", "", "decoupled, on tables and matrices"},
-      {"encoder.averaging", kReal, "0.99", "[0, 1)", "", "decay per step of the running mean of the parameters, which is what is kept; 0: none"},
+      {"encoder.averaging", kReal, "0.99", "[0, 1)", "",
+       "decay per step of the running mean of the parameters, which is what is kept; 0: none"},
       {"encoder.batch", kInteger, "1024", "[1, inf)", "rows", "rows of a step"},
       {"encoder.max_epochs", kInteger, "200", "[1, inf)", "epochs", "at most"},
       {"encoder.patience", kInteger, "5", "[1, inf)", "epochs", "epochs without a better validation score before it stops"},
@@ -67,34 +73,42 @@ OptionTable make_table() {
       {"loss.beta", kReal, "0.9", ">= 0", "", "weight of cross-entropy in reason rows"},
       {"loss.eta", kReal, "0.9", ">= 0", "", "weight of BCE in recommendation rows"},
       {"loss.gamma", kReal, "0.1", ">= 0", "", "weight of cross-entropy in recommendation rows"},
-      {"loss.span", kChoice, "answer", "choices answer|all", "", "tokens of the cross-entropy: the answer, or prompt and answer (Eq. 5)"},
+      {"loss.span", kChoice, "answer", "choices answer|all", "",
+       "tokens of the cross-entropy: the answer, or prompt and answer (Eq. 5)"},
       {"mix.reason_share", kReal, "0.2", "[0, 1]", "", "share of reason rows in training"},
 
       {"activate.phases.*.name", kText, "main", "", "", "names the phase in logs and files"},
-      {"activate.phases.*.template", kText, "thinkrec", "choices thinkrec|text", "", "prompt: with features at their slots, or text only"},
+      {"activate.phases.*.template", kText, "thinkrec", "choices thinkrec|text", "",
+       "prompt: with features at their slots, or text only"},
       {"activate.phases.*.train", kChoice, "both", "choices lora|projector|both", "", "what trains"},
   };
   add_phase(table, "activate.phases.*.", "1000", "1e-4", "8e-5");
-  table.insert(table.end(), {
-      {"valid.rows", kInteger, "0", "[0, inf)", "rows", "validation rows scored for selection, a seeded sample of users; 0: all"},
-      {"valid.rows_per_user", kInteger, "0", "[0, inf)", "rows", "at most so many of a user; 0: all"},
-      {"group.count", kInteger, "2", "[1, 1024]", "groups", "number N of user groups and experts"},
-      {"group.method", kChoice, "kmeans", "choices kmeans|ward", "", "clustering of the users' collaborative vectors"},
-      {"expert.layers", kInteger, "8", "[1, 4096]", "layers", "the last layers, which the experts train"},
-      {"expert.cache_mb", kInteger, "1024", "[0, inf)", "MiB", "of a rank, for hidden states below the trained layers; recomputed beyond it"},
-  });
+  table.insert(
+      table.end(),
+      {
+          {"valid.rows", kInteger, "0", "[0, inf)", "rows",
+           "validation rows scored for selection, a seeded sample of users; 0: all"},
+          {"valid.rows_per_user", kInteger, "0", "[0, inf)", "rows", "at most so many of a user; 0: all"},
+          {"group.count", kInteger, "2", "[1, 1024]", "groups", "number N of user groups and experts"},
+          {"group.method", kChoice, "kmeans", "choices kmeans|ward", "", "clustering of the users' collaborative vectors"},
+          {"expert.layers", kInteger, "8", "[1, 4096]", "layers", "the last layers, which the experts train"},
+          {"expert.cache_mb", kInteger, "1024", "[0, inf)", "MiB",
+           "of a rank, for hidden states below the trained layers; recomputed beyond it"},
+      });
   add_phase(table, "expert.", "500", "1e-4", "8e-5");
-  table.insert(table.end(), {
-      {"gate.temperature", kReal, "0.1", "> 0", "", "of the softmax over cosines (Eq. 8)"},
-      {"gate.entropy_share", kReal, "0.95", "[0, 1]", "", "above this share of ln N the global expert serves the user"},
-      {"gate.single_base", kReal, "0.5", "[0, 2]", "", "one expert serves when its weight is above base + per_group / N"},
-      {"gate.single_per_group", kReal, "0.6", "[0, 2]", "", "see gate.single_base"},
-      {"evaluate.split", kChoice, "test", "choices train|valid|test", "", "split that the run ends with scoring"},
-      {"evaluate.rows", kInteger, "0", "[0, inf)", "rows", "rows scored, a seeded sample of users; 0: all"},
-      {"evaluate.rows_per_user", kInteger, "0", "[0, inf)", "rows", "at most so many of a user, the first in time; 0: all"},
-      {"evaluate.k", kInteger, "5", "[1, 1000]", "", "of NDCG@k and MAP@k"},
-      {"evaluate.bootstrap", kInteger, "1000", "[1, 1000000]", "resamples", "of users, for the intervals"},
-  });
+  table.insert(
+      table.end(),
+      {
+          {"gate.temperature", kReal, "0.1", "> 0", "", "of the softmax over cosines (Eq. 8)"},
+          {"gate.entropy_share", kReal, "0.95", "[0, 1]", "", "above this share of ln N the global expert serves the user"},
+          {"gate.single_base", kReal, "0.5", "[0, 2]", "", "one expert serves when its weight is above base + per_group / N"},
+          {"gate.single_per_group", kReal, "0.6", "[0, 2]", "", "see gate.single_base"},
+          {"evaluate.split", kChoice, "test", "choices train|valid|test", "", "split that the run ends with scoring"},
+          {"evaluate.rows", kInteger, "0", "[0, inf)", "rows", "rows scored, a seeded sample of users; 0: all"},
+          {"evaluate.rows_per_user", kInteger, "0", "[0, inf)", "rows", "at most so many of a user, the first in time; 0: all"},
+          {"evaluate.k", kInteger, "5", "[1, 1000]", "", "of NDCG@k and MAP@k"},
+          {"evaluate.bootstrap", kInteger, "1000", "[1, 1000000]", "resamples", "of users, for the intervals"},
+      });
   return table;
 }
 

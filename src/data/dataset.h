@@ -12,14 +12,14 @@
 namespace thinkrec {
 
 struct Item {
-  std::string id;        ///< as in the raw data
+  std::string id;  ///< as in the raw data
   std::string title;
   std::string keywords;  ///< at most 10, comma separated; may be empty
 };
 
 /// A synthesised explanation for one train interaction ("Yes. ..." / "No. ...").
 struct Reason {
-  std::int64_t row = 0;    ///< interaction index
+  std::int64_t row = 0;  ///< interaction index
   std::string text;
   std::string provenance;  ///< JSON: model, prompt hash, turns, seed
 };
@@ -35,18 +35,18 @@ inline constexpr std::array<const char*, 3> kSplitNames = {"train", "valid", "te
 Split parse_split(std::string_view name);
 
 struct Dataset {
-  std::string name;              ///< e.g. "ml-100k"
+  std::string name;  ///< e.g. "ml-100k"
   Noun noun;
-  double threshold = 0;          ///< label = rating >= threshold
-  std::string source_hash;       ///< SHA-256 over the raw files
-  std::vector<Item> items;       ///< index = item number
+  double threshold = 0;            ///< label = rating >= threshold
+  std::string source_hash;         ///< SHA-256 over the raw files
+  std::vector<Item> items;         ///< index = item number
   std::vector<std::string> users;  ///< raw ids; index = user number
 
   // Interactions, all of length n, sorted by (user, time, file order).
   std::vector<std::int32_t> user, item;
   std::vector<std::uint8_t> label;
   std::vector<std::int64_t> timestamp;
-  std::vector<std::int64_t> user_begin;           ///< users + 1 offsets into the interactions
+  std::vector<std::int64_t> user_begin;             ///< users + 1 offsets into the interactions
   std::array<std::vector<std::int64_t>, 3> splits;  ///< interaction indices in the order of the raw file (time order)
   std::vector<Reason> reasons;
 

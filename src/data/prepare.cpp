@@ -153,7 +153,8 @@ const Format& find_format(const std::string& name) {
 Dataset build_dataset(const RawData& raw, const PrepareOptions& options) {
   check_options(options);
   if (raw.has_splits() && (options.window_start || options.window_end || options.min_interactions > 0)) {
-    fail(ExitCode::kConfig, "{}: ready-made splits cannot be filtered; leave --window-start, --window-end and --min-interactions out",
+    fail(ExitCode::kConfig,
+         "{}: ready-made splits cannot be filtered; leave --window-start, --window-end and --min-interactions out",
          options.input);
   }
   const std::vector<std::int64_t> kept = kept_interactions(raw, options);

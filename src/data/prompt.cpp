@@ -20,7 +20,8 @@ constexpr const char* kTextTemplate =
     "the {item} titled <TargetItemTitle>. Please begin your analysis with \"Yes\" or \"No\".\n#Answer:";
 
 std::string replace_all(std::string text, std::string_view from, std::string_view to) {
-  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
+  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+    text.replace(at, from.size(), to);
   return text;
 }
 
@@ -39,7 +40,9 @@ std::string one_line(std::string_view text) {
   return out;
 }
 
-void append(std::vector<std::int32_t>& to, const std::vector<std::int32_t>& from) { to.insert(to.end(), from.begin(), from.end()); }
+void append(std::vector<std::int32_t>& to, const std::vector<std::int32_t>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
 
 }  // namespace
 
@@ -110,7 +113,8 @@ const PromptBuilder::ItemTokens& PromptBuilder::item_tokens(std::int32_t item) c
   if (!item_ready_[i]) {
     const Item& what = dataset_.items[i];
     items_[i].title = tokenizer_.encode(" \"" + one_line(what.title) + "\"");
-    if (config_.keywords && !what.keywords.empty()) items_[i].description = tokenizer_.encode(" with description: " + one_line(what.keywords));
+    if (config_.keywords && !what.keywords.empty())
+      items_[i].description = tokenizer_.encode(" with description: " + one_line(what.keywords));
     item_ready_[i] = true;
   }
   return items_[i];
@@ -120,7 +124,8 @@ EncodedRow PromptBuilder::build(std::int64_t user, std::int64_t begin, std::int6
                                 std::int64_t answer_room) const {
   // History first, one token list an item, so that the oldest can go when the prompt is too long.
   std::vector<std::int64_t> shown;
-  for (std::int64_t i = end - 1; i >= begin && (config_.history == 0 || static_cast<std::int64_t>(shown.size()) < config_.history); --i) {
+  for (std::int64_t i = end - 1;
+       i >= begin && (config_.history == 0 || static_cast<std::int64_t>(shown.size()) < config_.history); --i) {
     if (config_.disliked || dataset_.label[static_cast<std::size_t>(i)] != 0) shown.push_back(i);
   }
   std::reverse(shown.begin(), shown.end());
@@ -134,11 +139,14 @@ EncodedRow PromptBuilder::build(std::int64_t user, std::int64_t begin, std::int6
   std::int64_t total = answer_room + (tokenizer_.bos() ? 1 : 0) + static_cast<std::int64_t>(nothing_.size());
   for (const Piece& piece : pieces_) {
     total += static_cast<std::int64_t>(piece.tokens.size()) + 1;
-    if (piece.kind == Piece::Kind::kTargetTitle) total += static_cast<std::int64_t>(target.title.size() + target.description.size());
+    if (piece.kind == Piece::Kind::kTargetTitle)
+      total += static_cast<std::int64_t>(target.title.size() + target.description.size());
   }
   if (total > config_.max_tokens) {
-    fail(ExitCode::kBadData, "the question about item '{}' for user '{}' takes {} tokens with its answer, more than prompt.max_tokens = {}",
-         dataset_.items[static_cast<std::size_t>(item)].id, dataset_.users[static_cast<std::size_t>(user)], total, config_.max_tokens);
+    fail(ExitCode::kBadData,
+         "the question about item '{}' for user '{}' takes {} tokens with its answer, more than prompt.max_tokens = {}",
+         dataset_.items[static_cast<std::size_t>(item)].id, dataset_.users[static_cast<std::size_t>(user)], total,
+         config_.max_tokens);
   }
   std::size_t first = shown.size();
   while (first > 0 && total + item_length(shown[first - 1]) <= config_.max_tokens) total += item_length(shown[--first]);
@@ -151,9 +159,15 @@ EncodedRow PromptBuilder::build(std::int64_t user, std::int64_t begin, std::int6
   if (const auto bos = tokenizer_.bos()) out.token.push_back(*bos);
   for (const Piece& piece : pieces_) {
     switch (piece.kind) {
-      case Piece::Kind::kLiteral: append(out.token, piece.tokens); break;
-      case Piece::Kind::kUserFeature: slot(user_ref); break;
-      case Piece::Kind::kTargetFeature: slot({FeatureRef::Kind::kItem, item}); break;
+      case Piece::Kind::kLiteral:
+        append(out.token, piece.tokens);
+        break;
+      case Piece::Kind::kUserFeature:
+        slot(user_ref);
+        break;
+      case Piece::Kind::kTargetFeature:
+        slot({FeatureRef::Kind::kItem, item});
+        break;
       case Piece::Kind::kTargetTitle:
         append(out.token, target.title);
         append(out.token, target.description);
@@ -189,7 +203,8 @@ EncodedRow PromptBuilder::prompt(std::int64_t row) const {
 }
 
 EncodedRow PromptBuilder::prompt_for(std::int64_t user, std::int64_t before, std::int32_t item) const {
-  EncodedRow out = build(user, dataset_.user_begin[static_cast<std::size_t>(user)], before, item, {FeatureRef::Kind::kUser, before}, 1);
+  EncodedRow out =
+      build(user, dataset_.user_begin[static_cast<std::size_t>(user)], before, item, {FeatureRef::Kind::kUser, before}, 1);
   out.row = before;
   return out;
 }
@@ -204,8 +219,8 @@ EncodedRow PromptBuilder::reason(const Reason& reason) const {
   std::vector<std::int32_t> answer = tokenizer_.encode(reason.text);
   if (const auto eos = tokenizer_.eos()) answer.push_back(*eos);
   const auto i = static_cast<std::size_t>(reason.row);
-  EncodedRow out = build(dataset_.user[i], dataset_.user_begin[static_cast<std::size_t>(dataset_.user[i])], reason.row, dataset_.item[i],
-                         {FeatureRef::Kind::kUser, reason.row}, static_cast<std::int64_t>(answer.size()));
+  EncodedRow out = build(dataset_.user[i], dataset_.user_begin[static_cast<std::size_t>(dataset_.user[i])], reason.row,
+                         dataset_.item[i], {FeatureRef::Kind::kUser, reason.row}, static_cast<std::int64_t>(answer.size()));
   out.row = reason.row;
   out.label = dataset_.label[i];
   out.reason = true;
@@ -214,9 +229,9 @@ EncodedRow PromptBuilder::reason(const Reason& reason) const {
 }
 
 std::string PromptBuilder::hash() const {
-  return sha256_hex(fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", config_.template_text, config_.features, config_.keywords, config_.labels,
-                                config_.disliked, config_.history, config_.max_tokens, dataset_.noun.singular, dataset_.noun.plural,
-                                tokenizer_.hash()));
+  return sha256_hex(fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", config_.template_text, config_.features, config_.keywords,
+                                config_.labels, config_.disliked, config_.history, config_.max_tokens, dataset_.noun.singular,
+                                dataset_.noun.plural, tokenizer_.hash()));
 }
 
 }  // namespace thinkrec

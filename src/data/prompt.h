@@ -15,12 +15,12 @@
 namespace thinkrec {
 
 struct PromptConfig {
-  std::string template_text;   ///< with <HisItemList>, <UserID>, <TargetItemTitle>, <TargetItemID>, {item}, {items}
-  bool features = true;        ///< collaborative features at their slots
-  bool keywords = true;        ///< "with description: ..." where an item has keywords
-  bool labels = true;          ///< "(evaluation: Yes|No)" in the history
-  bool disliked = true;        ///< disliked items are part of the history
-  std::int64_t history = 10;   ///< at most so many items, the latest
+  std::string template_text;       ///< with <HisItemList>, <UserID>, <TargetItemTitle>, <TargetItemID>, {item}, {items}
+  bool features = true;            ///< collaborative features at their slots
+  bool keywords = true;            ///< "with description: ..." where an item has keywords
+  bool labels = true;              ///< "(evaluation: Yes|No)" in the history
+  bool disliked = true;            ///< disliked items are part of the history
+  std::int64_t history = 10;       ///< at most so many items, the latest
   std::int64_t max_tokens = 2048;  ///< of prompt and answer; the oldest history goes first, never the question
 };
 
@@ -35,12 +35,12 @@ struct FeatureRef {
 
 /// One row as the model sees it.
 struct EncodedRow {
-  std::int64_t row = 0;                  ///< interaction index
-  std::vector<std::int32_t> token;       ///< prompt, then answer; -1 - s is feature slot s of this row
+  std::int64_t row = 0;             ///< interaction index
+  std::vector<std::int32_t> token;  ///< prompt, then answer; -1 - s is feature slot s of this row
   std::vector<FeatureRef> slots;
   std::int64_t prompt_length = 0;
   float label = 0;
-  bool reason = false;                   ///< the answer is an explanation
+  bool reason = false;  ///< the answer is an explanation
   std::int64_t answer_length() const { return static_cast<std::int64_t>(token.size()) - prompt_length; }
 };
 
@@ -75,7 +75,7 @@ class PromptBuilder {
     std::vector<std::int32_t> tokens;
   };
   struct ItemTokens {
-    std::vector<std::int32_t> title;  // ` "Title"`
+    std::vector<std::int32_t> title;        // ` "Title"`
     std::vector<std::int32_t> description;  // ` with description: a, b`, empty without keywords
   };
   EncodedRow build(std::int64_t user, std::int64_t begin, std::int64_t end, std::int32_t item, FeatureRef user_ref,

@@ -48,7 +48,9 @@ std::vector<Draw> Sampler::step(std::int64_t step) const {
   std::vector<Draw> draws;
   for (std::int64_t place = 0; place < batch_; ++place) {
     const std::int64_t number = step * batch_ + place;
-    const auto reasons_before = [&](std::int64_t n) { return static_cast<std::int64_t>(std::floor(static_cast<double>(n) * share_ + 1e-9)); };
+    const auto reasons_before = [&](std::int64_t n) {
+      return static_cast<std::int64_t>(std::floor(static_cast<double>(n) * share_ + 1e-9));
+    };
     const std::int64_t before = reasons_before(number);
     Draw draw;
     draw.number = static_cast<std::uint64_t>(number);

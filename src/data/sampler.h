@@ -14,7 +14,7 @@ std::int64_t permuted(std::int64_t index, std::int64_t size, std::uint64_t seed,
 struct Draw {
   std::uint64_t number = 0;  ///< global sample counter: step * batch + place
   bool reason = false;
-  std::int64_t index = 0;    ///< into the reason rows or into the recommendation rows
+  std::int64_t index = 0;  ///< into the reason rows or into the recommendation rows
 };
 
 /// Draws the mix of the paper (section 3.2.2): a share of reason rows, spread evenly: of the first n draws, floor(n * share) are

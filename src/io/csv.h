@@ -15,8 +15,8 @@ class LineReader {
  public:
   explicit LineReader(const std::string& path);  ///< kNoInput when it cannot be opened
   ~LineReader();
-  bool next(std::string& line);                  ///< false at the end; kBadData on a truncated or corrupt gzip stream
-  std::int64_t line_number() const;              ///< of the line last returned, from 1
+  bool next(std::string& line);      ///< false at the end; kBadData on a truncated or corrupt gzip stream
+  std::int64_t line_number() const;  ///< of the line last returned, from 1
   const std::string& path() const;
 
  private:
@@ -27,7 +27,7 @@ class LineReader {
 struct CsvFormat {
   char separator = ',';  ///< one character, or '\0' with `separator_text` for MovieLens' "::"
   std::string separator_text;
-  bool quotes = true;    ///< RFC 4180: "a ""quoted"" field", which may span lines
+  bool quotes = true;  ///< RFC 4180: "a ""quoted"" field", which may span lines
   bool header = true;
 };
 

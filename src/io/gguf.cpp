@@ -95,15 +95,24 @@ class Cursor {
 
 std::int64_t read_integer(Cursor& in, std::uint32_t type) {
   switch (type) {
-    case kUint8: return in.number<std::uint8_t>();
-    case kInt8: return in.number<std::int8_t>();
-    case kUint16: return in.number<std::uint16_t>();
-    case kInt16: return in.number<std::int16_t>();
-    case kUint32: return in.number<std::uint32_t>();
-    case kInt32: return in.number<std::int32_t>();
-    case kBool: return in.number<std::uint8_t>() != 0 ? 1 : 0;
-    case kInt64: return in.number<std::int64_t>();
-    default: break;
+    case kUint8:
+      return in.number<std::uint8_t>();
+    case kInt8:
+      return in.number<std::int8_t>();
+    case kUint16:
+      return in.number<std::uint16_t>();
+    case kInt16:
+      return in.number<std::int16_t>();
+    case kUint32:
+      return in.number<std::uint32_t>();
+    case kInt32:
+      return in.number<std::int32_t>();
+    case kBool:
+      return in.number<std::uint8_t>() != 0 ? 1 : 0;
+    case kInt64:
+      return in.number<std::int64_t>();
+    default:
+      break;
   }
   const auto value = in.number<std::uint64_t>();
   if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) in.bad("{} is above 2^63-1", value);

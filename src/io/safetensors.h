@@ -13,9 +13,9 @@ namespace thinkrec {
 
 struct SafetensorsEntry {
   std::string name;
-  std::string dtype;                ///< as written: "F32", "F16", "BF16", ...
-  std::vector<std::int64_t> shape;  ///< row-major, outermost first
-  std::uint64_t begin = 0, end = 0; ///< bytes from the start of the file
+  std::string dtype;                 ///< as written: "F32", "F16", "BF16", ...
+  std::vector<std::int64_t> shape;   ///< row-major, outermost first
+  std::uint64_t begin = 0, end = 0;  ///< bytes from the start of the file
   std::int64_t elements = 0;
 };
 

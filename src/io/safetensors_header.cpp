@@ -91,10 +91,15 @@ class HeaderEvents : public nlohmann::json_sax<Json> {
 
   bool key(string_t& name) override {
     switch (place()) {
-      case Place::kTop: return start_top(name);
-      case Place::kMetadata: key_ = name; return !header_.metadata.contains(name) || bad("key '{}' twice", printable(name));
-      case Place::kTensor: return start_field(name);
-      default: return true;
+      case Place::kTop:
+        return start_top(name);
+      case Place::kMetadata:
+        key_ = name;
+        return !header_.metadata.contains(name) || bad("key '{}' twice", printable(name));
+      case Place::kTensor:
+        return start_field(name);
+      default:
+        return true;
     }
   }
 

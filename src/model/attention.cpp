@@ -41,8 +41,9 @@ struct RopeAttention : Function<RopeAttention> {
     for (std::size_t row = 0; row + 1 < begin.size(); ++row) {
       const std::int64_t first = begin[row], length = begin[row + 1] - first;
       if (length == 0) continue;
-      const auto [attended, lse] = at::_scaled_dot_product_flash_attention_for_cpu(
-          heads_first(q, first, length, 1), heads_first(k, first, length, group), heads_first(v, first, length, group), 0.0, true);
+      const auto [attended, lse] =
+          at::_scaled_dot_product_flash_attention_for_cpu(heads_first(q, first, length, 1), heads_first(k, first, length, group),
+                                                          heads_first(v, first, length, group), 0.0, true);
       out.narrow(0, first, length).copy_(attended.squeeze(0).transpose(0, 1));
       log_sum_exp.narrow(1, first, length).copy_(lse.squeeze(0));
     }
@@ -82,7 +83,8 @@ struct RopeAttention : Function<RopeAttention> {
 
 at::Tensor positions(const PackedBatch& batch) {
   at::Tensor position = at::empty({batch.tokens()}, at::kInt);
-  std::copy(batch.position.begin(), batch.position.end(), reinterpret_cast<std::uint32_t*>(position.mutable_data_ptr<std::int32_t>()));
+  std::copy(batch.position.begin(), batch.position.end(),
+            reinterpret_cast<std::uint32_t*>(position.mutable_data_ptr<std::int32_t>()));
   return position;
 }
 

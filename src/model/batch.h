@@ -10,9 +10,10 @@
 namespace thinkrec {
 
 struct PackedBatch {
-  std::vector<std::int32_t> token;     ///< [tokens]; -1 - s stands for feature slot s
-  std::vector<std::uint32_t> position; ///< [tokens] within the row, from 0: RoPE and dropout see this, never the place in the pack
-  std::vector<std::uint64_t> sample;   ///< [tokens] id of the row a token belongs to, for dropout
+  std::vector<std::int32_t> token;  ///< [tokens]; -1 - s stands for feature slot s
+  std::vector<std::uint32_t>
+      position;                       ///< [tokens] within the row, from 0: RoPE and dropout see this, never the place in the pack
+  std::vector<std::uint64_t> sample;  ///< [tokens] id of the row a token belongs to, for dropout
   std::vector<std::int64_t> begin = {0};  ///< [rows + 1] cumulative lengths
 
   std::int64_t tokens() const { return static_cast<std::int64_t>(token.size()); }

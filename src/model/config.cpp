@@ -83,12 +83,14 @@ void LlamaConfig::check(const std::string& origin) const {
   const kernels::RopeScaling& scaling = rope_scaling;
   if (scaling.llama3 && !(scaling.factor > 0 && scaling.low_frequency_factor > 0 && scaling.original_length > 0 &&
                           scaling.high_frequency_factor > scaling.low_frequency_factor)) {
-    fail(ExitCode::kBadData, "{}: RoPE scaling: factor {}, frequency factors {} to {}, original length {}; all must be above 0, in order",
-         origin, scaling.factor, scaling.low_frequency_factor, scaling.high_frequency_factor, scaling.original_length);
+    fail(ExitCode::kBadData,
+         "{}: RoPE scaling: factor {}, frequency factors {} to {}, original length {}; all must be above 0, in order", origin,
+         scaling.factor, scaling.low_frequency_factor, scaling.high_frequency_factor, scaling.original_length);
   }
   // Whatever counts weights after this cannot overflow.
   const double w = static_cast<double>(width), q = static_cast<double>(heads) * static_cast<double>(head_width);
-  const double count = 2.0 * static_cast<double>(vocab) * w + static_cast<double>(layers) * w * (4 * q + 3 * static_cast<double>(ffn));
+  const double count =
+      2.0 * static_cast<double>(vocab) * w + static_cast<double>(layers) * w * (4 * q + 3 * static_cast<double>(ffn));
   if (count > kMostWeights) fail(ExitCode::kBadData, "{}: these sizes make {:.0f} weights; no model has so many", origin, count);
 }
 
@@ -96,7 +98,8 @@ LlamaConfig parse_hf_config(const std::string& text, const std::string& origin) 
   const Json json = Json::parse(text, nullptr, false);
   if (json.is_discarded() || !json.is_object()) fail(ExitCode::kBadData, "{}: not a JSON object", origin);
   const std::string kind = optional_of_type<std::string>(json, "model_type", "(none)", origin);
-  if (kind != "llama") fail(ExitCode::kBadData, "{}: model_type is '{}'; thinkrec reads Llama-style models ('llama')", origin, kind);
+  if (kind != "llama")
+    fail(ExitCode::kBadData, "{}: model_type is '{}'; thinkrec reads Llama-style models ('llama')", origin, kind);
   if (optional_of_type(json, "attention_bias", false, origin) || optional_of_type(json, "mlp_bias", false, origin)) {
     fail(ExitCode::kBadData, "{}: biases in attention or MLP are not supported", origin);
   }
@@ -141,7 +144,8 @@ LlamaConfig gguf_config(const GgufFile& file) {
   config.norm_epsilon = static_cast<float>(file.get<double>("llama.attention.layer_norm_rms_epsilon"));
   if (file.has("llama.rope.freq_base")) config.rope_theta = file.get<double>("llama.rope.freq_base");
   if (config.heads > 0) {
-    config.head_width = file.has("llama.attention.key_length") ? integer("llama.attention.key_length") : config.width / config.heads;
+    config.head_width =
+        file.has("llama.attention.key_length") ? integer("llama.attention.key_length") : config.width / config.heads;
   }
   if (file.has("llama.rope.dimension_count") && integer("llama.rope.dimension_count") != config.head_width) {
     fail(ExitCode::kBadData, "{}: RoPE over {} of {} dimensions of a head is not supported", file.path(),
@@ -154,7 +158,8 @@ LlamaConfig gguf_config(const GgufFile& file) {
   for (const auto& tensor : file.tensors()) {
     if (tensor.name == "output.weight") config.tied_head = false;
     if (tensor.name == "rope_freqs.weight") {
-      if (tensor.elements > 1 << 16) fail(ExitCode::kBadData, "{}: rope_freqs.weight has {} elements", file.path(), tensor.elements);
+      if (tensor.elements > 1 << 16)
+        fail(ExitCode::kBadData, "{}: rope_freqs.weight has {} elements", file.path(), tensor.elements);
       config.rope_factors.resize(static_cast<std::size_t>(tensor.elements));
       file.read(tensor, config.rope_factors.data());
     }

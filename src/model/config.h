@@ -11,12 +11,12 @@ namespace thinkrec {
 
 struct LlamaConfig {
   std::int64_t vocab = 0;
-  std::int64_t width = 0;       ///< hidden size d2
+  std::int64_t width = 0;  ///< hidden size d2
   std::int64_t layers = 0;
   std::int64_t heads = 0;
   std::int64_t kv_heads = 0;
   std::int64_t head_width = 0;
-  std::int64_t ffn = 0;         ///< intermediate size of the MLP
+  std::int64_t ffn = 0;  ///< intermediate size of the MLP
   float norm_epsilon = 1e-5F;
   double rope_theta = 10000;
   kernels::RopeScaling rope_scaling;

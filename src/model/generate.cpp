@@ -17,18 +17,22 @@ std::set<std::int32_t> banned_tokens(const std::vector<std::int32_t>& text, std:
   const auto size = static_cast<std::int64_t>(text.size());
   if (n < 1 || size < n) return banned;
   for (std::int64_t i = 0; i + n <= size; ++i) {
-    if (std::equal(text.begin() + i, text.begin() + i + n - 1, text.end() - (n - 1))) banned.insert(text[static_cast<std::size_t>(i + n - 1)]);
+    if (std::equal(text.begin() + i, text.begin() + i + n - 1, text.end() - (n - 1)))
+      banned.insert(text[static_cast<std::size_t>(i + n - 1)]);
   }
   return banned;
 }
 
-std::int32_t choose(at::Tensor logits, const GenerateConfig& config, const std::vector<std::int32_t>& text, std::uint64_t sample) {
+std::int32_t choose(at::Tensor logits, const GenerateConfig& config, const std::vector<std::int32_t>& text,
+                    std::uint64_t sample) {
   float* values = logits.mutable_data_ptr<float>();
   const std::int64_t vocab = logits.numel();
   if (text.empty() && !config.first.empty()) {
-    return *std::max_element(config.first.begin(), config.first.end(), [&](std::int32_t a, std::int32_t b) { return values[a] < values[b]; });
+    return *std::max_element(config.first.begin(), config.first.end(),
+                             [&](std::int32_t a, std::int32_t b) { return values[a] < values[b]; });
   }
-  for (const std::int32_t token : banned_tokens(text, config.no_repeat_ngram)) values[token] = -std::numeric_limits<float>::infinity();
+  for (const std::int32_t token : banned_tokens(text, config.no_repeat_ngram))
+    values[token] = -std::numeric_limits<float>::infinity();
   if (config.temperature <= 0) return static_cast<std::int32_t>(std::max_element(values, values + vocab) - values);
   const at::Tensor probabilities = at::softmax(logits.to(at::kDouble) / config.temperature, 0);
   const std::uint64_t place = text.size();
@@ -77,7 +81,8 @@ std::vector<std::vector<std::int32_t>> generate(const Llama& model, const Projec
       const auto row = static_cast<std::size_t>(row_of[i]);
       const std::uint64_t sample = prompts.sample[static_cast<std::size_t>(prompts.begin[row])];
       const std::int32_t token = choose(logits[static_cast<std::int64_t>(i)], config, text[row], sample);
-      const bool ends = (config.eos && token == *config.eos) || std::find(config.stop.begin(), config.stop.end(), token) != config.stop.end();
+      const bool ends =
+          (config.eos && token == *config.eos) || std::find(config.stop.begin(), config.stop.end(), token) != config.stop.end();
       if (ends) {
         open[row] = false;
       } else {

@@ -37,14 +37,13 @@ void KvCache::truncate(std::int64_t row, std::int64_t length) {
 }
 
 Llama::Llama(LlamaConfig config, LlamaWeights weights)
-    : config_(std::move(config)),
-      weights_(std::move(weights)),
-      rope_(rope_table(config_)) {}
+    : config_(std::move(config)), weights_(std::move(weights)), rope_(rope_table(config_)) {}
 
 const kernels::RopeTable& Llama::rope(const PackedBatch& batch) const {
   for (const std::uint32_t position : batch.position) {
     if (static_cast<std::int64_t>(position) >= rope_.length) {
-      fail(ExitCode::kBadData, "a prompt has more than the model's {} positions; lower prompt.max_tokens or prompt.history", rope_.length);
+      fail(ExitCode::kBadData, "a prompt has more than the model's {} positions; lower prompt.max_tokens or prompt.history",
+           rope_.length);
     }
   }
   return rope_;
@@ -61,8 +60,8 @@ at::Tensor Llama::walk(const at::Tensor& hidden, const PackedBatch& batch, std::
   Stream stream{hidden, {}};
   for (std::int64_t i = first; i < last; ++i) {
     const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(i)];
-    auto [sum, x] = ops::rms_norm(stream.delta.defined() ? stream.delta : stream.sum, stream.delta.defined() ? stream.sum : at::Tensor(),
-                                  layer.attention_norm, config_.norm_epsilon);
+    auto [sum, x] = ops::rms_norm(stream.delta.defined() ? stream.delta : stream.sum,
+                                  stream.delta.defined() ? stream.sum : at::Tensor(), layer.attention_norm, config_.norm_epsilon);
     at::Tensor q = at::linear(x, layer.q), k = at::linear(x, layer.k), v = at::linear(x, layer.v);
     if (hook != nullptr) std::tie(q, v) = hook->apply(i, x, q, v, batch);
     const auto heads = [&](const at::Tensor& flat) { return flat.unflatten(1, {-1, config_.head_width}); };
@@ -81,9 +80,10 @@ at::Tensor Llama::walk(const at::Tensor& hidden, const PackedBatch& batch, std::
 at::Tensor Llama::layers(const at::Tensor& hidden, const PackedBatch& batch, std::int64_t first, std::int64_t last,
                          const ProjectionHook* hook, const at::Tensor& needed) const {
   const kernels::RopeTable& table = rope(batch);
-  return walk(hidden, batch, first, last, hook, needed, [&](std::int64_t, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-    return ops::rope_attention(q, k, v, batch, table);
-  });
+  return walk(hidden, batch, first, last, hook, needed,
+              [&](std::int64_t, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+                return ops::rope_attention(q, k, v, batch, table);
+              });
 }
 
 at::Tensor Llama::layers_cached(const at::Tensor& hidden, const PackedBatch& batch, const ProjectionHook* hook, KvCache& cache,

@@ -22,8 +22,8 @@ class ProjectionHook {
   virtual ~ProjectionHook() = default;
   /// x [tokens, width] is the normed input of layer `layer`; q [tokens, heads * head_width] and v [tokens, kv_heads * head_width] are
   /// the base projections, which may be changed in place. Returns what takes their place.
-  virtual std::pair<at::Tensor, at::Tensor> apply(std::int64_t layer, const at::Tensor& x, const at::Tensor& q, const at::Tensor& v,
-                                                  const PackedBatch& batch) const = 0;
+  virtual std::pair<at::Tensor, at::Tensor> apply(std::int64_t layer, const at::Tensor& x, const at::Tensor& q,
+                                                  const at::Tensor& v, const PackedBatch& batch) const = 0;
 };
 
 /// Keys (rotated) and values of what was already read, for generation: one entry a row of the batch.
@@ -57,8 +57,8 @@ class Llama {
 
   /// Runs layers first .. last-1 on hidden [tokens, width]. When `needed` is given, only those token rows (ascending indices into the
   /// pack) leave the last of these layers: the result is [needed, width]. Grad mode decides whether a graph is built.
-  at::Tensor layers(const at::Tensor& hidden, const PackedBatch& batch, std::int64_t first, std::int64_t last, const ProjectionHook* hook,
-                    const at::Tensor& needed = {}) const;
+  at::Tensor layers(const at::Tensor& hidden, const PackedBatch& batch, std::int64_t first, std::int64_t last,
+                    const ProjectionHook* hook, const at::Tensor& needed = {}) const;
 
   /// The same over all layers with a KV cache (inference only): row i of the batch continues row i of the cache, which grows.
   at::Tensor layers_cached(const at::Tensor& hidden, const PackedBatch& batch, const ProjectionHook* hook, KvCache& cache,
@@ -72,8 +72,8 @@ class Llama {
  private:
   /// The residual stream through layers first .. last-1; `attend(layer, q, k, v)` is the attention, with or without a cache.
   template <class Attend>
-  at::Tensor walk(const at::Tensor& hidden, const PackedBatch& batch, std::int64_t first, std::int64_t last, const ProjectionHook* hook,
-                  const at::Tensor& needed, const Attend& attend) const;
+  at::Tensor walk(const at::Tensor& hidden, const PackedBatch& batch, std::int64_t first, std::int64_t last,
+                  const ProjectionHook* hook, const at::Tensor& needed, const Attend& attend) const;
   const kernels::RopeTable& rope(const PackedBatch& batch) const;
 
   LlamaConfig config_;

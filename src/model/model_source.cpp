@@ -43,10 +43,11 @@ std::vector<Slot> slots(const LlamaConfig& config, const LlamaWeights& weights) 
   return all;
 }
 
-void check_shape(const std::string& origin, const std::string& name, const std::vector<std::int64_t>& shape, const at::Tensor& to) {
+void check_shape(const std::string& origin, const std::string& name, const std::vector<std::int64_t>& shape,
+                 const at::Tensor& to) {
   if (at::IntArrayRef(shape) != to.sizes()) {
-    fail(ExitCode::kBadData, "{}: tensor '{}' has shape [{}], the configuration asks for [{}]", origin, name, fmt::join(shape, ", "),
-         fmt::join(to.sizes(), ", "));
+    fail(ExitCode::kBadData, "{}: tensor '{}' has shape [{}], the configuration asks for [{}]", origin, name,
+         fmt::join(shape, ", "), fmt::join(to.sizes(), ", "));
   }
 }
 
@@ -138,7 +139,8 @@ class HfSource final : public ModelSource {
       const std::string name = shard.is_string() ? shard.get<std::string>() : "";
       const fs::path file = fs::path(folder_) / name;
       if (name.empty() || name.find('/') != std::string::npos || name.starts_with(".") || fs::is_symlink(file)) {
-        fail(ExitCode::kBadData, "{}: tensor '{}' points to '{}', which is not a plain file of this folder", index.string(), tensor, name);
+        fail(ExitCode::kBadData, "{}: tensor '{}' points to '{}', which is not a plain file of this folder", index.string(),
+             tensor, name);
       }
       names.insert(name);
     }
@@ -155,7 +157,8 @@ class HfSource final : public ModelSource {
 
 std::unique_ptr<ModelSource> ModelSource::open(const std::string& path) {
   if (!fs::exists(path)) {
-    fail(ExitCode::kNoInput, "{}: no such model; give a Hugging Face folder or a .gguf file (launch/setup.sh fetches the embedded one)", path);
+    fail(ExitCode::kNoInput,
+         "{}: no such model; give a Hugging Face folder or a .gguf file (launch/setup.sh fetches the embedded one)", path);
   }
   if (fs::is_directory(path)) return std::make_unique<HfSource>(path);
   return std::make_unique<GgufSource>(path);

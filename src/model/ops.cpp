@@ -31,8 +31,9 @@ struct RmsNorm : Function<RmsNorm> {
     const std::int64_t rows = x.size(0), width = x.size(1);
     at::Tensor sum = residual ? at::empty_like(x) : x;
     at::Tensor out = at::empty_like(x), inverse_rms = at::empty({rows}, x.options());
-    kernels::rms_norm_forward(data(x), residual ? data(*residual) : nullptr, data(weight), static_cast<float>(epsilon), rows, width,
-                              residual ? mutable_data(sum) : nullptr, mutable_data(out), mutable_data(inverse_rms), threads());
+    kernels::rms_norm_forward(data(x), residual ? data(*residual) : nullptr, data(weight), static_cast<float>(epsilon), rows,
+                              width, residual ? mutable_data(sum) : nullptr, mutable_data(out), mutable_data(inverse_rms),
+                              threads());
     context->save_for_backward({sum, weight, inverse_rms});
     context->saved_data["residual"] = residual.has_value();
     if (!residual) return {out};
@@ -82,7 +83,8 @@ struct LoraQv : Function<LoraQv> {
   }
 
   static variable_list forward(AutogradContext* context, const at::Tensor& x, at::Tensor q, at::Tensor v, const at::Tensor& a_q,
-                               const at::Tensor& b_q, const at::Tensor& a_v, const at::Tensor& b_v, std::int64_t setting_address) {
+                               const at::Tensor& b_q, const at::Tensor& a_v, const at::Tensor& b_v,
+                               std::int64_t setting_address) {
     const auto& setting = *reinterpret_cast<const std::shared_ptr<Setting>*>(setting_address);
     const std::int64_t rank = a_q.size(0);
     at::Tensor q_low = at::empty({x.size(0), rank}, x.options()), v_low = at::empty_like(q_low);
@@ -139,13 +141,13 @@ struct EmbedSplice : Function<EmbedSplice> {
 };
 
 struct YesBce : Function<YesBce> {
-  static variable_list forward(AutogradContext* context, const at::Tensor& hidden, const at::Tensor& yes_weight, const at::Tensor& label,
-                               const at::Tensor& weight) {
+  static variable_list forward(AutogradContext* context, const at::Tensor& hidden, const at::Tensor& yes_weight,
+                               const at::Tensor& label, const at::Tensor& weight) {
     const std::int64_t rows = hidden.size(0), width = hidden.size(1);
     at::Tensor logit = at::empty({rows}, hidden.options()), loss = at::empty({rows}, hidden.options());
     at::Tensor grad_hidden = at::empty_like(hidden);
-    kernels::yes_bce(data(hidden), data(yes_weight), data(label), data(weight), rows, width, mutable_data(logit), mutable_data(loss),
-                     mutable_data(grad_hidden), threads());
+    kernels::yes_bce(data(hidden), data(yes_weight), data(label), data(weight), rows, width, mutable_data(logit),
+                     mutable_data(loss), mutable_data(grad_hidden), threads());
     context->save_for_backward({grad_hidden});
     context->mark_non_differentiable({logit, loss});
     return {at::dot(loss, weight), loss, logit};
@@ -158,8 +160,8 @@ struct YesBce : Function<YesBce> {
 struct LinearCrossEntropy : Function<LinearCrossEntropy> {
   static constexpr std::int64_t kChunkFloats = std::int64_t{1} << 22;  // 16 MiB of logits at a time
 
-  static variable_list forward(AutogradContext* context, const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& target,
-                               const at::Tensor& weight) {
+  static variable_list forward(AutogradContext* context, const at::Tensor& hidden, const at::Tensor& head,
+                               const at::Tensor& target, const at::Tensor& weight) {
     const std::int64_t rows = hidden.size(0), vocab = head.size(0);
     const std::int64_t chunk = std::max<std::int64_t>(1, std::min(rows, kChunkFloats / vocab));
     const bool gradient = hidden.requires_grad();
@@ -169,8 +171,8 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
       const std::int64_t n = std::min(chunk, rows - first);
       at::Tensor logits = buffer.narrow(0, 0, n);
       at::mm_out(logits, hidden.narrow(0, first, n), head.t());
-      kernels::softmax_cross_entropy(mutable_data(logits), target.const_data_ptr<std::int64_t>() + first, data(weight) + first, n, vocab,
-                                     mutable_data(loss) + first, gradient, threads());
+      kernels::softmax_cross_entropy(mutable_data(logits), target.const_data_ptr<std::int64_t>() + first, data(weight) + first, n,
+                                     vocab, mutable_data(loss) + first, gradient, threads());
       if (gradient) {
         at::Tensor rows_of_chunk = grad_hidden.narrow(0, first, n);
         at::mm_out(rows_of_chunk, logits, head);
@@ -187,22 +189,24 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
 
 }  // namespace
 
-std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight, float epsilon) {
+std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
+                                           float epsilon) {
   const auto out = RmsNorm::apply(x, present(residual), weight, static_cast<double>(epsilon));
   return {residual.defined() ? out[1] : x, out[0]};
 }
 
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) { return Swiglu::apply(gate, up); }
 
-std::pair<at::Tensor, at::Tensor> lora_qv(const at::Tensor& x, const at::Tensor& q, const at::Tensor& v, const LoraFactors& q_factors,
-                                          const LoraFactors& v_factors, float scale, const PackedBatch& batch,
-                                          const kernels::DropoutKey& dropout) {
+std::pair<at::Tensor, at::Tensor> lora_qv(const at::Tensor& x, const at::Tensor& q, const at::Tensor& v,
+                                          const LoraFactors& q_factors, const LoraFactors& v_factors, float scale,
+                                          const PackedBatch& batch, const kernels::DropoutKey& dropout) {
   auto setting = std::make_shared<LoraQv::Setting>();
   setting->sample = batch.sample;
   setting->position = batch.position;
   setting->dropout = dropout;
   setting->scale = scale;
-  const auto out = LoraQv::apply(x, q, v, q_factors.a, q_factors.b, v_factors.a, v_factors.b, reinterpret_cast<std::int64_t>(&setting));
+  const auto out =
+      LoraQv::apply(x, q, v, q_factors.a, q_factors.b, v_factors.a, v_factors.b, reinterpret_cast<std::int64_t>(&setting));
   return {out[0], out[1]};
 }
 
@@ -221,7 +225,8 @@ WeightedLoss yes_bce(const at::Tensor& hidden, const at::Tensor& yes_weight, con
   return {out[0], out[1], out[2]};
 }
 
-WeightedLoss linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& target, const at::Tensor& weight) {
+WeightedLoss linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& target,
+                                  const at::Tensor& weight) {
   const auto out = LinearCrossEntropy::apply(hidden, head, target, weight);
   return {out[0], out[1], at::Tensor()};
 }

@@ -18,7 +18,8 @@ class KvCache;
 namespace thinkrec::ops {
 
 /// (x + residual, rms_norm(x + residual) * weight); without residual (undefined) (x, rms_norm(x) * weight).
-std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight, float epsilon);
+std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
+                                           float epsilon);
 
 /// silu(gate) * up.
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
@@ -39,9 +40,9 @@ struct LoraFactors {
 };
 
 /// Adds scale * dropout(x) A^T B^T to q and to v in place and gives them back as part of the graph (Hu et al. 2021).
-std::pair<at::Tensor, at::Tensor> lora_qv(const at::Tensor& x, const at::Tensor& q, const at::Tensor& v, const LoraFactors& q_factors,
-                                          const LoraFactors& v_factors, float scale, const PackedBatch& batch,
-                                          const kernels::DropoutKey& dropout);
+std::pair<at::Tensor, at::Tensor> lora_qv(const at::Tensor& x, const at::Tensor& q, const at::Tensor& v,
+                                          const LoraFactors& q_factors, const LoraFactors& v_factors, float scale,
+                                          const PackedBatch& batch, const kernels::DropoutKey& dropout);
 
 /// Token embeddings, with the projected features at their slots; gradient to the features only. features may be undefined.
 at::Tensor embed_splice(const at::Tensor& embedding, const at::Tensor& features, const PackedBatch& batch);
@@ -59,6 +60,7 @@ WeightedLoss yes_bce(const at::Tensor& hidden, const at::Tensor& yes_weight, con
 
 /// Cross-entropy of the tokens `target` [rows] int64 under softmax(hidden head^T) (paper, Eq. 5), in chunks of rows: the logits of
 /// all rows never exist at once. head [vocab, width] is frozen.
-WeightedLoss linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& target, const at::Tensor& weight);
+WeightedLoss linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& target,
+                                  const at::Tensor& weight);
 
 }  // namespace thinkrec::ops

@@ -30,7 +30,8 @@ class BlockWalker {
 
 std::int64_t weight_count(const LlamaConfig& c) {
   const std::int64_t q = c.heads * c.head_width, kv = c.kv_heads * c.head_width;
-  const std::int64_t layer = 2 * aligned(c.width) + 2 * aligned(c.width * q) + 2 * aligned(c.width * kv) + 3 * aligned(c.width * c.ffn);
+  const std::int64_t layer =
+      2 * aligned(c.width) + 2 * aligned(c.width * q) + 2 * aligned(c.width * kv) + 3 * aligned(c.width * c.ffn);
   return aligned(c.vocab * c.width) * (c.tied_head ? 1 : 2) + c.layers * layer + aligned(c.width);
 }
 

@@ -31,7 +31,8 @@ bool stays(std::string_view line, const std::string& stage, std::int64_t step) {
 
 }  // namespace
 
-MetricsLog::MetricsLog(std::string path, bool active) : path_(std::move(path)), active_(active) {
+MetricsLog::MetricsLog(std::string path, bool active, std::string board_folder)
+    : path_(std::move(path)), board_folder_(std::move(board_folder)), active_(active) {
   if (!active_) return;
   if (std::filesystem::is_regular_file(path_)) {
     const auto text = read_file(path_);
@@ -59,6 +60,9 @@ void MetricsLog::write(const std::string& stage, std::int64_t step, const nlohma
   if (std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size() || std::fflush(file_.get()) != 0) {
     fail(ExitCode::kIo, "{}: writing the metrics failed: {}", path_, std::strerror(errno));
   }
+  if (board_folder_.empty()) return;
+  if (!board_) board_.emplace(board_folder_, true);
+  board_->write(stage, step, values);
 }
 
 void MetricsLog::resume(const std::string& stage, std::int64_t step) {
@@ -71,10 +75,16 @@ void MetricsLog::resume(const std::string& stage, std::int64_t step) {
     if (stays(std::string_view(text).substr(at, end - at), stage, step)) kept.append(text, at, end + 1 - at);
     at = end + 1;
   }
-  if (kept.size() == text.size()) return;
-  file_.reset();
-  write_file_atomic(path_, kept);
-  open();
+  const bool dropped = kept.size() != text.size();
+  if (dropped) {
+    file_.reset();
+    write_file_atomic(path_, kept);
+    open();
+  }
+  if (!board_folder_.empty() && (dropped || !board_)) {
+    board_.reset();
+    board_.emplace(board_folder_, true, path_);
+  }
 }
 
 }  // namespace thinkrec

@@ -1,25 +1,30 @@
 #pragma once
-// metrics.jsonl: one JSON object a line, {"stage": ..., "step": ..., "time": seconds since 1970, values...}; survives kill -9.
+// metrics.jsonl: one JSON object a line, {"stage": ..., "step": ..., "time": seconds since 1970, values...}; survives kill -9. The same
+// scalars go to TensorBoard.
 
 #include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+
+#include "report/tensorboard.h"
 
 namespace thinkrec {
 
 class MetricsLog {
  public:
   /// Opens `path` for appending; a half-written last line is cut off. With active false (ranks other than 0) nothing is done,
-  /// here or later. Error kIo, as for every other call.
-  MetricsLog(std::string path, bool active);
+  /// here or later. With a board_folder the scalars also go to a TensorBoard event file there. Error kIo, as for every other call.
+  MetricsLog(std::string path, bool active, std::string board_folder = "");
 
   /// Appends one line and flushes it. NaN and infinities become null.
   void write(const std::string& stage, std::int64_t step, const nlohmann::json& values);
 
   /// Drops the lines of that stage with a step greater than `step` (atomic rewrite), so that a restart from step `step` neither
-  /// repeats nor misses one. Lines that are not JSON are dropped as well.
+  /// repeats nor misses one. Lines that are not JSON are dropped as well. Where lines went, or at the first call, TensorBoard's
+  /// events are written anew from what is left; call it while nobody else writes to the board's folder.
   void resume(const std::string& stage, std::int64_t step);
 
  private:
@@ -28,9 +33,10 @@ class MetricsLog {
   };
   void open();
 
-  std::string path_;
+  std::string path_, board_folder_;
   bool active_;
   std::unique_ptr<std::FILE, Close> file_;
+  std::optional<TensorBoardWriter> board_;
 };
 
 }  // namespace thinkrec

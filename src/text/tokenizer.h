@@ -19,11 +19,11 @@ class Tokenizer {
   virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;
   /// The bytes that these tokens stand for; special tokens are left out. May be invalid UTF-8 where a character was cut.
   virtual std::string decode(std::span<const std::int32_t> ids) const = 0;
-  virtual std::int32_t size() const = 0;                         ///< number of ids, special tokens included
-  virtual std::optional<std::int32_t> bos() const = 0;           ///< only where the model prepends one
+  virtual std::int32_t size() const = 0;                ///< number of ids, special tokens included
+  virtual std::optional<std::int32_t> bos() const = 0;  ///< only where the model prepends one
   virtual std::optional<std::int32_t> eos() const = 0;
   virtual std::optional<std::int32_t> find_special(std::string_view token) const = 0;  ///< id of e.g. "<|im_start|>"
-  virtual std::string hash() const = 0;                          ///< SHA-256 of the vocabulary, merges and settings
+  virtual std::string hash() const = 0;  ///< SHA-256 of the vocabulary, merges and settings
 };
 
 /// From a GGUF file, a tokenizer.json, a sentencepiece .model file, or a folder holding tokenizer.json or tokenizer.model.

@@ -11,7 +11,7 @@
 namespace thinkrec {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 Json interval(const Interval& value) { return Json::array({number(value.low), number(value.high)}); }
@@ -24,7 +24,8 @@ Json group_map(const Session& session, const RunState& state, const at::Tensor& 
   const at::Tensor center = at::tensor(grouping.center), scale = at::tensor(grouping.scale);
   const at::Tensor scaled = ((vectors - center) / scale).to(at::kDouble);
   const auto [values, directions] = at::linalg_eigh(at::mm(scaled.t(), scaled));
-  const at::Tensor plane = at::mm(scaled, directions.narrow(1, std::max<std::int64_t>(0, d - 2), std::min<std::int64_t>(2, d))).contiguous();
+  const at::Tensor plane =
+      at::mm(scaled, directions.narrow(1, std::max<std::int64_t>(0, d - 2), std::min<std::int64_t>(2, d))).contiguous();
   std::vector<std::int64_t> train_rows(static_cast<std::size_t>(grouping.groups), 0);
   for (const std::int64_t row : session.dataset().rows(Split::kTrain)) {
     const auto user = static_cast<std::size_t>(session.dataset().user[static_cast<std::size_t>(row)]);
@@ -32,7 +33,8 @@ Json group_map(const Session& session, const RunState& state, const at::Tensor& 
   }
   Json groups = Json::array();
   for (int g = 0; g < grouping.groups; ++g) {
-    Json group = {{"users", 0}, {"train_rows", train_rows[static_cast<std::size_t>(g)]}, {"x", Json::array()}, {"y", Json::array()}};
+    Json group = {
+        {"users", 0}, {"train_rows", train_rows[static_cast<std::size_t>(g)]}, {"x", Json::array()}, {"y", Json::array()}};
     std::int64_t users = 0;
     for (std::int64_t u = 0; u < vectors.size(0); ++u) {
       if (grouping.group_of_user[static_cast<std::size_t>(u)] != g) continue;
@@ -54,8 +56,9 @@ std::string metric_cell(double value, const Interval& range) {
 std::string render(const Evaluation& evaluation, const Json& difference, int k) {
   Table table({"model", "AUC [95 %]", "UAUC [95 %]", fmt::format("NDCG@{} [95 %]", k), fmt::format("MAP@{} [95 %]", k)});
   for (const ModelScores& model : evaluation.models) {
-    table.add_row({model.name, metric_cell(model.metrics.auc, model.intervals.auc), metric_cell(model.metrics.uauc, model.intervals.uauc),
-                   metric_cell(model.metrics.ndcg, model.intervals.ndcg), metric_cell(model.metrics.map, model.intervals.map)});
+    table.add_row({model.name, metric_cell(model.metrics.auc, model.intervals.auc),
+                   metric_cell(model.metrics.uauc, model.intervals.uauc), metric_cell(model.metrics.ndcg, model.intervals.ndcg),
+                   metric_cell(model.metrics.map, model.intervals.map)});
   }
   std::string text = table.text();
   for (const auto& [name, values] : difference.items()) {
@@ -100,7 +103,8 @@ Evaluation evaluate(const Session& session, const RunState& state, Split split, 
   const int k = static_cast<int>(recipe.integer("evaluate.k"));
   Evaluation out;
   out.rows = all_rows ? sample_rows(dataset, split, 0, 0, session.seed())
-                      : sample_rows(dataset, split, recipe.integer("evaluate.rows"), recipe.integer("evaluate.rows_per_user"), session.seed());
+                      : sample_rows(dataset, split, recipe.integer("evaluate.rows"), recipe.integer("evaluate.rows_per_user"),
+                                    session.seed());
   for (const std::int64_t row : out.rows) {
     out.user.push_back(dataset.user[static_cast<std::size_t>(row)]);
     out.label.push_back(dataset.label[static_cast<std::size_t>(row)]);
@@ -112,17 +116,18 @@ Evaluation evaluate(const Session& session, const RunState& state, Split split, 
     encoded.push_back(prompts.prompt(row));
     plain.push_back(text_prompts.prompt(row));
   }
-  const Scorer scorer(session.model(), state.projector, state.features.get(), prompts.verdicts().yes, recipe.integer("run.micro_tokens"),
-                      session.world());
+  const Scorer scorer(session.model(), state.projector, state.features.get(), prompts.verdicts().yes,
+                      recipe.integer("run.micro_tokens"), session.world());
 
-  const auto add = [&](const std::string& name, std::vector<double> score) { out.models.push_back({name, std::move(score), {}, {}}); };
+  const auto add = [&](const std::string& name, std::vector<double> score) {
+    out.models.push_back({name, std::move(score), {}, {}});
+  };
   add("item_mean", item_mean_scores(dataset, out.rows));
   add("logistic", logistic_scores(dataset, out.rows));
   add("encoder", state.encoder->scores(dataset, out.rows));
   const auto shown = [&](const std::string& what) {
-    return [progress = std::make_shared<Progress>(what, static_cast<std::int64_t>(out.rows.size()), session.leader())](std::int64_t done, std::int64_t) {
-      progress->update(done, "rows of this rank");
-    };
+    return [progress = std::make_shared<Progress>(what, static_cast<std::int64_t>(out.rows.size()), session.leader())](
+               std::int64_t done, std::int64_t) { progress->update(done, "rows of this rank"); };
   };
   add("untrained", scorer.score(plain, out.user, nullptr, shown("evaluate/untrained")));
 
@@ -133,7 +138,8 @@ Evaluation evaluate(const Session& session, const RunState& state, Split split, 
   tops.push_back([&](std::int32_t user) {
     return fused.gate(user).decision == GateDecision::kMerged ? TopAdapter{true, &fused.of(user)} : TopAdapter{false, nullptr};
   });
-  const auto scores = scorer.score(encoded, out.user, &state.global, first_expert_layer(session), tops, shown("evaluate/adapters"));
+  const auto scores =
+      scorer.score(encoded, out.user, &state.global, first_expert_layer(session), tops, shown("evaluate/adapters"));
   add("global", scores[0]);
   for (std::size_t e = 0; e < state.experts.size(); ++e) add(fmt::format("expert:{}", e), scores[1 + e]);
   std::vector<double> fused_score(out.rows.size());
@@ -150,7 +156,10 @@ Evaluation evaluate(const Session& session, const RunState& state, Split split, 
   const int resamples = static_cast<int>(recipe.integer("evaluate.bootstrap"));
   const auto scored = [&](const ModelScores& model) { return ScoredRows{out.user, out.label, model.score}; };
   std::int64_t users = 0;
-  out.json = {{"split", kSplitNames[static_cast<std::size_t>(split)]}, {"rows", out.rows.size()}, {"k", k}, {"models", Json::object()},
+  out.json = {{"split", kSplitNames[static_cast<std::size_t>(split)]},
+              {"rows", out.rows.size()},
+              {"k", k},
+              {"models", Json::object()},
               {"difference", Json::object()}};
   const std::string ndcg = fmt::format("ndcg@{}", k), map = fmt::format("map@{}", k);
   for (ModelScores& model : out.models) {
@@ -170,11 +179,16 @@ Evaluation evaluate(const Session& session, const RunState& state, Split split, 
   const auto model_named = [&](const std::string& name) -> const ModelScores& {
     return *std::find_if(out.models.begin(), out.models.end(), [&](const ModelScores& model) { return model.name == name; });
   };
-  for (const auto& [a, b] : std::vector<std::pair<std::string, std::string>>{{"fused", "untrained"}, {"global", "untrained"}, {"fused", "global"}}) {
-    const PairedDifference difference = paired_bootstrap(scored(model_named(a)), scored(model_named(b)), k, resamples, session.seed());
-    out.json["difference"][a + " - " + b] = {{"auc", number(difference.auc)},       {"uauc", number(difference.uauc)},
-                                             {ndcg, number(difference.ndcg)},        {map, number(difference.map)},
-                                             {"auc_ci", interval(difference.interval.auc)}, {"uauc_ci", interval(difference.interval.uauc)}};
+  for (const auto& [a, b] :
+       std::vector<std::pair<std::string, std::string>>{{"fused", "untrained"}, {"global", "untrained"}, {"fused", "global"}}) {
+    const PairedDifference difference =
+        paired_bootstrap(scored(model_named(a)), scored(model_named(b)), k, resamples, session.seed());
+    out.json["difference"][a + " - " + b] = {{"auc", number(difference.auc)},
+                                             {"uauc", number(difference.uauc)},
+                                             {ndcg, number(difference.ndcg)},
+                                             {map, number(difference.map)},
+                                             {"auc_ci", interval(difference.interval.auc)},
+                                             {"uauc_ci", interval(difference.interval.uauc)}};
   }
 
   // Who was served how.
@@ -209,8 +223,9 @@ std::string scores_csv(const Session& session, const Evaluation& evaluation) {
   text += "\n";
   for (std::size_t i = 0; i < evaluation.rows.size(); ++i) {
     const auto row = static_cast<std::size_t>(evaluation.rows[i]);
-    text += fmt::format("{},{},{},{}", row, quoted(dataset.users[static_cast<std::size_t>(dataset.user[row])]),
-                        quoted(dataset.items[static_cast<std::size_t>(dataset.item[row])].id), static_cast<int>(dataset.label[row]));
+    text +=
+        fmt::format("{},{},{},{}", row, quoted(dataset.users[static_cast<std::size_t>(dataset.user[row])]),
+                    quoted(dataset.items[static_cast<std::size_t>(dataset.item[row])].id), static_cast<int>(dataset.label[row]));
     for (const ModelScores& model : evaluation.models) text += fmt::format(",{:.9g}", model.score[i]);
     text += "\n";
   }

@@ -24,8 +24,8 @@ struct Evaluation {
   std::vector<std::int32_t> user;
   std::vector<std::uint8_t> label;
   std::vector<ModelScores> models;
-  nlohmann::json json;             ///< the contract of thinkrec_eval --json
-  std::string table;               ///< for the terminal
+  nlohmann::ordered_json json;  ///< the contract of thinkrec_eval --json
+  std::string table;            ///< for the terminal
 };
 
 /// The gate's decision for one user (paper, Eq. 8-10).

@@ -53,7 +53,8 @@ at::Tensor FeatureBank::project(const Projector& projector, std::span<const Feat
   std::vector<FeatureRef> unique;
   std::vector<std::int64_t> index;
   for (const FeatureRef& slot : slots) {
-    const auto [found, fresh] = place.emplace(std::pair{static_cast<int>(slot.kind), slot.index}, static_cast<std::int64_t>(unique.size()));
+    const auto [found, fresh] =
+        place.emplace(std::pair{static_cast<int>(slot.kind), slot.index}, static_cast<std::int64_t>(unique.size()));
     if (fresh) unique.push_back(slot);
     index.push_back(found->second);
   }

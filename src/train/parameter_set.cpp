@@ -39,8 +39,9 @@ std::vector<kernels::AdamwTensor> ParameterSet::views() const {
   std::vector<kernels::AdamwTensor> all;
   std::int64_t offset = 0;
   for (const auto& [name, tensor] : parameters_) {
-    all.push_back({tensor.mutable_data_ptr<float>(), gradient_.const_data_ptr<float>() + offset, first_.mutable_data_ptr<float>() + offset,
-                   second_.mutable_data_ptr<float>() + offset, tensor.numel(), tensor.dim() >= 2 ? static_cast<float>(weight_decay_) : 0.0F});
+    all.push_back({tensor.mutable_data_ptr<float>(), gradient_.const_data_ptr<float>() + offset,
+                   first_.mutable_data_ptr<float>() + offset, second_.mutable_data_ptr<float>() + offset, tensor.numel(),
+                   tensor.dim() >= 2 ? static_cast<float>(weight_decay_) : 0.0F});
     offset += tensor.numel();
   }
   return all;
@@ -92,7 +93,8 @@ void ParameterSet::restore(const Checkpoint& checkpoint, const std::string& pref
   const auto copy = [&](const std::string& name, const at::Tensor& to) {
     for (const StoredTensor& stored : checkpoint.tensors) {
       if (stored.name != prefix + name) continue;
-      if (at::IntArrayRef(stored.shape) != to.sizes()) fail(ExitCode::kBadData, "checkpoint: '{}' has another shape", stored.name);
+      if (at::IntArrayRef(stored.shape) != to.sizes())
+        fail(ExitCode::kBadData, "checkpoint: '{}' has another shape", stored.name);
       std::copy(stored.values.begin(), stored.values.end(), to.mutable_data_ptr<float>());
       return;
     }

@@ -116,18 +116,20 @@ class Phase {
     std::vector<StepRow> rows;
     for (std::size_t i = 0; i < draws.size(); ++i) rows.push_back({&encoded[i], draws[i].number});
     ++step_;
-    const double rate = learning_rate(step_, config_.steps, std::min(config_.warmup, config_.steps), config_.peak_rate, config_.floor_rate);
+    const double rate =
+        learning_rate(step_, config_.steps, std::min(config_.warmup, config_.steps), config_.peak_rate, config_.floor_rate);
     const StepResult result = engine_.run(step_, rows, rate, stop_requested());
     guard(result, rows);
     const double took = seconds_since(start);
     if (team_.rank() == 0) {
-      log_.write(config_.stage, step_, {{"loss", result.loss},
-                                        {"bce", result.bce},
-                                        {"ce", result.ce},
-                                        {"lr", rate},
-                                        {"grad_norm", result.gradient_norm},
-                                        {"rows_per_s", static_cast<double>(rows.size()) / took},
-                                        {"tokens_per_s", static_cast<double>(result.tokens) / took}});
+      log_.write(config_.stage, step_,
+                 {{"loss", result.loss},
+                  {"bce", result.bce},
+                  {"ce", result.ce},
+                  {"lr", rate},
+                  {"grad_norm", result.gradient_norm},
+                  {"rows_per_s", static_cast<double>(rows.size()) / took},
+                  {"tokens_per_s", static_cast<double>(result.tokens) / took}});
     }
     progress_.update(step_, fmt::format("loss {:.4f} (bce {:.3f}, ce {:.3f}), {:.2f} rows/s", result.loss, result.bce, result.ce,
                                         static_cast<double>(rows.size()) / took));
@@ -142,10 +144,11 @@ class Phase {
     }
     std::string ids;
     for (const StepRow& row : rows) ids += fmt::format("{}{}", ids.empty() ? "" : ", ", row.row->row);
-    log_warning("{} step {}: loss {} or gradient norm {} is not finite; the step was skipped (rows {})", config_.stage, step_, result.loss,
-                result.gradient_norm, ids);
+    log_warning("{} step {}: loss {} or gradient norm {} is not finite; the step was skipped (rows {})", config_.stage, step_,
+                result.loss, result.gradient_norm, ids);
     if (++skipped_ > session_.recipe().integer("run.skip_nonfinite")) {
-      fail(ExitCode::kDiverged, "{}: {} steps in a row were not finite, the last with rows {}; lower the learning rate or look at these rows",
+      fail(ExitCode::kDiverged,
+           "{}: {} steps in a row were not finite, the last with rows {}; lower the learning rate or look at these rows",
            config_.stage, skipped_, ids);
     }
   }
@@ -232,8 +235,9 @@ std::int64_t resume_step(const Session& session, const PhaseConfig& config) {
   return checkpoint ? checkpoint->step : 0;
 }
 
-PhaseEnd run_phase(const Session& session, Collectives& team, const PhaseConfig& config, const PhaseRows& rows, const PromptBuilder& prompts,
-                   const FeatureBank* features, LoraAdapter& adapter, Projector& projector, MetricsLog& log, bool show_progress) {
+PhaseEnd run_phase(const Session& session, Collectives& team, const PhaseConfig& config, const PhaseRows& rows,
+                   const PromptBuilder& prompts, const FeatureBank* features, LoraAdapter& adapter, Projector& projector,
+                   MetricsLog& log, bool show_progress) {
   return Phase(session, team, config, rows, prompts, features, adapter, projector, log, show_progress).run();
 }
 

@@ -14,8 +14,8 @@
 namespace thinkrec {
 
 struct PhaseConfig {
-  std::string stage;    ///< in logs: "activate/main", "expert/0"
-  std::string folder;   ///< under checkpoints/: "activate-0-main", "expert-0"
+  std::string stage;   ///< in logs: "activate/main", "expert/0"
+  std::string folder;  ///< under checkpoints/: "activate-0-main", "expert-0"
   std::int64_t steps = 0, batch = 8;
   double peak_rate = 1e-4, floor_rate = 8e-5;
   std::int64_t warmup = 200;
@@ -31,9 +31,9 @@ struct PhaseConfig {
 PhaseConfig read_phase(const Recipe& recipe, const std::string& prefix);
 
 struct PhaseRows {
-  std::vector<std::int64_t> train;      ///< interaction indices
+  std::vector<std::int64_t> train;  ///< interaction indices
   std::vector<const Reason*> reasons;
-  std::vector<std::int64_t> valid;      ///< sorted by user
+  std::vector<std::int64_t> valid;  ///< sorted by user
 };
 
 enum class PhaseEnd { kDone, kStopped };
@@ -41,8 +41,9 @@ enum class PhaseEnd { kDone, kStopped };
 /// Trains `adapter` (layers >= first_layer) and `projector` in place, over the ranks of `team`; at the end they hold the parameters of
 /// the best validation (AUC / 4 + UAUC / 3, as the reference). Resumes from the newest checkpoint of the phase; a finished one is only
 /// loaded. `progress` may be null. kStopped: a checkpoint of the current step was written.
-PhaseEnd run_phase(const Session& session, Collectives& team, const PhaseConfig& config, const PhaseRows& rows, const PromptBuilder& prompts,
-                   const FeatureBank* features, LoraAdapter& adapter, Projector& projector, MetricsLog& log, bool show_progress);
+PhaseEnd run_phase(const Session& session, Collectives& team, const PhaseConfig& config, const PhaseRows& rows,
+                   const PromptBuilder& prompts, const FeatureBank* features, LoraAdapter& adapter, Projector& projector,
+                   MetricsLog& log, bool show_progress);
 
 /// Step of the newest checkpoint of a phase (0: none), for rewinding logs.
 std::int64_t resume_step(const Session& session, const PhaseConfig& config);

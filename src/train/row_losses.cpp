@@ -6,7 +6,8 @@
 
 namespace thinkrec {
 
-void pack_row(const EncodedRow& row, std::int64_t length, std::uint64_t sample, PackedBatch& packed, std::vector<FeatureRef>& slots) {
+void pack_row(const EncodedRow& row, std::int64_t length, std::uint64_t sample, PackedBatch& packed,
+              std::vector<FeatureRef>& slots) {
   std::vector<std::int32_t> tokens(row.token.begin(), row.token.begin() + length);
   const auto first_slot = static_cast<std::int32_t>(slots.size());
   for (std::int32_t& token : tokens) {
@@ -24,7 +25,8 @@ LossBatch make_loss_batch(std::span<const StepRow> rows, const LossWeights& weig
   for (const StepRow& step_row : rows) {
     const EncodedRow& row = *step_row.row;
     const auto length = static_cast<std::int64_t>(row.token.size());
-    THINKREC_CHECK(row.answer_length() >= 1 && row.prompt_length >= 1, "a row of {} tokens with a prompt of {}", length, row.prompt_length);
+    THINKREC_CHECK(row.answer_length() >= 1 && row.prompt_length >= 1, "a row of {} tokens with a prompt of {}", length,
+                   row.prompt_length);
     const std::int64_t start = batch.packed.tokens();
     // The last token predicts nothing that a loss asks for, so it is not fed to the model.
     pack_row(row, length - 1, step_row.draw, batch.packed, batch.slots);
@@ -37,7 +39,8 @@ LossBatch make_loss_batch(std::span<const StepRow> rows, const LossWeights& weig
       if (i == row.prompt_length - 1) yes_index.push_back(static_cast<std::int64_t>(needed.size()));
       needed.push_back(start + i);
       target.push_back(std::max<std::int64_t>(next, 0));
-      ce_weight.push_back(next < 0 ? 0.0F : static_cast<float>(ce * scale / static_cast<double>(predicted)));  // a slot is no word
+      ce_weight.push_back(next < 0 ? 0.0F
+                                   : static_cast<float>(ce * scale / static_cast<double>(predicted)));  // a slot is no word
     }
     batch.ce_begin.push_back(static_cast<std::int64_t>(needed.size()));
     label.push_back(row.label);

@@ -28,11 +28,11 @@ struct StepRow {
 /// A packed batch ready for the model and the losses. Row r contributes weight * its loss, weights summing over the step's rows.
 struct LossBatch {
   PackedBatch packed;
-  std::vector<FeatureRef> slots;   ///< of the whole pack
-  at::Tensor needed;               ///< [n] int64: tokens whose final hidden state a loss reads, ascending
-  at::Tensor yes_index;            ///< [rows] int64 into needed: the position that predicts the first answer token
-  at::Tensor label, bce_weight;    ///< [rows]
-  at::Tensor target, ce_weight;    ///< [n] int64 and fp32
+  std::vector<FeatureRef> slots;       ///< of the whole pack
+  at::Tensor needed;                   ///< [n] int64: tokens whose final hidden state a loss reads, ascending
+  at::Tensor yes_index;                ///< [rows] int64 into needed: the position that predicts the first answer token
+  at::Tensor label, bce_weight;        ///< [rows]
+  at::Tensor target, ce_weight;        ///< [n] int64 and fp32
   std::vector<std::int64_t> ce_begin;  ///< [rows + 1] into needed
 };
 
@@ -40,6 +40,7 @@ struct LossBatch {
 LossBatch make_loss_batch(std::span<const StepRow> rows, const LossWeights& weights, CeSpan span, double scale);
 
 /// Appends rows to a pack; slots of the rows become slots of the pack.
-void pack_row(const EncodedRow& row, std::int64_t length, std::uint64_t sample, PackedBatch& packed, std::vector<FeatureRef>& slots);
+void pack_row(const EncodedRow& row, std::int64_t length, std::uint64_t sample, PackedBatch& packed,
+              std::vector<FeatureRef>& slots);
 
 }  // namespace thinkrec

@@ -45,12 +45,14 @@ class Timings {
 }  // namespace
 
 void run_stages(const Session& session, const RunPlan& plan) {
-  MetricsLog log(session.path("metrics.jsonl"), session.leader());
+  MetricsLog log(session.path("metrics.jsonl"), session.leader(), session.path("tensorboard"));
   Timings timings(session);
   RunState state;
   const auto wanted = [&](const char* stage) { return plan.stages.contains(stage); };
   const auto mode = [&](const char* stage) { return wanted(stage) ? StageMode::kTrain : StageMode::kLoad; };
-  const auto needed = [&](std::initializer_list<const char*> stages) { return std::any_of(stages.begin(), stages.end(), wanted); };
+  const auto needed = [&](std::initializer_list<const char*> stages) {
+    return std::any_of(stages.begin(), stages.end(), wanted);
+  };
   const auto timed = [&](const char* stage, const auto& body) {
     const auto start = Clock::now();
     if (wanted(stage)) write_status(session, "running", stage);
@@ -58,10 +60,12 @@ void run_stages(const Session& session, const RunPlan& plan) {
     if (wanted(stage)) timings.add(stage, std::chrono::duration<double>(Clock::now() - start).count());
     if (!state.stopped) return;
     write_status(session, "stopped", stage);
-    fail(ExitCode::kStopped, "stopped on request during '{}'; the same command goes on from the checkpoint in {}", stage, session.run_dir());
+    fail(ExitCode::kStopped, "stopped on request during '{}'; the same command goes on from the checkpoint in {}", stage,
+         session.run_dir());
   };
   timed("encode", [&] { encode_stage(session, mode("encode"), log, state); });
-  if (needed({"activate", "expert", "evaluate"})) timed("activate", [&] { activate_stage(session, mode("activate"), log, state); });
+  if (needed({"activate", "expert", "evaluate"}))
+    timed("activate", [&] { activate_stage(session, mode("activate"), log, state); });
   if (needed({"group", "expert", "evaluate"})) timed("group", [&] { group_stage(session, mode("group"), state); });
   if (needed({"expert", "evaluate"})) timed("expert", [&] { expert_stage(session, mode("expert"), plan.experts, log, state); });
   if (wanted("evaluate")) {
@@ -94,7 +98,8 @@ RunState load_run(const Session& session) {
 
 Session open_run(const std::string& run_dir, const std::vector<std::string>& sets, Collectives& world) {
   const std::string recipe = (std::filesystem::path(run_dir) / "recipe.yaml").string();
-  if (!std::filesystem::exists(recipe)) fail(ExitCode::kNoInput, "{}: no run directory (it has no recipe.yaml); make one with thinkrec_train", run_dir);
+  if (!std::filesystem::exists(recipe))
+    fail(ExitCode::kNoInput, "{}: no run directory (it has no recipe.yaml); make one with thinkrec_train", run_dir);
   return Session(Recipe::load(recipe, sets, recipe_options()), run_dir, world);
 }
 

@@ -12,8 +12,8 @@ namespace thinkrec {
 namespace {
 
 /// Consecutive rows of one user, at most about `limit` tokens: formed from the rows alone, so that no score depends on the ranks.
-std::vector<std::pair<std::size_t, std::size_t>> packs_of_users(std::span<const EncodedRow> rows, std::span<const std::int32_t> user,
-                                                                std::int64_t limit) {
+std::vector<std::pair<std::size_t, std::size_t>> packs_of_users(std::span<const EncodedRow> rows,
+                                                                std::span<const std::int32_t> user, std::int64_t limit) {
   std::vector<std::pair<std::size_t, std::size_t>> packs;
   std::int64_t held = 0;
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -80,20 +80,23 @@ std::vector<std::vector<double>> Scorer::score(std::span<const EncodedRow> rows,
       const at::Tensor read = model_.layers(hidden, packed, cut, layers, hook ? &*hook : nullptr, needed);
       const at::Tensor logit = at::mv(model_.final_norm(read), yes).to(at::kDouble);
       for (std::size_t i = first; i < last; ++i) {
-        own.push_back({static_cast<std::int64_t>(i), static_cast<std::int64_t>(t), logit[static_cast<std::int64_t>(i - first)].item<double>()});
+        own.push_back({static_cast<std::int64_t>(i), static_cast<std::int64_t>(t),
+                       logit[static_cast<std::int64_t>(i - first)].item<double>()});
       }
     }
     done += static_cast<std::int64_t>(last - first);
     if (progress) progress(done, static_cast<std::int64_t>(rows.size()));
   }
-  std::vector<std::vector<double>> scores(tops.size(), std::vector<double>(rows.size(), std::numeric_limits<double>::quiet_NaN()));
+  std::vector<std::vector<double>> scores(tops.size(),
+                                          std::vector<double>(rows.size(), std::numeric_limits<double>::quiet_NaN()));
   for (const Score& score : all_gather_values<Score>(ranks_, own)) {
     scores[static_cast<std::size_t>(score.top)][static_cast<std::size_t>(score.row)] = score.value;
   }
   return scores;
 }
 
-std::vector<double> Scorer::score(std::span<const EncodedRow> rows, std::span<const std::int32_t> user, const LoraAdapter* adapter,
+std::vector<double> Scorer::score(std::span<const EncodedRow> rows, std::span<const std::int32_t> user,
+                                  const LoraAdapter* adapter,
                                   const std::function<void(std::int64_t, std::int64_t)>& progress) const {
   const TopAdapterOf everyone = [adapter](std::int32_t) { return TopAdapter{true, adapter}; };
   return score(rows, user, nullptr, 0, std::span(&everyone, 1), progress)[0];

@@ -24,14 +24,19 @@ using TopAdapterOf = std::function<TopAdapter(std::int32_t user)>;
 class Scorer {
  public:
   /// `features` may be null when no row has slots.
-  Scorer(const Llama& model, const Projector& projector, const FeatureBank* features, std::int32_t yes_token, std::int64_t micro_tokens,
-         Collectives& ranks)
-      : model_(model), projector_(projector), features_(features), yes_token_(yes_token), micro_tokens_(micro_tokens), ranks_(ranks) {}
+  Scorer(const Llama& model, const Projector& projector, const FeatureBank* features, std::int32_t yes_token,
+         std::int64_t micro_tokens, Collectives& ranks)
+      : model_(model),
+        projector_(projector),
+        features_(features),
+        yes_token_(yes_token),
+        micro_tokens_(micro_tokens),
+        ranks_(ranks) {}
 
   /// Scores of each row under each top, [tops][rows]; the same on every rank and for any number of ranks. Layers below `cut` run once,
   /// with `lower` (null: no adapter). `user` [rows]; rows of a user should stand together. `progress(done, all)` is called on this rank.
-  std::vector<std::vector<double>> score(std::span<const EncodedRow> rows, std::span<const std::int32_t> user, const LoraAdapter* lower,
-                                         std::int64_t cut, std::span<const TopAdapterOf> tops,
+  std::vector<std::vector<double>> score(std::span<const EncodedRow> rows, std::span<const std::int32_t> user,
+                                         const LoraAdapter* lower, std::int64_t cut, std::span<const TopAdapterOf> tops,
                                          const std::function<void(std::int64_t, std::int64_t)>& progress = {}) const;
 
   /// One adapter for everyone (null: the untouched base model).

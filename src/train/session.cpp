@@ -69,21 +69,25 @@ Session::Session(Recipe recipe, std::string run_dir, Collectives& world)
          model_->llama().config().vocab);
   }
   log_info("data set '{}': {} users, {} items, {}/{}/{} train/valid/test rows, {} reasons", dataset_.name, dataset_.users.size(),
-           dataset_.items.size(), dataset_.splits[0].size(), dataset_.splits[1].size(), dataset_.splits[2].size(), dataset_.reasons.size());
+           dataset_.items.size(), dataset_.splits[0].size(), dataset_.splits[1].size(), dataset_.splits[2].size(),
+           dataset_.reasons.size());
   const LlamaConfig& config = model_->llama().config();
-  log_info("model: {} layers, width {}, vocabulary {}, {:.1f} M parameters; {} ranks, {} threads each", config.layers, config.width,
-           config.vocab, static_cast<double>(weight_count(config)) / 1e6, world.size(), threads_);
+  log_info("model: {} layers, width {}, vocabulary {}, {:.1f} M parameters; {} ranks, {} threads each", config.layers,
+           config.width, config.vocab, static_cast<double>(weight_count(config)) / 1e6, world.size(), threads_);
 }
 
 CheckpointStore Session::store(const std::string& stage) const {
-  return CheckpointStore(path("checkpoints/" + stage),
-                         {{"recipe", recipe_.hash()}, {"data set", data_hash_}, {"model", model_->hash()}, {"tokenizer", tokenizer_->hash()}},
-                         static_cast<int>(recipe_.integer("run.keep_last")));
+  return CheckpointStore(
+      path("checkpoints/" + stage),
+      {{"recipe", recipe_.hash()}, {"data set", data_hash_}, {"model", model_->hash()}, {"tokenizer", tokenizer_->hash()}},
+      static_cast<int>(recipe_.integer("run.keep_last")));
 }
 
 std::string Session::path(const std::string& name) const { return (std::filesystem::path(run_dir_) / name).string(); }
 
-LoraConfig Session::lora() const { return {recipe_.integer("lora.rank"), recipe_.real("lora.alpha"), recipe_.real("lora.dropout")}; }
+LoraConfig Session::lora() const {
+  return {recipe_.integer("lora.rank"), recipe_.real("lora.alpha"), recipe_.real("lora.dropout")};
+}
 
 LossWeights Session::loss_weights() const {
   return {recipe_.real("loss.alpha"), recipe_.real("loss.beta"), recipe_.real("loss.eta"), recipe_.real("loss.gamma")};
@@ -101,9 +105,11 @@ PromptConfig Session::prompt(const std::string& template_name) const {
   return config;
 }
 
-std::vector<std::int64_t> sample_rows(const Dataset& dataset, Split split, std::int64_t limit, std::int64_t per_user, std::uint64_t seed) {
+std::vector<std::int64_t> sample_rows(const Dataset& dataset, Split split, std::int64_t limit, std::int64_t per_user,
+                                      std::uint64_t seed) {
   std::vector<std::vector<std::int64_t>> of_user(dataset.users.size());
-  for (const std::int64_t row : dataset.rows(split)) of_user[static_cast<std::size_t>(dataset.user[static_cast<std::size_t>(row)])].push_back(row);
+  for (const std::int64_t row : dataset.rows(split))
+    of_user[static_cast<std::size_t>(dataset.user[static_cast<std::size_t>(row)])].push_back(row);
   std::vector<std::int64_t> users;
   for (std::size_t u = 0; u < of_user.size(); ++u) {
     if (!of_user[u].empty()) users.push_back(static_cast<std::int64_t>(u));
@@ -140,8 +146,10 @@ void claim_run_dir(const std::string& run_dir, const Recipe& recipe, Collectives
           std::string a, b;
           while (std::getline(was, a) && std::getline(is, b) && a == b) {
           }
-          fail(ExitCode::kConfig, "{} belongs to a run of another recipe: it has '{}', this one '{}'; use a new --run-dir, or the recipe it was made with",
-               run_dir, a.substr(a.find_first_not_of(' ')), b.substr(b.find_first_not_of(' ')));
+          fail(
+              ExitCode::kConfig,
+              "{} belongs to a run of another recipe: it has '{}', this one '{}'; use a new --run-dir, or the recipe it was made with",
+              run_dir, a.substr(a.find_first_not_of(' ')), b.substr(b.find_first_not_of(' ')));
         }
       }
     } catch (const Error& error) {

@@ -72,7 +72,8 @@ class Session {
 
 /// Rows of a split for validation or evaluation: all of them, or whole users in a seeded order, at most `per_user` rows of each (the
 /// first in time), until `limit` rows are reached. Sorted by user, then time.
-std::vector<std::int64_t> sample_rows(const Dataset& dataset, Split split, std::int64_t limit, std::int64_t per_user, std::uint64_t seed);
+std::vector<std::int64_t> sample_rows(const Dataset& dataset, Split split, std::int64_t limit, std::int64_t per_user,
+                                      std::uint64_t seed);
 
 /// Holds a new or existing run directory to the recipe: writes recipe.yaml, or compares. kConfig names the first option that differs.
 void claim_run_dir(const std::string& run_dir, const Recipe& recipe, Collectives& world);

@@ -36,7 +36,8 @@ EncoderConfig encoder_config(const Session& session) {
 }
 
 [[noreturn]] void unfinished(const Session& session, const std::string& stage) {
-  fail(ExitCode::kNoInput, "{}: the stage '{}' has not finished; run thinkrec_train with this run directory first", session.run_dir(), stage);
+  fail(ExitCode::kNoInput, "{}: the stage '{}' has not finished; run thinkrec_train with this run directory first",
+       session.run_dir(), stage);
 }
 
 double embedding_rms(const Llama& model) {
@@ -56,8 +57,8 @@ std::vector<const Reason*> all_reasons(const Dataset& dataset) {
 }
 
 std::vector<std::int64_t> valid_sample(const Session& session) {
-  return sample_rows(session.dataset(), Split::kValid, session.recipe().integer("valid.rows"), session.recipe().integer("valid.rows_per_user"),
-                     session.seed());
+  return sample_rows(session.dataset(), Split::kValid, session.recipe().integer("valid.rows"),
+                     session.recipe().integer("valid.rows_per_user"), session.seed());
 }
 
 /// Loads a finished phase without training.
@@ -176,16 +177,20 @@ void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunSt
     Progress progress("encode", config.max_epochs, session.leader());
     // Strict: every rank trains the whole encoder, so that no sum depends on how rows were shared.
     const auto alone = make_solo_collectives();
-    state.encoder = train_encoder(config, dataset, session.strict() ? *alone : session.world(), score_valid, [&](const EncoderProgress& epoch) {
-      if (session.leader()) {
-        log.write("encode", epoch.epoch, {{"loss", epoch.train_loss}, {"valid_auc", metrics.auc}, {"valid_uauc", metrics.uauc}});
-      }
-      progress.update(epoch.epoch, fmt::format("loss {:.4f}, valid AUC {:.4f} UAUC {:.4f}", epoch.train_loss, metrics.auc, metrics.uauc));
-    });
+    state.encoder = train_encoder(
+        config, dataset, session.strict() ? *alone : session.world(), score_valid, [&](const EncoderProgress& epoch) {
+          if (session.leader()) {
+            log.write("encode", epoch.epoch,
+                      {{"loss", epoch.train_loss}, {"valid_auc", metrics.auc}, {"valid_uauc", metrics.uauc}});
+          }
+          progress.update(epoch.epoch,
+                          fmt::format("loss {:.4f}, valid AUC {:.4f} UAUC {:.4f}", epoch.train_loss, metrics.auc, metrics.uauc));
+        });
     progress.finish();
     if (session.leader()) {
       Checkpoint made{1, {{"done", true}}, {}};
-      for (const auto& [name, tensor] : state.encoder->parameters()) made.tensors.push_back(store_tensor("encoder/" + name, tensor));
+      for (const auto& [name, tensor] : state.encoder->parameters())
+        made.tensors.push_back(store_tensor("encoder/" + name, tensor));
       store.save(made);
     }
     session.world().barrier();
@@ -197,7 +202,8 @@ void activate_stage(const Session& session, StageMode mode, MetricsLog& log, Run
   THINKREC_CHECK(state.features != nullptr, "encode comes before activate");
   state.global = LoraAdapter(session.model().config(), session.lora(), session.seed());
   ProjectorConfig projector{session.recipe().integer("projector.expansion"), session.recipe().flag("projector.match_scale")};
-  state.projector = Projector(state.features->width(), session.model().config().width, projector, embedding_rms(session.model()), session.seed());
+  state.projector = Projector(state.features->width(), session.model().config().width, projector, embedding_rms(session.model()),
+                              session.seed());
   PhaseRows rows{session.dataset().rows(Split::kTrain), all_reasons(session.dataset()), valid_sample(session)};
   if (rows.reasons.empty() && session.recipe().real("mix.reason_share") > 0) {
     log_warning("the data set has no reasons, so the thinking loss of reason rows does not run; thinkrec_synthesize makes them");
@@ -211,8 +217,8 @@ void activate_stage(const Session& session, StageMode mode, MetricsLog& log, Run
     if (session.leader()) log.resume(config.stage, resume_step(session, config));
     const PromptBuilder prompts(session.dataset(), session.tokenizer(),
                                 session.prompt(session.recipe().text(fmt::format("activate.phases.{}.template", i))));
-    state.stopped = run_phase(session, session.world(), config, rows, prompts, state.features.get(), state.global, state.projector, log, true) ==
-                    PhaseEnd::kStopped;
+    state.stopped = run_phase(session, session.world(), config, rows, prompts, state.features.get(), state.global,
+                              state.projector, log, true) == PhaseEnd::kStopped;
   }
 }
 
@@ -228,14 +234,14 @@ void group_stage(const Session& session, StageMode mode, RunState& state) {
       const at::Tensor vectors = state.encoder->group_vectors(session.dataset()).contiguous();
       const auto method = session.recipe().text("group.method") == "ward" ? GroupingMethod::kWard : GroupingMethod::kKmeans;
       const Grouping grouping =
-          group_users({vectors.const_data_ptr<float>(), static_cast<std::size_t>(vectors.numel())}, vectors.size(0), vectors.size(1),
-                      static_cast<int>(session.recipe().integer("group.count")), method, session.seed());
+          group_users({vectors.const_data_ptr<float>(), static_cast<std::size_t>(vectors.numel())}, vectors.size(0),
+                      vectors.size(1), static_cast<int>(session.recipe().integer("group.count")), method, session.seed());
       Checkpoint made{1, {{"done", true}, {"groups", grouping.groups}}, {}};
       const auto flat = [](const std::string& name, const auto& values) {
         return StoredTensor{name, {static_cast<std::int64_t>(values.size())}, std::vector<float>(values.begin(), values.end())};
       };
-      made.tensors = {flat("group_of_user", grouping.group_of_user), flat("center", grouping.center), flat("scale", grouping.scale),
-                      flat("means", grouping.means)};
+      made.tensors = {flat("group_of_user", grouping.group_of_user), flat("center", grouping.center),
+                      flat("scale", grouping.scale), flat("means", grouping.means)};
       store.save(made);
     }
     session.world().barrier();
@@ -276,8 +282,8 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
     for (std::size_t t = 0; t < plan.experts_of_team.size(); ++t) {
       std::vector<int> names;
       for (const int q : plan.experts_of_team[t]) names.push_back(queue[static_cast<std::size_t>(q)]);
-      log_info("expert: team {} of {} ranks trains expert {}", t, std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(t)),
-               fmt::join(names, ", "));
+      log_info("expert: team {} of {} ranks trains expert {}", t,
+               std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(t)), fmt::join(names, ", "));
     }
     if (session.leader()) {
       for (const int e : queue) log.resume(expert_phase(session, e).stage, resume_step(session, expert_phase(session, e)));
@@ -287,14 +293,15 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
     const auto team = session.world().split(my_team);
     std::int64_t stopped = 0;
     if (team != nullptr) {
-      MetricsLog team_log(session.path("metrics.jsonl"), team->rank() == 0);
+      MetricsLog team_log(session.path("metrics.jsonl"), team->rank() == 0, session.path("tensorboard"));
       for (const int q : plan.experts_of_team[static_cast<std::size_t>(my_team)]) {
         if (stopped != 0) break;
         const int e = queue[static_cast<std::size_t>(q)];
-        stopped = run_phase(session, *team, expert_phase(session, e), rows[static_cast<std::size_t>(q)], prompts, state.features.get(),
-                            state.experts[static_cast<std::size_t>(e)], state.projector, team_log, my_team == 0) == PhaseEnd::kStopped
-                      ? 1
-                      : 0;
+        stopped =
+            run_phase(session, *team, expert_phase(session, e), rows[static_cast<std::size_t>(q)], prompts, state.features.get(),
+                      state.experts[static_cast<std::size_t>(e)], state.projector, team_log, my_team == 0) == PhaseEnd::kStopped
+                ? 1
+                : 0;
       }
     }
     session.world().all_reduce_max(std::span(&stopped, 1));

@@ -106,10 +106,12 @@ void StepEngine::accumulate(std::int64_t step, std::span<const StepRow> rows, st
   const LoraHook hook(adapter_, config_.dropout, config_.first_layer, config_.seed, step);
   const std::int64_t layers = model_.config().layers;
 
-  const at::Tensor hidden = model_.layers(lower_hidden(own, batch), batch.packed, config_.first_layer, layers, &hook, batch.needed);
+  const at::Tensor hidden =
+      model_.layers(lower_hidden(own, batch), batch.packed, config_.first_layer, layers, &hook, batch.needed);
   const at::Tensor normed = model_.final_norm(hidden);
   const at::Tensor& head = model_.weights().head;
-  const auto bce = ops::yes_bce(normed.index_select(0, batch.yes_index), head[config_.yes_token].contiguous(), batch.label, batch.bce_weight);
+  const auto bce =
+      ops::yes_bce(normed.index_select(0, batch.yes_index), head[config_.yes_token].contiguous(), batch.label, batch.bce_weight);
   const auto ce = ops::linear_cross_entropy(normed, head, batch.target, batch.ce_weight);
   (bce.total + ce.total).backward();
 

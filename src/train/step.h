@@ -21,23 +21,23 @@ struct StepConfig {
   LossWeights weights;
   CeSpan span = CeSpan::kAnswer;
   std::int32_t yes_token = 0;
-  std::int64_t first_layer = 0;     ///< lowest trainable layer; those below run frozen, without dropout or gradient
+  std::int64_t first_layer = 0;  ///< lowest trainable layer; those below run frozen, without dropout or gradient
   bool train_projector = false;
   double dropout = 0.05;
-  double clip = 1.0;                ///< largest gradient norm; 0: no clipping
-  std::uint64_t seed = 0;           ///< of the dropout
-  std::int64_t micro_tokens = 2048; ///< a forward and backward pass holds about so many tokens
-  bool strict = false;              ///< gradients row by row, summed in row order: the same bits for any number of ranks
+  double clip = 1.0;                 ///< largest gradient norm; 0: no clipping
+  std::uint64_t seed = 0;            ///< of the dropout
+  std::int64_t micro_tokens = 2048;  ///< a forward and backward pass holds about so many tokens
+  bool strict = false;               ///< gradients row by row, summed in row order: the same bits for any number of ranks
   std::int64_t cache_bytes = std::int64_t{1} << 30;  ///< for hidden states below first_layer; recomputed when over it
 };
 
 struct StepResult {
-  double loss = 0, bce = 0, ce = 0;   ///< means over the step's rows; bce and ce unweighted
-  std::vector<double> row_losses;     ///< weighted, in row order, on every rank
+  double loss = 0, bce = 0, ce = 0;  ///< means over the step's rows; bce and ce unweighted
+  std::vector<double> row_losses;    ///< weighted, in row order, on every rank
   double gradient_norm = 0;
-  bool finite = true;                 ///< false: nothing was updated
-  bool stop = false;                  ///< some rank was asked to stop
-  std::int64_t tokens = 0;            ///< of all ranks
+  bool finite = true;       ///< false: nothing was updated
+  bool stop = false;        ///< some rank was asked to stop
+  std::int64_t tokens = 0;  ///< of all ranks
 };
 
 class StepEngine {

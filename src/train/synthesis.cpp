@@ -17,8 +17,9 @@ std::string history_text(const Dataset& dataset, std::int64_t row, std::int64_t 
   for (std::int64_t i = dataset.history_begin(row, limit); i < row; ++i) {
     const auto at = static_cast<std::size_t>(i);
     const Item& item = dataset.items[static_cast<std::size_t>(dataset.item[at])];
-    text += fmt::format("{}\"{}\"{}{}", text.empty() ? "" : "; ", item.title, item.keywords.empty() ? "" : " (" + item.keywords + ")",
-                        dataset.label[at] != 0 ? ", liked" : ", disliked");
+    text +=
+        fmt::format("{}\"{}\"{}{}", text.empty() ? "" : "; ", item.title, item.keywords.empty() ? "" : " (" + item.keywords + ")",
+                    dataset.label[at] != 0 ? ", liked" : ", disliked");
   }
   return text;
 }
@@ -29,19 +30,27 @@ std::string target_text(const Dataset& dataset, std::int64_t row) {
 }
 
 std::vector<Turn> first_turn(const Dataset& dataset, std::int64_t row, std::int64_t history) {
-  return {{"system", fmt::format("You are a helpful {} recommender. Begin your answer with \"Yes\" or \"No\", then explain it in two sentences.",
-                                 dataset.noun.singular)},
-          {"user", fmt::format("A user has given ratings to the following {}: {}. Using all available information, make a prediction about whether "
-                               "the user would enjoy the {} titled {}?",
-                               dataset.noun.plural, history_text(dataset, row, history), dataset.noun.singular, target_text(dataset, row))}};
+  return {
+      {"system",
+       fmt::format(
+           "You are a helpful {} recommender. Begin your answer with \"Yes\" or \"No\", then explain it in two sentences.",
+           dataset.noun.singular)},
+      {"user",
+       fmt::format(
+           "A user has given ratings to the following {}: {}. Using all available information, make a prediction about whether "
+           "the user would enjoy the {} titled {}?",
+           dataset.noun.plural, history_text(dataset, row, history), dataset.noun.singular, target_text(dataset, row))}};
 }
 
 Turn reflect_turn(const Dataset& dataset, std::int64_t row) {
-  return {"user", fmt::format("The correct response is {}. Reflect on multiple aspects based on historical information and explain the reason for "
-                              "the oversight based on the previous analysis. Reanalyze to make a prediction about whether the user would enjoy the "
-                              "{} titled {}? Begin with \"{}\".",
-                              dataset.label[static_cast<std::size_t>(row)] != 0 ? "Yes" : "No", dataset.noun.singular, target_text(dataset, row),
-                              dataset.label[static_cast<std::size_t>(row)] != 0 ? "Yes" : "No")};
+  return {
+      "user",
+      fmt::format(
+          "The correct response is {}. Reflect on multiple aspects based on historical information and explain the reason for "
+          "the oversight based on the previous analysis. Reanalyze to make a prediction about whether the user would enjoy the "
+          "{} titled {}? Begin with \"{}\".",
+          dataset.label[static_cast<std::size_t>(row)] != 0 ? "Yes" : "No", dataset.noun.singular, target_text(dataset, row),
+          dataset.label[static_cast<std::size_t>(row)] != 0 ? "Yes" : "No")};
 }
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
@@ -56,8 +65,8 @@ std::size_t verdict_length(const std::string& reply, bool& verdict) {
   for (char& c : word) c = static_cast<char>(c | 0x20);
   if (word != "yes" && word != "no") return 0;
   verdict = word == "yes";
-  while (end < reply.size() && (reply[end] == '*' || reply[end] == '"' || reply[end] == ',' || reply[end] == '.' || reply[end] == '!' ||
-                                reply[end] == ':' || reply[end] == ' ' || reply[end] == '\n')) {
+  while (end < reply.size() && (reply[end] == '*' || reply[end] == '"' || reply[end] == ',' || reply[end] == '.' ||
+                                reply[end] == '!' || reply[end] == ':' || reply[end] == ' ' || reply[end] == '\n')) {
     ++end;
   }
   return end;
@@ -135,8 +144,9 @@ std::vector<std::int32_t> chat_stops(const Tokenizer& tokenizer) {
   return stops;
 }
 
-SynthesisReport synthesize_reasons(const Llama& model, const std::string& model_hash, const Tokenizer& tokenizer, Dataset& dataset,
-                                   const SynthesisConfig& config, const std::function<void(const SynthesisReport&)>& saved) {
+SynthesisReport synthesize_reasons(const Llama& model, const std::string& model_hash, const Tokenizer& tokenizer,
+                                   Dataset& dataset, const SynthesisConfig& config,
+                                   const std::function<void(const SynthesisReport&)>& saved) {
   SynthesisReport report;
   report.had = static_cast<std::int64_t>(dataset.reasons.size());
   std::set<std::int64_t> have;
@@ -156,7 +166,8 @@ SynthesisReport synthesize_reasons(const Llama& model, const std::string& model_
   // Replies to conversations, all at once.
   const auto ask = [&](const std::vector<std::int64_t>& rows, const std::vector<std::vector<Turn>>& conversations) {
     PackedBatch prompts;
-    for (std::size_t i = 0; i < rows.size(); ++i) prompts.add(chat_tokens(tokenizer, conversations[i]), static_cast<std::uint64_t>(rows[i]));
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      prompts.add(chat_tokens(tokenizer, conversations[i]), static_cast<std::uint64_t>(rows[i]));
     std::vector<std::string> replies;
     for (const auto& ids : generate(model, nullptr, prompts, {}, generation)) replies.push_back(tokenizer.decode(ids));
     return replies;
@@ -183,8 +194,11 @@ SynthesisReport synthesize_reasons(const Llama& model, const std::string& model_
         const std::string text = verdict && *verdict == label ? clean_reason(replies[i], label) : "";
         if (!text.empty()) {
           const std::string prompt_hash = sha256_hex(first_turn(dataset, rows[i], config.history)[1].text).substr(0, 16);
-          dataset.reasons.push_back({rows[i], text,
-                                     nlohmann::json{{"model", model_hash.substr(0, 16)}, {"prompt", prompt_hash}, {"turns", turn}, {"seed", config.seed}}.dump()});
+          dataset.reasons.push_back(
+              {rows[i], text,
+               nlohmann::json{
+                   {"model", model_hash.substr(0, 16)}, {"prompt", prompt_hash}, {"turns", turn}, {"seed", config.seed}}
+                   .dump()});
           have.insert(rows[i]);
           ++(turn == 1 ? report.accepted_first : report.accepted_second);
         } else if (turn == 1) {

@@ -24,7 +24,7 @@ struct SynthesisConfig {
 };
 
 struct SynthesisReport {
-  std::int64_t had = 0;             ///< reasons before
+  std::int64_t had = 0;  ///< reasons before
   std::int64_t accepted_first = 0, accepted_second = 0, failed = 0;
 };
 
@@ -44,7 +44,8 @@ std::vector<std::int32_t> chat_stops(const Tokenizer& tokenizer);
 
 /// Appends reasons to the data set until it has config.rows of them; `saved` is called after each batch, with the data set in a state worth
 /// saving. Rows that already have a reason are skipped, so a second call goes on where the first ended.
-SynthesisReport synthesize_reasons(const Llama& model, const std::string& model_hash, const Tokenizer& tokenizer, Dataset& dataset,
-                                   const SynthesisConfig& config, const std::function<void(const SynthesisReport&)>& saved);
+SynthesisReport synthesize_reasons(const Llama& model, const std::string& model_hash, const Tokenizer& tokenizer,
+                                   Dataset& dataset, const SynthesisConfig& config,
+                                   const std::function<void(const SynthesisReport&)>& saved);
 
 }  // namespace thinkrec

@@ -16,9 +16,13 @@ namespace fs = std::filesystem;
 
 class CheckpointTest : public ::testing::Test {
  protected:
-  void SetUp() override { folder_ = (fs::temp_directory_path() / ("thinkrec-checkpoint-" + std::to_string(::getpid()))).string(); }
+  void SetUp() override {
+    folder_ = (fs::temp_directory_path() / ("thinkrec-checkpoint-" + std::to_string(::getpid()))).string();
+  }
   void TearDown() override { fs::remove_all(folder_); }
-  CheckpointStore store(Identity identity = {{"recipe", "aa"}, {"model", "bb"}}, int keep = 3) const { return {folder_, std::move(identity), keep}; }
+  CheckpointStore store(Identity identity = {{"recipe", "aa"}, {"model", "bb"}}, int keep = 3) const {
+    return {folder_, std::move(identity), keep};
+  }
   static Checkpoint made(std::int64_t step) {
     Checkpoint checkpoint{step, {{"best", 0.5}, {"done", false}}, {}};
     checkpoint.tensors.push_back({"now/a", {2, 3}, {1, 2, 3, 4, 5, static_cast<float>(step)}});

@@ -115,10 +115,17 @@ TEST(Options, NearestNameFindsAnySingleTypingError) {
     const std::string right = name;
     const std::size_t at = random() % (name.size() - 1);
     switch (random() % 4) {
-      case 0: name.erase(at, 1); break;
-      case 1: name.insert(at, 1, 'x'); break;
-      case 2: name[at] = 'z'; break;
-      default: std::swap(name[at], name[at + 1]);
+      case 0:
+        name.erase(at, 1);
+        break;
+      case 1:
+        name.insert(at, 1, 'x');
+        break;
+      case 2:
+        name[at] = 'z';
+        break;
+      default:
+        std::swap(name[at], name[at + 1]);
     }
     EXPECT_EQ(nearest_name(name, names), right) << name;
   }

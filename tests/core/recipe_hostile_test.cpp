@@ -110,9 +110,14 @@ TEST(HostileRecipe, RandomDamage) {
     for (unsigned n = 1 + random() % 4; n > 0; --n) {
       const std::size_t at = random() % text.size();
       switch (random() % 3) {
-        case 0: text[at] = static_cast<char>(random() % 256); break;
-        case 1: text.erase(at, 1 + random() % 5); break;
-        default: text.insert(at, good.substr(random() % good.size(), random() % 8));
+        case 0:
+          text[at] = static_cast<char>(random() % 256);
+          break;
+        case 1:
+          text.erase(at, 1 + random() % 5);
+          break;
+        default:
+          text.insert(at, good.substr(random() % good.size(), random() % 8));
       }
       if (text.empty()) text.push_back('x');
     }

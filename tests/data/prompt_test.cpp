@@ -18,7 +18,8 @@ class ByteTokenizer final : public Tokenizer {
   }
   std::string decode(std::span<const std::int32_t> ids) const override {
     std::string text;
-    for (const std::int32_t id : ids) text += id < 0 ? std::string("#") : id < 256 ? std::string(1, static_cast<char>(id)) : std::string("$");
+    for (const std::int32_t id : ids)
+      text += id < 0 ? std::string("#") : id < 256 ? std::string(1, static_cast<char>(id)) : std::string("$");
     return text;
   }
   std::int32_t size() const override { return 258; }
@@ -54,12 +55,13 @@ TEST(Prompt, IsThePapersB2) {
   const ByteTokenizer tokenizer;
   const PromptBuilder prompts(data, tokenizer, config("thinkrec"));
   const EncodedRow row = prompts.recommendation(2);
-  EXPECT_EQ(tokenizer.decode(row.token),
-            "#Question: A user has given ratings to the following movies: \"Alien\" with feature# (evaluation: Yes) with description: Horror; "
-            "\"Big Fish\" with feature# (evaluation: No). Additionally, we have information about the user's preferences encoded in the "
-            "feature#. Based on the descriptions and the user's enjoyment of each movie in the historical sequence, construct a persona of the "
-            "user's preferences and reevaluate whether the user would enjoy the movie titled \"Cube\" with description: Sci-Fi, Horror with the "
-            "feature#. Please begin your analysis with \"Yes\" or \"No\".\n#Answer:Y");
+  EXPECT_EQ(
+      tokenizer.decode(row.token),
+      "#Question: A user has given ratings to the following movies: \"Alien\" with feature# (evaluation: Yes) with description: Horror; "
+      "\"Big Fish\" with feature# (evaluation: No). Additionally, we have information about the user's preferences encoded in the "
+      "feature#. Based on the descriptions and the user's enjoyment of each movie in the historical sequence, construct a persona of the "
+      "user's preferences and reevaluate whether the user would enjoy the movie titled \"Cube\" with description: Sci-Fi, Horror with the "
+      "feature#. Please begin your analysis with \"Yes\" or \"No\".\n#Answer:Y");
   ASSERT_EQ(row.slots.size(), 4U);  // in text order: two items, the user, the target
   EXPECT_EQ(row.slots[0].index, 0);
   EXPECT_EQ(row.slots[1].index, 1);
@@ -99,7 +101,8 @@ TEST(Prompt, SettingsLeaveOutTheirParts) {
   PromptConfig plain = config("text");
   plain.labels = plain.keywords = plain.disliked = false;
   const std::string text = tokenizer.decode(PromptBuilder(data, tokenizer, plain).prompt(2).token);
-  for (const char* gone : {"evaluation", "description:", "Big Fish", "feature"}) EXPECT_EQ(text.find(gone), std::string::npos) << gone;
+  for (const char* gone : {"evaluation", "description:", "Big Fish", "feature"})
+    EXPECT_EQ(text.find(gone), std::string::npos) << gone;
   plain.history = 1;
   plain.disliked = true;
   EXPECT_EQ(tokenizer.decode(PromptBuilder(data, tokenizer, plain).prompt(2).token).find("Alien"), std::string::npos);

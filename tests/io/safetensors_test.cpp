@@ -204,9 +204,15 @@ TEST_F(Safetensors, MutantsAreReadOrRefused) {
     for (unsigned i = 0, count = 1 + random() % 3; i < count; ++i) {
       const std::size_t at = random() % bytes.size();
       switch (random() % 3) {
-        case 0: bytes[at] = static_cast<char>(random()); break;
-        case 1: bytes.erase(at, 1 + random() % 4); break;
-        default: bytes.insert(at, 1, "0123456789[]{},:\"\\"[random() % 18]); break;
+        case 0:
+          bytes[at] = static_cast<char>(random());
+          break;
+        case 1:
+          bytes.erase(at, 1 + random() % 4);
+          break;
+        default:
+          bytes.insert(at, 1, "0123456789[]{},:\"\\"[random() % 18]);
+          break;
       }
     }
     try {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "io/file.h"
 #include "report/temporary_folder.h"
 
 namespace thinkrec {
@@ -80,6 +81,38 @@ TEST(MetricsLog, KilledAnywhereAndRestartedEachStepIsThereOnce) {
     for (const auto& line : lines_of(folder.read("m"))) steps.insert(line["step"].get<std::int64_t>());
     EXPECT_EQ(steps, (std::multiset<std::int64_t>{1, 2, 3, 4, 5, 6})) << length;
   }
+}
+
+std::vector<std::string> event_files(const std::string& folder) {
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) files.push_back(entry.path().string());
+  return files;
+}
+
+TEST(MetricsLog, TheBoardHasTheSameStepsAfterAResume) {
+  TemporaryFolder folder;
+  const std::string board = folder.path("board");
+  {
+    MetricsLog log(folder.path("m"), true, board);
+    log.write("a", 1, {{"kept", 1.0}});
+    log.write("a", 2, {{"dropped", 2.0}});
+  }
+  MetricsLog log(folder.path("m"), true, board);
+  log.resume("a", 1);
+  log.write("a", 2, {{"again", 3.0}});
+  const auto files = event_files(board);
+  ASSERT_EQ(files.size(), 1U);
+  const std::string events = read_file(files[0]);
+  EXPECT_NE(events.find("a/kept"), std::string::npos);
+  EXPECT_EQ(events.find("a/dropped"), std::string::npos);
+  EXPECT_NE(events.find("a/again"), std::string::npos);
+}
+
+TEST(MetricsLog, WithoutAFolderThereIsNoBoard) {
+  TemporaryFolder folder;
+  MetricsLog log(folder.path("m"), true);
+  log.write("a", 1, {{"x", 1.0}});
+  EXPECT_EQ(event_files(folder.path("")).size(), 1U);
 }
 
 TEST(MetricsLog, FailuresNameTheFile) {

@@ -75,9 +75,15 @@ Event parse_event(std::string_view bytes) {
   Reader reader(bytes);
   while (!reader.done()) {
     switch (reader.varint()) {
-      case 1U << 3U | 1U: event.wall_time = reader.fixed<double>(); break;
-      case 2U << 3U | 0U: event.step = static_cast<std::int64_t>(reader.varint()); break;
-      case 3U << 3U | 2U: event.file_version = reader.sized(); break;
+      case 1U << 3U | 1U:
+        event.wall_time = reader.fixed<double>();
+        break;
+      case 2U << 3U | 0U:
+        event.step = static_cast<std::int64_t>(reader.varint());
+        break;
+      case 3U << 3U | 2U:
+        event.file_version = reader.sized();
+        break;
       case 5U << 3U | 2U: {
         Reader summary(reader.sized());
         while (!summary.done()) {
@@ -86,7 +92,8 @@ Event parse_event(std::string_view bytes) {
         }
         break;
       }
-      default: ADD_FAILURE() << "a field that Event does not have";
+      default:
+        ADD_FAILURE() << "a field that Event does not have";
     }
   }
   return event;

@@ -97,11 +97,13 @@ TEST(Verdict, IsTheFirstWordAndNothingElse) {
   EXPECT_EQ(parse_verdict("Yes, they would."), true);
   EXPECT_EQ(parse_verdict("  **No**. Because"), false);
   EXPECT_EQ(parse_verdict("\"yes\""), true);
-  for (const char* none : {"", "Not sure", "Now", "Nothing", "I say Yes", "Yesterday", "42 Yes"}) EXPECT_EQ(parse_verdict(none), std::nullopt) << none;
+  for (const char* none : {"", "Not sure", "Now", "Nothing", "I say Yes", "Yesterday", "42 Yes"})
+    EXPECT_EQ(parse_verdict(none), std::nullopt) << none;
 }
 
 TEST(Reason, IsCleanedAndCutAtASentence) {
-  EXPECT_EQ(clean_reason("Yes, the user  likes\nfilms like this one. And then it", true), "Yes. The user likes films like this one.");
+  EXPECT_EQ(clean_reason("Yes, the user  likes\nfilms like this one. And then it", true),
+            "Yes. The user likes films like this one.");
   EXPECT_EQ(clean_reason("No. too dark", false), "No. Too dark");
   EXPECT_EQ(clean_reason("Yes.", true), "");
 }
