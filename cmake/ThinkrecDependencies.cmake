@@ -22,13 +22,11 @@ if(THINKREC_TORCH)
   if(NOT EXISTS "${torch_dir}/lib/libtorch_cpu.so")
     message(FATAL_ERROR "libtorch is missing from ${torch_dir}: run launch/setup.sh")
   endif()
-  # TorchConfig.cmake insists on CUDA; on the CPU two hand-made targets are all it takes.
-  add_library(thinkrec_c10 SHARED IMPORTED)
-  set_target_properties(thinkrec_c10 PROPERTIES IMPORTED_LOCATION "${torch_dir}/lib/libc10.so")
-  add_library(thinkrec_torch SHARED IMPORTED)
+  # TorchConfig.cmake insists on CUDA; libtorch_cpu and libc10 are all the programs link (a GPU's part is loaded when one is used).
+  # By name and not by path: CMake would else warn that the wheel's own libgomp may hide the compiler's.
+  add_library(thinkrec_torch INTERFACE IMPORTED)
   set_target_properties(thinkrec_torch PROPERTIES
-    IMPORTED_LOCATION "${torch_dir}/lib/libtorch_cpu.so"
-    INTERFACE_LINK_LIBRARIES thinkrec_c10
+    INTERFACE_LINK_LIBRARIES "-ltorch_cpu;-lc10"
     INTERFACE_INCLUDE_DIRECTORIES "${torch_dir}/include;${torch_dir}/include/torch/csrc/api/include"
-    INTERFACE_LINK_OPTIONS "-Wl,-rpath,${torch_dir}/lib;-Wl,-rpath-link,${THINKREC_DEPS}/python/nvidia/cu13/lib")
+    INTERFACE_LINK_OPTIONS "-L${torch_dir}/lib;-Wl,-rpath,${torch_dir}/lib;-Wl,-rpath-link,${THINKREC_DEPS}/python/nvidia/cu13/lib")
 endif()

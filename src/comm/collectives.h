@@ -38,6 +38,13 @@ class Collectives {
   /// Memory shared by all ranks of a node group (call it on what split_by_node gives). See SharedMemory. std::bad_alloc, or
   /// Error(kIo) with a remedy, when the machine does not have it.
   virtual std::unique_ptr<class SharedMemory> allocate_shared(std::size_t bytes) = 0;
+
+  /// The same on GPU memory, in place, after what `stream` (a cudaStream_t; null: the default stream) already holds. They return when the
+  /// result is there. A world of one does nothing; a group that only knows host memory throws Error(kUsage).
+  virtual void all_reduce_sum_device(float* values, std::size_t count, void* stream = nullptr);
+  virtual void broadcast_device(void* data, std::size_t bytes, int root, void* stream = nullptr);
+  /// `parts` has room for size() parts of bytes_each; this rank's part stands at its place, rank() * bytes_each.
+  virtual void all_gather_device(void* parts, std::size_t bytes_each, void* stream = nullptr);
 };
 
 /// One allocation that all ranks of a node group see: rank 0 of the group fills it, then barrier(), then all read. Its first byte is

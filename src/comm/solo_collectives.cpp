@@ -40,17 +40,13 @@ class SoloCollectives final : public Collectives {
   std::unique_ptr<Collectives> split(int colour) override { return colour < 0 ? nullptr : make_solo_collectives(); }
   std::unique_ptr<Collectives> split_by_node() override { return make_solo_collectives(); }
   std::unique_ptr<SharedMemory> allocate_shared(std::size_t bytes) override { return std::make_unique<PrivateMemory>(bytes); }
+  void all_reduce_sum_device(float*, std::size_t, void*) override {}
+  void broadcast_device(void*, std::size_t, int root, void*) override { broadcast({}, root); }
+  void all_gather_device(void*, std::size_t, void*) override {}
 };
 
 }  // namespace
 
 std::unique_ptr<Collectives> make_solo_collectives() { return std::make_unique<SoloCollectives>(); }
-
-void broadcast_text(Collectives& group, std::string& text, int root) {
-  auto length = static_cast<std::int64_t>(text.size());
-  group.broadcast(std::as_writable_bytes(std::span(&length, 1)), root);
-  text.resize(static_cast<std::size_t>(length));
-  if (length > 0) group.broadcast(std::as_writable_bytes(std::span(text)), root);
-}
 
 }  // namespace thinkrec

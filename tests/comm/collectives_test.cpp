@@ -1,213 +1,58 @@
+// The bodies over the implementations that need no GPU, and what is special to each.
+
 #include "comm/collectives.h"
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <cstring>
-#include <limits>
-#include <new>
+#include <dlfcn.h>
 
+#include <chrono>
+#include <cstdlib>
+#include <thread>
+
+#include "comm/collectives_fixture.h"
 #include "comm/mpi_collectives.h"
+#include "comm/nccl_library.h"
 #include "core/error.h"
 #include "support/mpi_world.h"
 
 namespace thinkrec {
-namespace {
-
-enum class Kind { kSolo, kMpi, kMpiInParts };
-
-/// The same bodies over the world of one and over MPI (whatever the number of ranks), the latter also with messages of 7 elements at most.
-class CollectivesTest : public ::testing::TestWithParam<Kind> {
- protected:
-  void SetUp() override {
-    if (GetParam() == Kind::kSolo) {
-      own_ = make_solo_collectives();
-    } else if (GetParam() == Kind::kMpiInParts) {
-      int up = 0;
-      MPI_Initialized(&up);
-      if (up == 0) GTEST_SKIP() << "not started by mpirun";
-      own_ = make_mpi_collectives(MPI_COMM_WORLD, 7);
-    }
-  }
-  Collectives& group() { return own_ ? *own_ : test_world(); }
-
- private:
-  std::unique_ptr<Collectives> own_;
-};
-
-TEST_P(CollectivesTest, SumsAndMaxima) {
-  const int n = group().size(), r = group().rank();
-  std::vector<float> floats = {1.0F * static_cast<float>(r), 2.0F, -1.0F};
-  group().all_reduce_sum(std::span<float>(floats));
-  EXPECT_FLOAT_EQ(floats[0], static_cast<float>(n * (n - 1) / 2));
-  EXPECT_FLOAT_EQ(floats[1], 2.0F * static_cast<float>(n));
-  std::vector<double> doubles = {0.1 * (r + 1)};
-  group().all_reduce_sum(std::span<double>(doubles));
-  EXPECT_NEAR(doubles[0], 0.1 * n * (n + 1) / 2, 1e-15);
-  std::vector<std::int64_t> integers = {std::int64_t{1} << 40, r};
-  group().all_reduce_sum(std::span<std::int64_t>(integers));
-  EXPECT_EQ(integers[0], (std::int64_t{1} << 40) * n);
-  std::int64_t most = r;
-  group().all_reduce_max(std::span(&most, 1));
-  EXPECT_EQ(most, n - 1);
-  std::vector<float> none;
-  group().all_reduce_sum(std::span<float>(none));
-}
-
-TEST_P(CollectivesTest, EveryRankGetsTheSameBits) {
-  std::vector<float> values(10007);
-  for (std::size_t i = 0; i < values.size(); ++i)
-    values[i] = 1.0F / static_cast<float>(i + 3 + 17 * static_cast<std::size_t>(group().rank()));
-  group().all_reduce_sum(std::span<float>(values));
-  const auto all = all_gather_values<float>(group(), values);
-  ASSERT_EQ(all.size(), values.size() * static_cast<std::size_t>(group().size()));
-  for (int r = 0; r < group().size(); ++r) {
-    EXPECT_EQ(std::memcmp(all.data() + static_cast<std::size_t>(r) * values.size(), values.data(), values.size() * sizeof(float)),
-              0);
-  }
-}
-
-TEST_P(CollectivesTest, GathersDifferentLengthsInRankOrder) {
-  std::vector<std::int32_t> mine(static_cast<std::size_t>(group().rank()), group().rank());  // rank 0 gives nothing
-  const auto all = all_gather_values<std::int32_t>(group(), mine);
-  std::size_t at = 0;
-  for (int r = 0; r < group().size(); ++r) {
-    for (int i = 0; i < r; ++i) EXPECT_EQ(all.at(at++), r);
-  }
-  EXPECT_EQ(at, all.size());
-}
-
-TEST_P(CollectivesTest, BroadcastsTextFromEachRoot) {
-  for (int root = 0; root < group().size(); ++root) {
-    std::string text = group().rank() == root ? fmt::format("from {}", root) : "something longer that must go";
-    broadcast_text(group(), text, root);
-    EXPECT_EQ(text, fmt::format("from {}", root));
-    std::string empty = group().rank() == root ? "" : "x";
-    broadcast_text(group(), empty, root);
-    EXPECT_EQ(empty, "");
-  }
-}
-
-TEST_P(CollectivesTest, SplitsIntoGroups) {
-  const auto half = group().split(group().rank() % 2);
-  ASSERT_NE(half, nullptr);
-  std::int64_t one = 1;
-  half->all_reduce_sum(std::span(&one, 1));
-  EXPECT_EQ(one, half->size());
-  EXPECT_EQ(half->rank(), group().rank() / 2);
-  const auto some = group().split(group().rank() == 0 ? -1 : 0);
-  EXPECT_EQ(some == nullptr, group().rank() == 0);
-}
-
-TEST_P(CollectivesTest, SumsAreTheSameEachTime) {
-  std::vector<double> values(5003);
-  const auto fill = [&] {
-    for (std::size_t i = 0; i < values.size(); ++i)
-      values[i] = std::sin(static_cast<double>(i) * 1e3 + group().rank()) * std::pow(10.0, static_cast<double>(i % 13));
-  };
-  fill();
-  group().all_reduce_sum(std::span<double>(values));
-  const auto first = values;
-  for (int repeat = 0; repeat < 20; ++repeat) {
-    fill();
-    group().all_reduce_sum(std::span<double>(values));
-    ASSERT_EQ(std::memcmp(values.data(), first.data(), values.size() * sizeof(double)), 0);
-  }
-}
-
-TEST_P(CollectivesTest, SumsMatchASerialLoopForOddLengths) {
-  for (const std::size_t n : {1U, 6U, 7U, 8U, 71U, 229U}) {
-    std::vector<std::int64_t> values(n);
-    for (std::size_t i = 0; i < n; ++i) values[i] = static_cast<std::int64_t>(i * 1000003) * (group().rank() + 1);
-    auto most = values;
-    group().all_reduce_sum(std::span<std::int64_t>(values));
-    group().all_reduce_max(std::span<std::int64_t>(most));
-    const std::int64_t ranks = group().size();
-    for (std::size_t i = 0; i < n; ++i) {
-      EXPECT_EQ(values[i], static_cast<std::int64_t>(i * 1000003) * (ranks * (ranks + 1) / 2));
-      EXPECT_EQ(most[i], static_cast<std::int64_t>(i * 1000003) * ranks);
-    }
-  }
-}
-
-TEST_P(CollectivesTest, GathersNothingFromNobody) { EXPECT_TRUE(all_gather_values<double>(group(), {}).empty()); }
-
-TEST_P(CollectivesTest, BroadcastsLongBytes) {
-  const int root = group().size() - 1;
-  std::vector<std::byte> bytes(100003, std::byte{1});
-  if (group().rank() == root) {
-    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 31 + 7);
-  }
-  group().broadcast(bytes, root);
-  for (std::size_t i = 0; i < bytes.size(); ++i) ASSERT_EQ(bytes[i], static_cast<std::byte>(i * 31 + 7));
-}
-
-TEST_P(CollectivesTest, RefusesARootThatIsNotThere) {
-  std::byte byte{};
-  EXPECT_THROW(group().broadcast(std::span(&byte, 1), group().size()), Error);
-  EXPECT_THROW(group().broadcast(std::span(&byte, 1), -1), Error);
-  group().barrier();
-}
-
-TEST_P(CollectivesTest, AGroupOfAGroupKeepsTheOrder) {
-  const auto all = group().split(5);
-  ASSERT_NE(all, nullptr);
-  EXPECT_EQ(all->size(), group().size());
-  EXPECT_EQ(all->rank(), group().rank());
-  const auto alone = all->split(all->rank());
-  EXPECT_EQ(alone->size(), 1);
-  std::int64_t value = group().rank();
-  alone->all_reduce_sum(std::span(&value, 1));
-  EXPECT_EQ(value, group().rank());
-}
-
-TEST_P(CollectivesTest, SharesMemoryOnANode) {
-  const auto node = group().split_by_node();
-  const auto memory = node->allocate_shared(1000);
-  ASSERT_EQ(memory->bytes().size(), 1000U);
-  if (node->rank() == 0) std::memset(memory->bytes().data(), 7, 1000);
-  node->barrier();
-  EXPECT_EQ(memory->bytes()[999], std::byte{7});
-  node->barrier();
-}
-
-TEST_P(CollectivesTest, SharesNothingAndWhatIsLarge) {
-  const auto node = group().split_by_node();
-  const auto none = node->allocate_shared(0);
-  EXPECT_TRUE(none->bytes().empty());
-  constexpr std::size_t kLarge = 40'000'019;
-  const auto memory = node->allocate_shared(kLarge);
-  ASSERT_EQ(memory->bytes().size(), kLarge);
-  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory->bytes().data()) % 64, 0U);
-  if (node->rank() == 0) {
-    memory->bytes().front() = std::byte{1};
-    memory->bytes().back() = std::byte{2};
-  }
-  node->barrier();
-  EXPECT_EQ(memory->bytes().front(), std::byte{1});
-  EXPECT_EQ(memory->bytes().back(), std::byte{2});
-  node->barrier();
-}
-
-TEST_P(CollectivesTest, RefusesToShareMoreThanThereCanBe) {
-  const auto node = group().split_by_node();
-  EXPECT_THROW(node->allocate_shared(std::numeric_limits<std::size_t>::max()), std::bad_alloc);
-  EXPECT_THROW(node->allocate_shared(kMostSharedBytes + 1), std::bad_alloc);
-  if (node->size() > 1) {
-    try {
-      node->allocate_shared(kMostSharedBytes);
-      FAIL() << "there is no such memory";
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::kIo);
-      EXPECT_NE(std::string(error.what()).find("--shm-size"), std::string::npos) << error.what();
-    }
-  }
-  node->barrier();
-}
 
 INSTANTIATE_TEST_SUITE_P(Solo, CollectivesTest, ::testing::Values(Kind::kSolo));
 INSTANTIATE_TEST_SUITE_P(Mpi, CollectivesTest, ::testing::Values(Kind::kMpi));
 INSTANTIATE_TEST_SUITE_P(MpiInParts, CollectivesTest, ::testing::Values(Kind::kMpiInParts));
+INSTANTIATE_TEST_SUITE_P(NcclDouble, CollectivesTest, ::testing::Values(Kind::kNcclDouble));
+INSTANTIATE_TEST_SUITE_P(NcclDoubleAlone, CollectivesTest, ::testing::Values(Kind::kNcclDoubleAlone));
+INSTANTIATE_TEST_SUITE_P(Solo, DeviceCollectivesTest, ::testing::Values(Kind::kSolo));
+INSTANTIATE_TEST_SUITE_P(NcclDouble, DeviceCollectivesTest, ::testing::Values(Kind::kNcclDouble));
+INSTANTIATE_TEST_SUITE_P(NcclDoubleAlone, DeviceCollectivesTest, ::testing::Values(Kind::kNcclDoubleAlone));
+
+namespace {
+
+/// What `call` throws, on each rank.
+template <class Call>
+Error error_of(Call call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error;
+  }
+  return {ExitCode::kOk, "nothing was thrown"};
+}
+
+bool has(const Error& error, const std::string& part) { return std::string(error.what()).find(part) != std::string::npos; }
+
+/// Sets an environment variable for the double; the former state comes back at the end.
+class Setting {
+ public:
+  Setting(const char* name, const std::string& value) : name_(name) { setenv(name, value.c_str(), 1); }
+  ~Setting() { unsetenv(name_); }
+  Setting(const Setting&) = delete;
+  Setting& operator=(const Setting&) = delete;
+
+ private:
+  const char* name_;
+};
 
 TEST(MpiCollectives, AnErrorOfMpiBecomesAPeerLost) {
   int up = 0;
@@ -222,6 +67,176 @@ TEST(MpiCollectives, AnErrorOfMpiBecomesAPeerLost) {
   }
   EXPECT_THROW(make_mpi_collectives(MPI_COMM_WORLD, 0), Error);
   EXPECT_THROW(make_mpi_collectives(MPI_COMM_WORLD, kMostMessageElements + 1), Error);
+}
+
+TEST(MpiCollectives, RefusesGpuMemory) {
+  const auto group = whole_world();
+  float value = 1.0F;
+  for (const auto& error :
+       {error_of([&] { group->all_reduce_sum_device(&value, 1); }), error_of([&] { group->broadcast_device(&value, 4, 0); }),
+        error_of([&] { group->all_gather_device(&value, 4); })}) {
+    if (test_world().size() == 1 && error.code() == ExitCode::kOk) continue;  // without mpirun the world is solo
+    EXPECT_EQ(error.code(), ExitCode::kUsage);
+    EXPECT_TRUE(has(error, "GPU memory needs a group of make_nccl_collectives")) << error.what();
+  }
+}
+
+/// Making a group over the double goes wrong on all ranks alike.
+Error error_of_making(const NcclOptions& options, int device) {
+  return error_of([&] { make_nccl_collectives(whole_world(), device, options); });
+}
+
+TEST(NcclCollectives, NamesTheLibraryThatIsMissing) {
+  auto options = options_of(Kind::kNcclDouble);
+  options.nccl_libraries = {"libnccl_not_here.so.2", "libnccl_nor_this.so"};
+  auto error = error_of_making(options, test_world().rank());
+  EXPECT_EQ(error.code(), ExitCode::kUsage);
+  EXPECT_TRUE(has(error, "NCCL is not here, looked for libnccl_not_here.so.2, libnccl_nor_this.so")) << error.what();
+  EXPECT_TRUE(has(error, "LD_LIBRARY_PATH")) << error.what();
+  options = options_of(Kind::kNcclDouble);
+  options.cuda_libraries = {"libcudart_not_here.so"};
+  error = error_of_making(options, test_world().rank());
+  EXPECT_EQ(error.code(), ExitCode::kUsage);
+  EXPECT_TRUE(has(error, "the CUDA runtime is not here, looked for libcudart_not_here.so")) << error.what();
+}
+
+TEST(NcclCollectives, RefusesAnotherLibrary) {
+  auto options = options_of(Kind::kNcclDouble);
+  options.nccl_libraries = {"libm.so.6"};
+  const auto error = error_of_making(options, test_world().rank());
+  EXPECT_EQ(error.code(), ExitCode::kUsage);
+  EXPECT_TRUE(has(error, "libm.so.6 has no ncclGetVersion")) << error.what();
+}
+
+TEST(NcclCollectives, RefusesAnOldVersion) {
+  const Setting version("NCCL_DOUBLE_VERSION", "21399");
+  const auto error = error_of_making(options_of(Kind::kNcclDouble), test_world().rank());
+  EXPECT_EQ(error.code(), ExitCode::kUsage);
+  EXPECT_TRUE(has(error, "is NCCL version 21399; 21400 (2.14.0) or newer is needed")) << error.what();
+}
+
+TEST(NcclCollectives, RefusesAGpuThatIsNotThere) {
+  const auto options = options_of(Kind::kNcclDouble);
+  for (const int device : {-1, 8}) {
+    const auto error = error_of_making(options, device);
+    EXPECT_EQ(error.code(), ExitCode::kUsage);
+    EXPECT_TRUE(has(error, fmt::format("rank 0 of {}: GPU {} is not among the 8", test_world().size(), device))) << error.what();
+  }
+  const Setting none("NCCL_DOUBLE_DEVICES", "0");
+  const auto error = error_of_making(options, 0);
+  EXPECT_EQ(error.code(), ExitCode::kUsage);
+  EXPECT_TRUE(has(error, "no GPU can be used: no CUDA-capable device is detected")) << error.what();
+}
+
+TEST(NcclCollectives, AllRanksSayWhatOneMet) {
+  const int last = test_world().size() - 1;
+  const auto error = error_of_making(options_of(Kind::kNcclDouble), test_world().rank() == last ? 99 : test_world().rank());
+  EXPECT_EQ(error.code(), ExitCode::kUsage);
+  EXPECT_TRUE(has(error, fmt::format("rank {} of {}: GPU 99 is not among", last, last + 1))) << error.what();
+}
+
+TEST(NcclCollectives, TwoRanksOfOneGpuAreRefusedUnlessToldApart) {
+  const auto options = options_of(Kind::kNcclDouble);
+  if (test_world().size() > 1) {
+    const auto error = error_of_making(options, 0);
+    EXPECT_EQ(error.code(), ExitCode::kUsage);
+    EXPECT_TRUE(has(error, "Duplicate GPU detected : rank 1 and rank 0 both on CUDA device 0")) << error.what();
+    EXPECT_TRUE(has(error, "NCCL_HOSTID")) << error.what();
+    test_world().barrier();
+  }
+  const Setting host("NCCL_HOSTID", fmt::format("host{}", test_world().rank()));
+  const auto group = make_nccl_collectives(whole_world(), 0, options);
+  EXPECT_EQ(group->size(), test_world().size());
+}
+
+/// What the double counts: ncclDoubleCommunicators, ncclDoubleAborts.
+int count_of(const char* symbol) {
+  void* library = dlopen(options_of(Kind::kNcclDouble).nccl_libraries.front().c_str(), RTLD_NOW);
+  return reinterpret_cast<int (*)()>(dlsym(library, symbol))();
+}
+
+TEST(NcclCollectives, EndsInGoodOrderOrAloneWhileAnExceptionPasses) {
+  const int alive = count_of("ncclDoubleCommunicators"), aborts = count_of("ncclDoubleAborts");
+  {
+    const auto group = make_nccl_collectives(whole_world(), test_world().rank(), options_of(Kind::kNcclDouble));
+    const auto part = group->split(0);
+    EXPECT_EQ(count_of("ncclDoubleCommunicators"), alive + 2);
+  }
+  EXPECT_EQ(count_of("ncclDoubleCommunicators"), alive);
+  EXPECT_EQ(count_of("ncclDoubleAborts"), aborts);
+  const auto error = error_of([] {
+    const auto group = make_nccl_collectives(whole_world(), test_world().rank(), options_of(Kind::kNcclDouble));
+    fail(ExitCode::kStopped, "enough");
+  });
+  EXPECT_EQ(error.code(), ExitCode::kStopped);
+  EXPECT_EQ(count_of("ncclDoubleCommunicators"), alive);
+  EXPECT_EQ(count_of("ncclDoubleAborts"), aborts + 1);
+  test_world().barrier();
+}
+
+TEST(NcclCollectives, DoesNotWaitForEverForTheOthersToEnd) {
+  if (test_world().size() == 1) GTEST_SKIP() << "one rank";
+  auto options = options_of(Kind::kNcclDouble);
+  options.timeout_s = 0.5;
+  const int alive = count_of("ncclDoubleCommunicators"), aborts = count_of("ncclDoubleAborts");
+  auto group = make_nccl_collectives(test_world().split(0), test_world().rank(), options);
+  test_world().barrier();
+  if (test_world().rank() != 0) {
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_THROW(
+        {
+          float value = 0.0F;
+          group->all_reduce_sum_device(&value, 1);  // rank 0 does not come
+        },
+        Error);
+    EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(500));
+  } else {
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+  }
+  test_world().barrier();
+  group.reset();  // of rank 0: nobody else is there to finalise
+  EXPECT_EQ(count_of("ncclDoubleCommunicators"), alive);
+  EXPECT_EQ(count_of("ncclDoubleAborts"), aborts + 1);
+  test_world().barrier();
+}
+
+TEST(NcclCollectives, AGroupIsGoodForNothingAfterAnError) {
+  if (test_world().size() == 1) GTEST_SKIP() << "one rank";
+  const int alive = count_of("ncclDoubleCommunicators");
+  const auto group = make_nccl_collectives(whole_world(), test_world().rank(), options_of(Kind::kNcclDouble));
+  float values[2] = {1.0F, 1.0F};
+  const std::size_t count = test_world().rank() == 0 ? 1 : 2;  // out of step, which the double notices
+  auto error = error_of([&] { group->all_reduce_sum_device(values, count); });
+  EXPECT_EQ(error.code(), ExitCode::kPeerLost);
+  EXPECT_TRUE(has(error, "made another call than rank")) << error.what();
+  EXPECT_EQ(count_of("ncclDoubleCommunicators"), alive);
+  error = error_of([&] { group->broadcast_device(values, 4, 0); });
+  EXPECT_EQ(error.code(), ExitCode::kPeerLost);
+  EXPECT_TRUE(has(error, "the group 'world' was aborted after an earlier error")) << error.what();
+  group->barrier();  // the host's group is another matter
+}
+
+TEST(NcclCollectives, RefusesANonsenseTimeOut) {
+  auto options = options_of(Kind::kNcclDouble);
+  options.timeout_s = 0.0;
+  EXPECT_EQ(error_of_making(options, 0).code(), ExitCode::kInternal);
+}
+
+/// The library of a machine with CUDA, if this is one: symbols and version, with or without a GPU.
+TEST(NcclLibrary, IsWhatWeTakeItFor) {
+  const NcclOptions options;
+  try {
+    const auto library = load_nccl_library(options.nccl_libraries, options.cuda_libraries);
+    EXPECT_NE(library->describe(kNcclInvalidUsage, nullptr), "");
+    int devices = 0;
+    if (library->cuda_get_device_count(&devices) == kCudaSuccess && devices > 0)
+      GTEST_SKIP() << "nccl_gpu_test looks at what has a GPU";
+    const auto error = error_of([&] { make_nccl_collectives(make_solo_collectives(), 0, options); });
+    EXPECT_EQ(error.code(), ExitCode::kUsage);
+    EXPECT_TRUE(has(error, "no GPU can be used")) << error.what();
+  } catch (const Error& error) {
+    GTEST_SKIP() << "no NCCL here: " << error.what();
+  }
 }
 
 }  // namespace

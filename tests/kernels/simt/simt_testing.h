@@ -1,0 +1,49 @@
+#pragma once
+// What the tests of the .cu files in the emulator share: activations of either type, and comparison with the references, which sum
+// in fp64 and round to fp32.
+
+#include "kernels/bfloat16.h"
+#include "kernels/cuda/kernels.h"
+#include "kernels/kernel_testing.h"
+#include "simt/simt.h"
+
+namespace thinkrec::kernels::testing {
+
+inline constexpr unsigned kSeeds[] = {1, 2, 3};  // of the order of lanes and blocks
+
+template <class T>
+std::vector<T> rounded(const std::vector<float>& values) {
+  std::vector<T> out(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) from_float(values[i], out[i]);
+  return out;
+}
+
+template <class T>
+std::vector<float> floats(const std::vector<T>& values) {
+  std::vector<float> out(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) out[i] = to_float(values[i]);
+  return out;
+}
+
+/// Random values that T holds exactly.
+template <class T>
+std::vector<T> random_activations(std::int64_t size, unsigned seed, double scale = 1) {
+  return rounded<T>(random_values(size, seed, scale));
+}
+
+/// As expect_close, and for Bfloat16 that many roundings to 8 bits more.
+template <class T>
+void expect_activations_close(const std::vector<T>& got, const std::vector<float>& wanted, double units, double floor,
+                              int roundings = 1) {
+  expect_close(floats(got), wanted, std::is_same_v<T, Bfloat16> ? roundings * 0x1p15 + units : units, floor);
+}
+
+/// The bits of any values.
+template <class T>
+std::vector<std::uint8_t> bits_of(const std::vector<T>& values) {
+  std::vector<std::uint8_t> bits(values.size() * sizeof(T));
+  if (!bits.empty()) std::memcpy(bits.data(), values.data(), bits.size());
+  return bits;
+}
+
+}  // namespace thinkrec::kernels::testing
