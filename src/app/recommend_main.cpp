@@ -82,8 +82,9 @@ std::string printable(const std::string& text) {
   return out;
 }
 
-std::string explain(const Session& session, const EncodedRow& prompt, const LoraAdapter& adapter, const Projector& projector,
-                    const FeatureBank& features, std::int64_t max_new_tokens) {
+/// The reason for `verdict`, the answer's first token: the score has decided, and the reason must not contradict it.
+std::string explain(const Session& session, const EncodedRow& prompt, std::int32_t verdict, const LoraAdapter& adapter,
+                    const Projector& projector, const FeatureBank& features, std::int64_t max_new_tokens) {
   PackedBatch packed;
   std::vector<FeatureRef> slots;
   pack_row(prompt, prompt.prompt_length, 0, packed, slots);
@@ -91,6 +92,7 @@ std::string explain(const Session& session, const EncodedRow& prompt, const Lora
   config.max_new_tokens = max_new_tokens;
   config.eos = session.tokenizer().eos();
   config.no_repeat_ngram = 4;
+  config.first = {verdict};
   const LoraHook hook(adapter);
   const at::NoGradGuard no_grad;
   const at::Tensor vectors = slots.empty() ? at::Tensor() : features.project(projector, slots);
@@ -144,9 +146,10 @@ int main(int argc, char** argv) {
     for (std::size_t place = 0; place < order.size(); ++place) {
       const std::size_t i = order[place];
       const Item& item = session.dataset().items[static_cast<std::size_t>(items[i])];
-      const std::string reason =
-          line.flag("explain") ? explain(session, encoded[i], adapter, state.projector, features, line.integer("max-new-tokens"))
-                               : std::string();
+      const std::int32_t verdict = score[i] > 0 ? prompts.verdicts().yes : prompts.verdicts().no;
+      const std::string reason = line.flag("explain") ? explain(session, encoded[i], verdict, adapter, state.projector, features,
+                                                                line.integer("max-new-tokens"))
+                                                      : std::string();
       if (line.flag("json")) {
         nlohmann::json out = {{"user", line.text("user")},   {"rank", place + 1}, {"item", item.id},
                               {"title", item.title},         {"score", score[i]}, {"expert_weights", gate.weights},
