@@ -32,19 +32,21 @@ void softmax_cross_entropy_kernel(T* logits, const std::int64_t* target, const f
   T* z = logits + row * vocab;
   const float w = weight[row];
   if (w == 0.0f) {  // the whole block
-    for (std::int64_t i = threadIdx.x * 4; gradient && i < vocab; i += 4 * kThreads)
-      store4_within(z, i, vocab, vector, Float4{{0, 0, 0, 0}});
+    if (gradient)
+      for_fours(vocab, static_cast<int>(threadIdx.x), kThreads, [&](std::int64_t i) {
+        store4_within(z, i, vocab, vector, Float4{{0, 0, 0, 0}});
+      });
     if (threadIdx.x == 0) loss[row] = 0;
     return;
   }
   Online seen{kNothing, 0};
-  for (std::int64_t i = threadIdx.x * 4; i < vocab; i += 4 * kThreads) {
+  for_fours(vocab, static_cast<int>(threadIdx.x), kThreads, [&](std::int64_t i) {
     const Float4 four = load4_within(z, i, vocab, vector);
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       if (i + j < vocab) seen = merge(seen, {four.value[j], 1});
     }
-  }
+  });
   for (int offset = kWarp / 2; offset > 0; offset /= 2) {
     const float maximum = __shfl_xor_sync(kAllLanes, seen.maximum, offset), sum = __shfl_xor_sync(kAllLanes, seen.sum, offset);
     seen = merge(seen, {maximum, sum});
@@ -63,12 +65,12 @@ void softmax_cross_entropy_kernel(T* logits, const std::int64_t* target, const f
   if (threadIdx.x == 0) loss[row] = (all.maximum - at_target) + logf(all.sum);
   if (!gradient) return;
   const float scale = w / all.sum;
-  for (std::int64_t i = threadIdx.x * 4; i < vocab; i += 4 * kThreads) {
+  for_fours(vocab, static_cast<int>(threadIdx.x), kThreads, [&](std::int64_t i) {
     Float4 four = load4_within(z, i, vocab, vector);
 #pragma unroll
     for (int j = 0; j < 4; ++j) four.value[j] = scale * expf(four.value[j] - all.maximum) - (i + j == answer ? w : 0.0f);
     store4_within(z, i, vocab, vector, four);
-  }
+  });
 }
 
 }  // namespace

@@ -80,6 +80,12 @@ THINKREC_DEVICE void store4_within(T* row, std::int64_t at, std::int64_t width, 
   }
 }
 
+/// body(i) for the fours of a row of n elements that are thread `own`'s of `threads`; the last one may reach beyond n, see load4_within.
+template <class Body>
+THINKREC_DEVICE void for_fours(std::int64_t n, int own, int threads, Body body) {
+  for (std::int64_t i = own * 4; i < n; i += 4 * threads) body(i);  // mutate: equivalent, because load4_within gives zeros
+}
+
 /// The sum over the lanes of a warp, on every lane; all lanes call it.
 template <class Number>
 THINKREC_DEVICE Number warp_sum(Number value) {

@@ -31,7 +31,6 @@ template <class T>
 THINKREC_KERNEL(kThreads)
 void swiglu_forward_kernel(const T* gate, const T* up, std::int64_t n, T* out, bool vector) {
   const std::int64_t i = (std::int64_t{blockIdx.x} * kThreads + threadIdx.x) * 4;
-  if (i >= n) return;
   Float4 g = load4_within(gate, i, n, vector);
   const Float4 u = load4_within(up, i, n, vector);
 #pragma unroll
@@ -44,7 +43,6 @@ THINKREC_KERNEL(kThreads)
 void swiglu_backward_kernel(const T* grad_out, const T* gate, const T* up, std::int64_t n, T* grad_gate, T* grad_up,
                             bool vector) {
   const std::int64_t i = (std::int64_t{blockIdx.x} * kThreads + threadIdx.x) * 4;
-  if (i >= n) return;
   const Float4 d = load4_within(grad_out, i, n, vector), g = load4_within(gate, i, n, vector), u = load4_within(up, i, n, vector);
   Float4 to_gate, to_up;
 #pragma unroll
@@ -64,11 +62,11 @@ void embed_splice_forward_kernel(const T* embedding, const float* features, cons
                                  bool vector, bool vector_features) {
   const std::int64_t id = token[blockIdx.x];
   T* to = out + std::int64_t{blockIdx.x} * width;
-  for (std::int64_t i = threadIdx.x * 4; i < width; i += 4 * kThreads) {
+  for_fours(width, static_cast<int>(threadIdx.x), kThreads, [&](std::int64_t i) {
     const Float4 value = id >= 0 ? load4_within(embedding + id * width, i, width, vector)
                                  : load4_within(features + (-1 - id) * width, i, width, vector_features);
     store4_within(to, i, width, vector, value);
-  }
+  });
 }
 
 /// A block owns a part of one slot's row and looks for its tokens in order, so the sum's order is that of the tokens.

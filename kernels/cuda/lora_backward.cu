@@ -43,7 +43,7 @@ void lora_grad_low_kernel(LoraBackward<T> work) {
   const float* b = work.projection[p].b + expert * out * input.rank;
   const bool used = tile_uses(input, tile, tile + kTile, expert);
   float sums[kTokens][kOwn] = {};
-  for (std::int64_t chunk = 0; used && chunk < out; chunk += kLoraChunk) {
+  for (std::int64_t chunk = 0; used && chunk < out; chunk += kLoraChunk) {  // mutate: equivalent, because beyond it are zeros
     float grad[kTokens][8];
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
@@ -70,6 +70,11 @@ void lora_grad_low_kernel(LoraBackward<T> work) {
   }
 }
 
+THINKREC_DEVICE std::int64_t slab_end(std::int64_t slab, std::int64_t tokens) {
+  const std::int64_t end = (slab + 1) * kSlab;
+  return end < tokens ? end : tokens;  // mutate: equivalent, because both are the same there
+}
+
 template <class T, int R>
 THINKREC_KERNEL(kLoraThreads)
 void lora_grad_b_kernel(LoraBackward<T> work, int p) {
@@ -78,8 +83,9 @@ void lora_grad_b_kernel(LoraBackward<T> work, int p) {
   const int rank = static_cast<int>(input.rank);
   const std::int64_t out = work.projection[p].out, o = std::int64_t{blockIdx.x} * kLoraThreads + threadIdx.x;
   const std::int64_t slab = blockIdx.y, expert = blockIdx.z;
+  const std::int64_t end = slab_end(slab, input.tokens);
   float sums[R] = {};
-  for (std::int64_t first = slab * kSlab; first < (slab + 1) * kSlab && first < input.tokens; first += kGroup) {
+  for (std::int64_t first = slab * kSlab; first < end; first += kGroup) {
     if (!tile_uses(input, first, first + kGroup, expert)) continue;
     __syncthreads();  // the last readers of low are done
     for (int i = static_cast<int>(threadIdx.x); i < kGroup * R; i += kLoraThreads) {
@@ -99,7 +105,7 @@ void lora_grad_b_kernel(LoraBackward<T> work, int p) {
   if (o >= out) return;
   float* to = work.partial_b[p] + ((slab * input.experts + expert) * out + o) * input.rank;
 #pragma unroll
-  for (int r = 0; r < R; ++r) {
+  for (int r = 0; r < R; ++r) {  // mutate: equivalent, because rank is at most R
     if (r < rank) to[r] = sums[r];
   }
 }
@@ -114,7 +120,7 @@ THINKREC_DEVICE unsigned keep_bits_of_eight(const LoraInput<T>& input, std::int6
   const PhiloxWords stream = dropout_stream(input.dropout, input.sample[mine]);
   unsigned bits = 0;
 #pragma unroll
-  for (std::uint32_t p = 0; p < 2; ++p) {
+  for (std::uint32_t p = 0; p < 2; ++p) {  // mutate: equivalent, because bits 16 and up are not read
     bits |=
         keep_bits(dropout_words(stream, input.dropout.layer, p, input.position[mine], static_cast<std::uint32_t>(feature / 8)),
                   threshold)
@@ -134,8 +140,9 @@ void lora_grad_a_kernel(LoraBackward<T> work) {
   const bool drops = input.dropout.probability != 0;
   const std::uint32_t threshold = dropout_threshold(input.dropout.probability);
   const float keep_scale = drops ? 1.0f / (1.0f - input.dropout.probability) : 1.0f;
+  const std::int64_t end = slab_end(slab, input.tokens);
   for (std::int64_t expert = 0; expert < input.experts; ++expert) {
-    for (int rank0 = 0; rank0 < rank; rank0 += R) {
+    for (int rank0 = 0; rank0 < rank; rank0 += R) {  // mutate: equivalent, because ranks beyond are zeros and not written
       float a[2][R], sums[2][R] = {};
 #pragma unroll
       for (int p = 0; p < 2; ++p) {
@@ -145,14 +152,15 @@ void lora_grad_a_kernel(LoraBackward<T> work) {
           a[p][r] = there ? work.projection[p].a[(expert * rank + rank0 + r) * width + feature] : 0.0f;
         }
       }
-      for (std::int64_t first = slab * kSlab; first < (slab + 1) * kSlab && first < input.tokens; first += kGroup) {
+      for (std::int64_t first = slab * kSlab; first < end; first += kGroup) {
         if (!tile_uses(input, first, first + kGroup, expert)) continue;
         __syncthreads();  // the last readers of grad_low are done
         for (int i = static_cast<int>(threadIdx.x); i < kGroup * 2 * R; i += kLoraThreads) {
           const std::int64_t token = first + i / (2 * R);
           const int p = i / R % 2, r = rank0 + i % R;
-          grad_low[i] =
-              token < input.tokens && r < rank ? work.grad_low[p][(expert * input.tokens + token) * input.rank + r] : 0.0f;
+          const bool ranked = r < rank;
+          const bool there = token < input.tokens;  // mutate: equivalent, because one token more is still workspace, and not used
+          grad_low[i] = ranked && there ? work.grad_low[p][(expert * input.tokens + token) * input.rank + r] : 0.0f;
         }
         __syncthreads();
         unsigned eight = 0xffffu;

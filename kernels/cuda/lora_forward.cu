@@ -44,7 +44,8 @@ void lora_forward_kernel(LoraForward<T> work) {
   for (std::int64_t expert = 0; expert < input.experts; ++expert) {
     const bool used = tile_uses(input, tile, tile + kTile, expert);
     float sums[2][kTokens][kOwn] = {};
-    for (std::int64_t chunk = 0; used && chunk < input.width; chunk += kLoraChunk) {
+    const std::int64_t end = used ? input.width : 0;
+    for (std::int64_t chunk = 0; chunk < end; chunk += kLoraChunk) {  // mutate: equivalent, because beyond it are zeros
       float x[kTokens][8];
       const std::int64_t mine = chunk + lane * 8;
 #pragma unroll

@@ -19,7 +19,7 @@ void rms_norm_forward_kernel(const T* x, const T* residual, const T* weight, flo
   const std::int64_t row = std::int64_t{blockIdx.x} * width;
   const T* added = residual == nullptr ? x : sum;  // what the second pass reads
   float squares = 0;
-  for (std::int64_t i = threadIdx.x * 4; i < width; i += 4 * kThreads) {
+  for_fours(width, static_cast<int>(threadIdx.x), kThreads, [&](std::int64_t i) {
     Float4 value = load4_within(x + row, i, width, vector);
     if (residual != nullptr) {
       const Float4 other = load4_within(residual + row, i, width, vector);
@@ -30,16 +30,16 @@ void rms_norm_forward_kernel(const T* x, const T* residual, const T* weight, flo
     }
 #pragma unroll
     for (int j = 0; j < 4; ++j) squares += value.value[j] * value.value[j];
-  }
+  });
   const float inverse = 1.0f / sqrtf(block_sum(squares, scratch, kWarps) / static_cast<float>(width) + eps);
   if (threadIdx.x == 0) inverse_rms[blockIdx.x] = inverse;
-  for (std::int64_t i = threadIdx.x * 4; i < width; i += 4 * kThreads) {
+  for_fours(width, static_cast<int>(threadIdx.x), kThreads, [&](std::int64_t i) {
     Float4 value = load4_within(added + row, i, width, vector);
     const Float4 w = load4_within(weight, i, width, vector);
 #pragma unroll
     for (int j = 0; j < 4; ++j) value.value[j] = value.value[j] * inverse * w.value[j];
     store4_within(out + row, i, width, vector, value);
-  }
+  });
 }
 
 template <class T>
@@ -49,15 +49,15 @@ void rms_norm_backward_kernel(const T* grad_out, const T* sum, const T* weight, 
   THINKREC_SHARED(float, scratch, kWarps);
   const std::int64_t row = std::int64_t{blockIdx.x} * width;
   float dot = 0;
-  for (std::int64_t i = threadIdx.x * 4; i < width; i += 4 * kThreads) {
+  for_fours(width, static_cast<int>(threadIdx.x), kThreads, [&](std::int64_t i) {
     const Float4 g = load4_within(grad_out + row, i, width, vector), w = load4_within(weight, i, width, vector);
     const Float4 s = load4_within(sum + row, i, width, vector);
 #pragma unroll
     for (int j = 0; j < 4; ++j) dot += g.value[j] * w.value[j] * s.value[j];
-  }
+  });
   const float inverse = inverse_rms[blockIdx.x];
   const float along = block_sum(dot, scratch, kWarps) / static_cast<float>(width) * inverse * inverse;
-  for (std::int64_t i = threadIdx.x * 4; i < width; i += 4 * kThreads) {
+  for_fours(width, static_cast<int>(threadIdx.x), kThreads, [&](std::int64_t i) {
     Float4 g = load4_within(grad_out + row, i, width, vector);
     const Float4 w = load4_within(weight, i, width, vector), s = load4_within(sum + row, i, width, vector);
 #pragma unroll
@@ -68,7 +68,7 @@ void rms_norm_backward_kernel(const T* grad_out, const T* sum, const T* weight, 
       for (int j = 0; j < 4; ++j) g.value[j] += more.value[j];
     }
     store4_within(grad_x + row, i, width, vector, g);
-  }
+  });
 }
 
 }  // namespace

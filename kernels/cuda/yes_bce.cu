@@ -19,11 +19,11 @@ void yes_bce_kernel(const T* hidden, const T* yes_weight, const float* label, co
   if (row >= rows) return;  // a whole warp
   const T* h = hidden + row * width;
   float sum = 0;
-  for (std::int64_t i = lane * 4; i < width; i += 4 * kWarp) {
+  for_fours(width, lane, kWarp, [&](std::int64_t i) {
     const Float4 a = load4_within(h, i, width, vector), b = load4_within(yes_weight, i, width, vector);
 #pragma unroll
     for (int j = 0; j < 4; ++j) sum += a.value[j] * b.value[j];
-  }
+  });
   const float z = warp_sum(sum);
   const bool answers = weight[row] != 0.0f;
   const float y = answers ? label[row] : 0.0f;
@@ -39,12 +39,12 @@ void yes_bce_kernel(const T* hidden, const T* yes_weight, const float* label, co
   const float above = 1.0f / (1.0f + small), below = small / (1.0f + small);  // sigmoid(|z|), sigmoid(-|z|)
   const float slope = y > 0.5f ? -(z >= 0 ? below : above) : (z >= 0 ? above : below);
   const float gradient = answers ? weight[row] * slope : 0.0f;
-  for (std::int64_t i = lane * 4; i < width; i += 4 * kWarp) {
+  for_fours(width, lane, kWarp, [&](std::int64_t i) {
     Float4 b = load4_within(yes_weight, i, width, vector);
 #pragma unroll
     for (int j = 0; j < 4; ++j) b.value[j] = gradient != 0.0f ? gradient * b.value[j] : 0.0f;
     store4_within(grad_hidden + row * width, i, width, vector, b);
-  }
+  });
 }
 
 }  // namespace

@@ -214,7 +214,7 @@ class NcclCollectives final : public Collectives {
     if (state == kNcclInProgress) {
       fail(
           ExitCode::kPeerLost,
-          "{}: not done after {:.1f} s: a rank is lost, hangs or is slow. Look at the logs of the other ranks, or raise comm.timeout; "
+          "{}: not done after {:.1f} s: a rank is lost, hangs or is slow. Look at the logs of the other ranks, or allow more time (timeout_s); "
           "NCCL_DEBUG=INFO tells more",
           what, waited);
     }

@@ -12,7 +12,7 @@ namespace {
 
 using namespace thinkrec;
 
-constexpr double kTimeOut = 3.0;  // seconds, comm.timeout of the job
+constexpr double kTimeOut = 3.0;  // seconds, timeout_s of the job
 
 /// `fault` as nccl_double.cpp takes it. Calls of the job: 1 setting up, 2-4 sums, 5 broadcast, 6 setting up pairs, 7 a sum in pairs.
 Outcome with_fault(int ranks, const std::string& fault, double timeout = kTimeOut) {
@@ -52,7 +52,7 @@ TEST(NcclJob, TimesOutWhenARankHangs) {
     EXPECT_TRUE(has(outcome, "error: " + call)) << fault << ": " << outcome.output;
     EXPECT_TRUE(has(outcome, fault.back() >= '6' ? "of group 'world/0'" : "of group 'world'")) << fault << ": " << outcome.output;
     EXPECT_TRUE(has(outcome, "s: a rank is lost, hangs or is slow")) << fault << ": " << outcome.output;
-    EXPECT_TRUE(has(outcome, "raise comm.timeout; NCCL_DEBUG=INFO")) << fault << ": " << outcome.output;
+    EXPECT_TRUE(has(outcome, "allow more time (timeout_s); NCCL_DEBUG=INFO")) << fault << ": " << outcome.output;
     EXPECT_GE(outcome.seconds, kTimeOut) << fault;
     EXPECT_LT(outcome.seconds, kTimeOut + 10.0) << fault << ": " << outcome.output;
   }

@@ -74,8 +74,10 @@ struct Problem {
   cuda::LoraProjection v() const { return {a_v.data(), b_v.data(), shape.v_out}; }
   void forward() { cuda::lora_forward(input(), q(), v(), q_out.data(), v_out.data(), q_low.data(), v_low.data(), nullptr); }
   void backward(bool with_x = true) {
-    Values workspace(static_cast<std::size_t>(
-        cuda::lora_backward_workspace(shape.tokens, shape.width, shape.rank, shape.experts, shape.q_out, shape.v_out)));
+    // NaN: what is read must have been written.
+    Values workspace(static_cast<std::size_t>(cuda::lora_backward_workspace(shape.tokens, shape.width, shape.rank, shape.experts,
+                                                                            shape.q_out, shape.v_out)),
+                     std::numeric_limits<float>::quiet_NaN());
     cuda::lora_backward(input(), q(), v(), grad_q.data(), grad_v.data(), q_low.data(), v_low.data(), grad_a_q.data(),
                         grad_b_q.data(), grad_a_v.data(), grad_b_v.data(), with_x ? grad_x.data() : nullptr, workspace.data(),
                         nullptr);
