@@ -158,7 +158,8 @@ struct YesBce : Function<YesBce> {
 };
 
 struct LinearCrossEntropy : Function<LinearCrossEntropy> {
-  static constexpr std::int64_t kChunkFloats = std::int64_t{1} << 22;  // 16 MiB of logits at a time
+  static constexpr std::int64_t kChunkFloats = std::int64_t{1}
+                                               << 24;  // 64 MiB of logits at a time: less, and the head is read too often
 
   static variable_list forward(AutogradContext* context, const at::Tensor& hidden, const at::Tensor& head,
                                const at::Tensor& target, const at::Tensor& weight) {

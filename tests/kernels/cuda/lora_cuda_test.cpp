@@ -1,11 +1,11 @@
-// kernels/cuda/lora_forward.cu and lora_backward.cu in the emulator against the references of kernels/lora_mixture.h.
+// kernels/cuda/lora_forward.cu and lora_backward.cu, in the emulator or on a GPU, against the references of kernels/lora_mixture.h.
 
 #include <gtest/gtest.h>
 
 #include "core/error.h"
 #include "kernels/lora_mixture.h"
 #include "kernels/lora_qv.h"
-#include "kernels/simt/simt_testing.h"
+#include "kernels/cuda/cuda_testing.h"
 
 namespace thinkrec::kernels {
 namespace {
@@ -153,25 +153,25 @@ void check(const Shape& shape, float probability, Weights kind) {
   }
 }
 
-TEST(LoraSimt, MatchesTheReference) {
+TEST(LoraCuda, MatchesTheReference) {
   for (const Shape& shape : kShapes) check<float>(shape, 0.05f, Weights::kOneHot);
 }
 
-TEST(LoraSimt, MatchesTheReferenceInBfloat16) {
+TEST(LoraCuda, MatchesTheReferenceInBfloat16) {
   for (const Shape& shape : kShapes) check<Bfloat16>(shape, 0.05f, Weights::kOneHot);
 }
 
-TEST(LoraSimt, WithoutDropoutAndWithMuch) {
+TEST(LoraCuda, WithoutDropoutAndWithMuch) {
   check<float>({71, 229, 8, 229, 71, 1}, 0, Weights::kOneHot);
   check<float>({33, 71, 12, 40, 8, 1}, 0.5f, Weights::kOneHot);
 }
 
-TEST(LoraSimt, DenseMixtures) {
+TEST(LoraCuda, DenseMixtures) {
   check<float>({70, 68, 8, 36, 12, 3}, 0.05f, Weights::kDense);
   check<Bfloat16>({40, 31, 20, 33, 5, 4}, 0, Weights::kDense);
 }
 
-TEST(LoraSimt, NullResultsAreLeftOut) {
+TEST(LoraCuda, NullResultsAreLeftOut) {
   Problem<float> full({37, 33, 5, 9, 6, 1}, 0.1f, Weights::kOneHot), lean = full;
   full.forward();
   cuda::lora_forward(lean.input(), lean.q(), lean.v(), lean.q_out.data(), lean.v_out.data(), nullptr, nullptr, nullptr);
@@ -186,7 +186,7 @@ TEST(LoraSimt, NullResultsAreLeftOut) {
   expect_same_bits(lean.grad_x, before);
 }
 
-TEST(LoraSimt, RefusesWhatItCannotDo) {
+TEST(LoraCuda, RefusesWhatItCannotDo) {
   Problem<float> problem({3, 4, 4, 4, 4, 1}, 0.1f, Weights::kOneHot);
   const auto run = [&](auto&& change) {
     auto input = problem.input();

@@ -1,4 +1,4 @@
-// The other .cu files in the emulator against the references of their headers.
+// The other .cu files, in the emulator or on a GPU, against the references of their headers.
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include "kernels/embed_splice.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rope.h"
-#include "kernels/simt/simt_testing.h"
+#include "kernels/cuda/cuda_testing.h"
 #include "kernels/swiglu.h"
 #include "kernels/yes_bce.h"
 
@@ -18,16 +18,16 @@ using namespace testing;
 using Values = std::vector<float>;
 
 template <class T>
-class OpsSimt : public ::testing::Test {};
+class OpsCuda : public ::testing::Test {};
 using Types = ::testing::Types<float, Bfloat16>;
-TYPED_TEST_SUITE(OpsSimt, Types);
+TYPED_TEST_SUITE(OpsCuda, Types);
 
 struct Shape {
   std::int64_t rows, width;
 };
 constexpr Shape kShapes[] = {{0, 7}, {1, 1}, {2, 4}, {1, 31}, {31, 2}, {33, 33}, {3, 1028}, {71, 229}, {5, 1031}};
 
-TYPED_TEST(OpsSimt, YesBce) {
+TYPED_TEST(OpsCuda, YesBce) {
   using T = TypeParam;
   for (const Shape& s : kShapes) {
     SCOPED_TRACE(fmt::format("{} x {}", s.rows, s.width));
@@ -58,7 +58,7 @@ TYPED_TEST(OpsSimt, YesBce) {
   }
 }
 
-TEST(OpsSimt, YesBceIsStableAtAnyLogit) {
+TEST(OpsCuda, YesBceIsStableAtAnyLogit) {
   const Values hidden = {100, -100, 30, -30, 0, 100, -100}, yes = {1}, label = {1, 0, 1, 0, 1, 0, 1}, weight(7, 1.0f);
   Values logit(7), loss(7), grad(7), wanted_logit(7), wanted_loss(7), wanted_grad(7);
   cuda::yes_bce(hidden.data(), yes.data(), label.data(), weight.data(), 7, 1, logit.data(), loss.data(), grad.data(), nullptr);
@@ -70,7 +70,7 @@ TEST(OpsSimt, YesBceIsStableAtAnyLogit) {
   EXPECT_EQ(loss[5], 100);
 }
 
-TYPED_TEST(OpsSimt, SoftmaxCrossEntropy) {
+TYPED_TEST(OpsCuda, SoftmaxCrossEntropy) {
   using T = TypeParam;
   for (const Shape& s : kShapes) {
     SCOPED_TRACE(fmt::format("{} x {}", s.rows, s.width));
@@ -97,7 +97,7 @@ TYPED_TEST(OpsSimt, SoftmaxCrossEntropy) {
   }
 }
 
-TEST(OpsSimt, SoftmaxCrossEntropyAtItsEdges) {
+TEST(OpsCuda, SoftmaxCrossEntropyAtItsEdges) {
   const float infinity = std::numeric_limits<float>::infinity();
   Values logits = {-infinity, 3, 1e30f, -1e30f, 0, 0}, loss(3), weight = {1, 1, 1};
   std::vector<std::int64_t> target = {1, 0, 2};
@@ -108,7 +108,7 @@ TEST(OpsSimt, SoftmaxCrossEntropyAtItsEdges) {
   EXPECT_EQ(logits[0], 0);
 }
 
-TYPED_TEST(OpsSimt, RmsNorm) {
+TYPED_TEST(OpsCuda, RmsNorm) {
   using T = TypeParam;
   for (const Shape& s : kShapes) {
     for (const bool with_residual : {false, true}) {
@@ -148,7 +148,7 @@ TYPED_TEST(OpsSimt, RmsNorm) {
   }
 }
 
-TYPED_TEST(OpsSimt, Rope) {
+TYPED_TEST(OpsCuda, Rope) {
   using T = TypeParam;
   const RopeTable table = make_rope_table(64, 6, 1e4, {});
   for (const std::int64_t tokens : {0, 1, 2, 31, 71}) {
@@ -166,7 +166,7 @@ TYPED_TEST(OpsSimt, Rope) {
   }
 }
 
-TYPED_TEST(OpsSimt, Swiglu) {
+TYPED_TEST(OpsCuda, Swiglu) {
   using T = TypeParam;
   for (const std::int64_t n : {0, 1, 2, 31, 33, 1028, 71 * 229}) {
     const auto gate = random_activations<T>(n, 1, 3), up = random_activations<T>(n, 2), grad = random_activations<T>(n, 3);
@@ -184,7 +184,7 @@ TYPED_TEST(OpsSimt, Swiglu) {
   }
 }
 
-TYPED_TEST(OpsSimt, EmbedSplice) {
+TYPED_TEST(OpsCuda, EmbedSplice) {
   using T = TypeParam;
   for (const Shape& s : kShapes) {
     const std::int64_t vocab = 11, slots = 3;
@@ -234,7 +234,7 @@ struct Optimized {
   }
 };
 
-TEST(OpsSimt, Adamw) {
+TEST(OpsCuda, Adamw) {
   const std::vector<std::int64_t> sizes = {1, 0, 31, 1024, 1025, 71 * 29};
   const AdamwStep step{1e-2, 0.9, 0.999, 1e-8, 3, 0.5};
   Optimized wanted(sizes);
@@ -254,7 +254,7 @@ TEST(OpsSimt, Adamw) {
   expect_check_fails([&] { cuda::adamw(nullptr, 0, 0, {1e-2, 1.0, 0.999, 1e-8, 1, 1}, nullptr); });
 }
 
-TEST(OpsSimt, GradientNorm) {
+TEST(OpsCuda, GradientNorm) {
   Optimized all({1, 0, 31, 1024, 1025, 71 * 29});
   const GradientNorm wanted = gradient_norm_reference(all.tensors);
   for (const unsigned seed : kSeeds) {

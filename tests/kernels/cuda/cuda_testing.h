@@ -1,11 +1,18 @@
 #pragma once
-// What the tests of the .cu files in the emulator share: activations of either type, and comparison with the references, which sum
-// in fp64 and round to fp32.
+// What the tests of the .cu files share, in the emulator (THINKREC_SIMT) and on a GPU: activations of either type, and comparison with
+// the references, which sum in fp64 and round to fp32.
 
 #include "kernels/bfloat16.h"
 #include "kernels/cuda/kernels.h"
 #include "kernels/kernel_testing.h"
+
+#ifdef THINKREC_SIMT
 #include "simt/simt.h"
+#else
+namespace simt {
+inline void set_seed(unsigned) {}  // a GPU has an order of its own
+}  // namespace simt
+#endif
 
 namespace thinkrec::kernels::testing {
 
