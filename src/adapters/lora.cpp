@@ -13,7 +13,7 @@ namespace {
 constexpr std::int64_t kKernelRank = 64;  // beyond it (many experts merged) the product goes through libtorch
 
 at::Tensor add_low_rank(const at::Tensor& x, const at::Tensor& base, const ops::LoraFactors& factors, double scale) {
-  return base + at::linear(at::linear(x, factors.a), factors.b) * scale;
+  return base + (at::linear(at::linear(x.to(at::kFloat), factors.a), factors.b) * scale).to(base.scalar_type());
 }
 
 std::string factor_name(std::int64_t layer, const char* projection, const char* factor) {
@@ -34,8 +34,11 @@ LoraAdapter::LoraAdapter(const LlamaConfig& model, const LoraConfig& config, std
   }
 }
 
-LoraAdapter LoraAdapter::clone() const {
-  const auto copy = [](const ops::LoraFactors& f) { return ops::LoraFactors{f.a.detach().clone(), f.b.detach().clone()}; };
+LoraAdapter LoraAdapter::clone() const { return to(layers_.empty() ? at::Device(at::kCPU) : layers_[0].q.a.device()); }
+
+LoraAdapter LoraAdapter::to(at::Device device) const {
+  const auto moved = [&](const at::Tensor& t) { return t.detach().to(device, t.scalar_type(), false, /*copy=*/true); };
+  const auto copy = [&](const ops::LoraFactors& f) { return ops::LoraFactors{moved(f.a), moved(f.b)}; };
   std::vector<Layer> layers;
   for (const Layer& layer : layers_) layers.push_back({copy(layer.q), copy(layer.v), layer.scale});
   return LoraAdapter(std::move(layers));
@@ -92,7 +95,7 @@ LoraAdapter merge_adapters(const std::vector<LoraAdapter>& adapters, const std::
 }
 
 std::pair<at::Tensor, at::Tensor> LoraHook::apply(std::int64_t i, const at::Tensor& x, const at::Tensor& q, const at::Tensor& v,
-                                                  const PackedBatch& batch) const {
+                                                  const DeviceBatch& batch) const {
   THINKREC_CHECK(i < adapter_.layer_count(), "layer {} of an adapter with {}", i, adapter_.layer_count());
   const LoraAdapter::Layer& layer = adapter_.layer(i);
   if (layer.q.a.size(0) > kKernelRank) {

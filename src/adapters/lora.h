@@ -38,6 +38,8 @@ class LoraAdapter {
   explicit LoraAdapter(std::vector<Layer> layers) : layers_(std::move(layers)) {}
 
   LoraAdapter clone() const;
+  /// A copy on the device; factors stay fp32.
+  LoraAdapter to(at::Device device) const;
   std::int64_t layer_count() const { return static_cast<std::int64_t>(layers_.size()); }
   const Layer& layer(std::int64_t i) const { return layers_[static_cast<std::size_t>(i)]; }
   /// The parameters of layers first .. last-1, in order.
@@ -65,7 +67,7 @@ class LoraHook final : public ProjectionHook {
       : adapter_(adapter), dropout_(dropout), dropout_from_(dropout_from), seed_(seed), step_(step) {}
 
   std::pair<at::Tensor, at::Tensor> apply(std::int64_t layer, const at::Tensor& x, const at::Tensor& q, const at::Tensor& v,
-                                          const PackedBatch& batch) const override;
+                                          const DeviceBatch& batch) const override;
 
  private:
   const LoraAdapter& adapter_;

@@ -19,10 +19,12 @@ Projector::Projector(std::int64_t d1, std::int64_t d2, const ProjectorConfig& co
   if (config.match_scale) scale_ = embedding_rms * std::sqrt(18.0);
 }
 
-Projector Projector::clone() const {
+Projector Projector::clone() const { return defined() ? to(device()) : Projector(); }
+
+Projector Projector::to(at::Device device) const {
   Projector copy = *this;
   for (at::Tensor Projector::*member : {&Projector::w1_, &Projector::b1_, &Projector::w2_, &Projector::b2_}) {
-    copy.*member = (this->*member).detach().clone();
+    copy.*member = (this->*member).detach().to(device, at::kFloat, false, /*copy=*/true);
   }
   return copy;
 }

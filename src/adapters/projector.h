@@ -24,6 +24,9 @@ class Projector {
   Projector(std::int64_t d1, std::int64_t d2, const ProjectorConfig& config, double embedding_rms, std::uint64_t seed);
   bool defined() const { return w1_.defined(); }
   Projector clone() const;
+  /// A copy on the device.
+  Projector to(at::Device device) const;
+  at::Device device() const { return w1_.device(); }
   /// features [n, d1] -> [n, d2].
   at::Tensor apply(const at::Tensor& features) const;
   NamedTensors named() const;

@@ -13,6 +13,7 @@
 #include "comm/world.h"
 #include "core/command_line.h"
 #include "core/error.h"
+#include "train/device.h"
 #include "train/session.h"
 #include "train/step.h"
 
@@ -40,8 +41,8 @@ OptionTable options() {
       {"steps", kInteger, "6", "[1, inf)", "steps", "timed"},
       {"warmup", kInteger, "2", "[0, inf)", "steps", "not timed, first"},
       {"dropout", kReal, "0", "[0, 1)", "", ""},
-      {"dtype", kChoice, "fp32", "choices fp32", "", "of the frozen weights and activations"},
-      {"device", kChoice, "cpu", "choices cpu", "", ""},
+      {"dtype", kChoice, "fp32", "choices fp32|bf16", "", "of the frozen weights and activations; bf16 on GPUs alone"},
+      {"device", kChoice, "cpu", "choices cpu|cuda", "", ""},
       {"micro-tokens", kInteger, "4096", "[1, inf)", "tokens", "of one forward and backward pass"},
   };
 }
@@ -99,9 +100,10 @@ int main(int argc, char** argv) {
     if (line.finished()) return 0;
     at::set_num_threads(static_cast<int>(line.integer("threads")));
     const auto ranks = make_solo_collectives();
-    const SharedModel model(line.required("model"), *ranks);
+    const at::TensorOptions where = choose_device({line.text("device"), line.text("dtype"), true}, *ranks);
+    const SharedModel model(line.required("model"), *ranks, where);
     const LlamaConfig& shape = model.llama().config();
-    const PeftAdapter adapter = load_peft_adapter(line.required("adapter"), shape);
+    const LoraAdapter adapter = load_peft_adapter(line.required("adapter"), shape).adapter.to(where.device());
     const auto rows = read_workload(line.required("workload"), shape.vocab);
     StepConfig config;
     config.yes_token = kYes;
@@ -109,9 +111,9 @@ int main(int argc, char** argv) {
     config.dropout = line.real("dropout");
     config.clip = 0;
     config.micro_tokens = line.integer("micro-tokens");
-    ParameterSet parameters(adapter.adapter.named(config.first_layer, shape.layers), 1e-3);
+    ParameterSet parameters(adapter.named(config.first_layer, shape.layers), 1e-3);
     const Projector none;
-    StepEngine engine(model.llama(), adapter.adapter, none, nullptr, parameters, config, *ranks);
+    StepEngine engine(model.llama(), adapter, none, nullptr, parameters, config, *ranks);
 
     const std::int64_t batch = line.integer("batch"), warmup = line.integer("warmup"), steps = line.integer("steps");
     std::vector<double> losses, rates;

@@ -32,4 +32,23 @@ struct PackedBatch {
   }
 };
 
+/// The same where the model runs: made once for each pass over the batch.
+struct DeviceBatch {
+  at::Tensor position;  ///< [tokens] int32, the bits of the unsigned positions
+  at::Tensor sample;    ///< [tokens] int64, likewise
+  at::Tensor begin;     ///< [rows + 1] int32
+  std::vector<std::int64_t> begin_host;
+  std::int64_t longest = 0;  ///< tokens of the longest row
+
+  std::int64_t tokens() const { return begin_host.back(); }
+  std::int64_t rows() const { return static_cast<std::int64_t>(begin_host.size()) - 1; }
+  std::int64_t length(std::int64_t row) const {
+    return begin_host[static_cast<std::size_t>(row) + 1] - begin_host[static_cast<std::size_t>(row)];
+  }
+};
+DeviceBatch to_device(const PackedBatch& batch, at::Device device);
+
+/// [tokens] int32 on the device.
+at::Tensor tokens_to_device(const PackedBatch& batch, at::Device device);
+
 }  // namespace thinkrec

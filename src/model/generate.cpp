@@ -60,7 +60,7 @@ std::vector<std::vector<std::int32_t>> generate(const Llama& model, const Projec
     THINKREC_CHECK(prompts.length(row) > 0, "prompt {} is empty", row);
     longest = std::max(longest, prompts.length(row));
   }
-  KvCache cache(model.config(), rows, longest + config.max_new_tokens);
+  KvCache cache(model.config(), rows, longest + config.max_new_tokens, model.options());
   PackedBatch batch = prompts;
   at::Tensor slots = features;
   std::vector<bool> open(static_cast<std::size_t>(rows), true);
@@ -72,9 +72,11 @@ std::vector<std::vector<std::int32_t>> generate(const Llama& model, const Projec
       row_of.push_back(row);
     }
     if (row_of.empty()) break;
-    const at::Tensor needed = at::tensor(last);
+    const at::Tensor needed = at::tensor(last).to(model.device());
     const at::Tensor logits =
-        model.logits(model.final_norm(model.layers_cached(model.embed(batch, slots), batch, hook, cache, needed))).contiguous();
+        model.logits(model.final_norm(model.layers_cached(model.embed(batch, slots), batch, hook, cache, needed)))
+            .to(at::kCPU, at::kFloat)
+            .contiguous();
     PackedBatch next;
     std::vector<std::int32_t> chosen(static_cast<std::size_t>(rows), -1);
     for (std::size_t i = 0; i < row_of.size(); ++i) {

@@ -10,10 +10,10 @@ namespace {
 
 constexpr std::int64_t kMostPositions = 1 << 17;  // of the table of angles
 
-kernels::RopeTable rope_table(const LlamaConfig& config) {
+RopeTensors rope_tensors(const LlamaConfig& config, at::Device device) {
   auto frequencies = kernels::rope_inverse_frequencies(config.head_width, config.rope_theta, config.rope_scaling);
   for (std::size_t i = 0; i < config.rope_factors.size(); ++i) frequencies[i] /= config.rope_factors[i];
-  return kernels::make_rope_table(std::min(config.max_positions, kMostPositions), frequencies);
+  return to_device(kernels::make_rope_table(std::min(config.max_positions, kMostPositions), frequencies), device);
 }
 
 /// Residual stream of a decoder: `sum` plus a `delta` not yet added, so that the next norm adds it in the same pass.
@@ -23,11 +23,11 @@ struct Stream {
 
 }  // namespace
 
-KvCache::KvCache(const LlamaConfig& config, std::int64_t rows, std::int64_t capacity)
+KvCache::KvCache(const LlamaConfig& config, std::int64_t rows, std::int64_t capacity, at::TensorOptions options)
     : capacity_(capacity), length_(static_cast<std::size_t>(rows), 0) {
   for (std::int64_t layer = 0; layer < config.layers; ++layer) {
-    keys_.push_back(at::empty({rows, capacity, config.kv_heads, config.head_width}, at::kFloat));
-    values_.push_back(at::empty({rows, capacity, config.kv_heads, config.head_width}, at::kFloat));
+    keys_.push_back(at::empty({rows, capacity, config.kv_heads, config.head_width}, options));
+    values_.push_back(at::empty({rows, capacity, config.kv_heads, config.head_width}, options));
   }
 }
 
@@ -37,13 +37,26 @@ void KvCache::truncate(std::int64_t row, std::int64_t length) {
 }
 
 Llama::Llama(LlamaConfig config, LlamaWeights weights)
-    : config_(std::move(config)), weights_(std::move(weights)), rope_(rope_table(config_)) {}
+    : config_(std::move(config)), weights_(std::move(weights)), rope_(rope_tensors(config_, weights_.embedding.device())) {}
 
-const kernels::RopeTable& Llama::rope(const PackedBatch& batch) const {
+Llama Llama::to(at::TensorOptions options) const {
+  const auto copy = [&](const at::Tensor& tensor) { return tensor.to(options, /*non_blocking=*/false, /*copy=*/true); };
+  LlamaWeights there;
+  there.embedding = copy(weights_.embedding);
+  for (const LayerWeights& layer : weights_.layers) {
+    there.layers.push_back({copy(layer.attention_norm), copy(layer.q), copy(layer.k), copy(layer.v), copy(layer.o),
+                            copy(layer.mlp_norm), copy(layer.gate), copy(layer.up), copy(layer.down)});
+  }
+  there.final_norm = copy(weights_.final_norm);
+  there.head = config_.tied_head ? there.embedding : copy(weights_.head);
+  return Llama(config_, std::move(there));
+}
+
+const RopeTensors& Llama::rope(const PackedBatch& batch) const {
   for (const std::uint32_t position : batch.position) {
-    if (static_cast<std::int64_t>(position) >= rope_.length) {
+    if (static_cast<std::int64_t>(position) >= rope_.length()) {
       fail(ExitCode::kBadData, "a prompt has more than the model's {} positions; lower prompt.max_tokens or prompt.history",
-           rope_.length);
+           rope_.length());
     }
   }
   return rope_;
@@ -54,7 +67,7 @@ at::Tensor Llama::embed(const PackedBatch& batch, const at::Tensor& features) co
 }
 
 template <class Attend>
-at::Tensor Llama::walk(const at::Tensor& hidden, const PackedBatch& batch, std::int64_t first, std::int64_t last,
+at::Tensor Llama::walk(const at::Tensor& hidden, const DeviceBatch& batch, std::int64_t first, std::int64_t last,
                        const ProjectionHook* hook, const at::Tensor& needed, const Attend& attend) const {
   THINKREC_CHECK(0 <= first && first <= last && last <= config_.layers, "layers {}..{} of {}", first, last, config_.layers);
   Stream stream{hidden, {}};
@@ -79,10 +92,11 @@ at::Tensor Llama::walk(const at::Tensor& hidden, const PackedBatch& batch, std::
 
 at::Tensor Llama::layers(const at::Tensor& hidden, const PackedBatch& batch, std::int64_t first, std::int64_t last,
                          const ProjectionHook* hook, const at::Tensor& needed) const {
-  const kernels::RopeTable& table = rope(batch);
-  return walk(hidden, batch, first, last, hook, needed,
+  const RopeTensors& table = rope(batch);
+  const DeviceBatch here = to_device(batch, device());
+  return walk(hidden, here, first, last, hook, needed,
               [&](std::int64_t, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-                return ops::rope_attention(q, k, v, batch, table);
+                return ops::rope_attention(q, k, v, here, table);
               });
 }
 
@@ -90,10 +104,11 @@ at::Tensor Llama::layers_cached(const at::Tensor& hidden, const PackedBatch& bat
                                 const at::Tensor& needed) const {
   const at::NoGradGuard no_grad;
   THINKREC_CHECK(batch.rows() == cache.rows(), "{} rows, {} in the cache", batch.rows(), cache.rows());
-  const kernels::RopeTable& table = rope(batch);
-  const at::Tensor out = walk(hidden, batch, 0, config_.layers, hook, needed,
+  const RopeTensors& table = rope(batch);
+  const DeviceBatch here = to_device(batch, device());
+  const at::Tensor out = walk(hidden, here, 0, config_.layers, hook, needed,
                               [&](std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-                                return ops::cached_attention(q, k, v, batch, table, layer, cache);
+                                return ops::cached_attention(q, k, v, here, table, layer, cache);
                               });
   for (std::int64_t row = 0; row < batch.rows(); ++row) cache.advance(row, batch.length(row));
   return out;

@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/rope.h"
 #include "model/batch.h"
 #include "model/config.h"
+#include "model/op_kernels.h"
 #include "model/weights.h"
 
 namespace thinkrec {
@@ -23,13 +23,14 @@ class ProjectionHook {
   /// x [tokens, width] is the normed input of layer `layer`; q [tokens, heads * head_width] and v [tokens, kv_heads * head_width] are
   /// the base projections, which may be changed in place. Returns what takes their place.
   virtual std::pair<at::Tensor, at::Tensor> apply(std::int64_t layer, const at::Tensor& x, const at::Tensor& q,
-                                                  const at::Tensor& v, const PackedBatch& batch) const = 0;
+                                                  const at::Tensor& v, const DeviceBatch& batch) const = 0;
 };
 
 /// Keys (rotated) and values of what was already read, for generation: one entry a row of the batch.
 class KvCache {
  public:
-  KvCache(const LlamaConfig& config, std::int64_t rows, std::int64_t capacity);
+  /// `options` says where and as what it is held: as the model's weights are.
+  KvCache(const LlamaConfig& config, std::int64_t rows, std::int64_t capacity, at::TensorOptions options = at::kFloat);
   std::int64_t rows() const { return static_cast<std::int64_t>(length_.size()); }
   std::int64_t length(std::int64_t row) const { return length_[static_cast<std::size_t>(row)]; }
   std::int64_t capacity() const { return capacity_; }
@@ -51,6 +52,11 @@ class Llama {
   Llama(LlamaConfig config, LlamaWeights weights);
   const LlamaConfig& config() const { return config_; }
   const LlamaWeights& weights() const { return weights_; }
+  /// Where and as what (fp32 or bf16) weights and activations are held.
+  at::TensorOptions options() const { return weights_.embedding.options(); }
+  at::Device device() const { return weights_.embedding.device(); }
+  /// A copy of the model there.
+  Llama to(at::TensorOptions options) const;
 
   /// Token embeddings [tokens, width]; slot s of the batch takes features[s] ([slots, width], may be undefined without slots).
   at::Tensor embed(const PackedBatch& batch, const at::Tensor& features) const;
@@ -72,13 +78,14 @@ class Llama {
  private:
   /// The residual stream through layers first .. last-1; `attend(layer, q, k, v)` is the attention, with or without a cache.
   template <class Attend>
-  at::Tensor walk(const at::Tensor& hidden, const PackedBatch& batch, std::int64_t first, std::int64_t last,
+  at::Tensor walk(const at::Tensor& hidden, const DeviceBatch& batch, std::int64_t first, std::int64_t last,
                   const ProjectionHook* hook, const at::Tensor& needed, const Attend& attend) const;
-  const kernels::RopeTable& rope(const PackedBatch& batch) const;
+  /// The tables of angles; kBadData when the batch is longer than them.
+  const RopeTensors& rope(const PackedBatch& batch) const;
 
   LlamaConfig config_;
   LlamaWeights weights_;
-  kernels::RopeTable rope_;
+  RopeTensors rope_;
 };
 
 }  // namespace thinkrec

@@ -1,14 +1,8 @@
 #include "model/ops.h"
 
-#include <ATen/Parallel.h>
+#include <ATen/ATen.h>
 
 #include "core/error.h"
-#include "kernels/cross_entropy.h"
-#include "kernels/embed_splice.h"
-#include "kernels/lora_qv.h"
-#include "kernels/rms_norm.h"
-#include "kernels/swiglu.h"
-#include "kernels/yes_bce.h"
 
 namespace thinkrec::ops {
 namespace {
@@ -17,23 +11,16 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-int threads() { return at::get_num_threads(); }
-
-const float* data(const at::Tensor& tensor) { return tensor.const_data_ptr<float>(); }
-float* mutable_data(const at::Tensor& tensor) { return tensor.mutable_data_ptr<float>(); }
-
 /// Autograd functions take an absent tensor as an empty optional, not as an undefined tensor.
 std::optional<at::Tensor> present(const at::Tensor& tensor) { return tensor.defined() ? std::optional(tensor) : std::nullopt; }
 
 struct RmsNorm : Function<RmsNorm> {
   static variable_list forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& residual,
                                const at::Tensor& weight, double epsilon) {
-    const std::int64_t rows = x.size(0), width = x.size(1);
-    at::Tensor sum = residual ? at::empty_like(x) : x;
-    at::Tensor out = at::empty_like(x), inverse_rms = at::empty({rows}, x.options());
-    kernels::rms_norm_forward(data(x), residual ? data(*residual) : nullptr, data(weight), static_cast<float>(epsilon), rows,
-                              width, residual ? mutable_data(sum) : nullptr, mutable_data(out), mutable_data(inverse_rms),
-                              threads());
+    const at::Tensor sum = residual ? at::empty_like(x) : x;
+    const at::Tensor out = at::empty_like(x), inverse_rms = at::empty({x.size(0)}, x.options().dtype(at::kFloat));
+    kernels_for(x).rms_norm_forward(x, residual.value_or(at::Tensor()), weight, static_cast<float>(epsilon),
+                                    residual ? sum : at::Tensor(), out, inverse_rms);
     context->save_for_backward({sum, weight, inverse_rms});
     context->saved_data["residual"] = residual.has_value();
     if (!residual) return {out};
@@ -46,96 +33,78 @@ struct RmsNorm : Function<RmsNorm> {
     const bool residual = context->saved_data["residual"].toBool();
     const at::Tensor grad_out = grads[0].contiguous();
     const at::Tensor grad_sum = residual && grads[1].defined() ? grads[1].contiguous() : at::Tensor();
-    at::Tensor grad_x = at::empty_like(sum);
-    kernels::rms_norm_backward(data(grad_out), data(sum), data(saved[1]), data(saved[2]), sum.size(0), sum.size(1),
-                               grad_sum.defined() ? data(grad_sum) : nullptr, mutable_data(grad_x), threads());
+    const at::Tensor grad_x = at::empty_like(sum);
+    kernels_for(sum).rms_norm_backward(grad_out, sum, saved[1], saved[2], grad_sum, grad_x);
     return {grad_x, residual ? grad_x : at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
 struct Swiglu : Function<Swiglu> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& gate, const at::Tensor& up) {
-    at::Tensor out = at::empty_like(gate);
-    kernels::swiglu_forward(data(gate), data(up), gate.numel(), mutable_data(out), threads());
+    const at::Tensor out = at::empty_like(gate);
+    kernels_for(gate).swiglu_forward(gate, up, out);
     context->save_for_backward({gate, up});
     return out;
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
     const at::Tensor grad_out = grads[0].contiguous();
-    at::Tensor grad_gate = at::empty_like(saved[0]), grad_up = at::empty_like(saved[0]);
-    kernels::swiglu_backward(data(grad_out), data(saved[0]), data(saved[1]), saved[0].numel(), mutable_data(grad_gate),
-                             mutable_data(grad_up), threads());
+    const at::Tensor grad_gate = at::empty_like(saved[0]), grad_up = at::empty_like(saved[0]);
+    kernels_for(grad_out).swiglu_backward(grad_out, saved[0], saved[1], grad_gate, grad_up);
     return {grad_gate, grad_up};
   }
 };
 
 struct LoraQv : Function<LoraQv> {
-  struct Setting {  // what the kernel needs besides tensors; lives as long as the graph
-    std::vector<std::uint64_t> sample;
-    std::vector<std::uint32_t> position;
-    kernels::DropoutKey dropout;
+  /// What an autograd function cannot save by itself: the numbers of the call. Its tensors are saved apart.
+  struct Numbers : torch::CustomClassHolder {
     float scale = 1;
+    kernels::DropoutKey dropout;
   };
 
-  static kernels::LoraBatch view(const at::Tensor& x, std::int64_t rank, const Setting& setting) {
-    return {data(x), x.size(0), x.size(1), rank, setting.scale, setting.sample.data(), setting.position.data(), setting.dropout};
-  }
-
   static variable_list forward(AutogradContext* context, const at::Tensor& x, at::Tensor q, at::Tensor v, const at::Tensor& a_q,
-                               const at::Tensor& b_q, const at::Tensor& a_v, const at::Tensor& b_v,
-                               std::int64_t setting_address) {
-    const auto& setting = *reinterpret_cast<const std::shared_ptr<Setting>*>(setting_address);
-    const std::int64_t rank = a_q.size(0);
-    at::Tensor q_low = at::empty({x.size(0), rank}, x.options()), v_low = at::empty_like(q_low);
-    kernels::lora_qv_forward(view(x, rank, *setting), {data(a_q), data(b_q), b_q.size(0)}, {data(a_v), data(b_v), b_v.size(0)},
-                             mutable_data(q), mutable_data(v), mutable_data(q_low), mutable_data(v_low), threads());
+                               const at::Tensor& b_q, const at::Tensor& a_v, const at::Tensor& b_v, const at::Tensor& sample,
+                               const at::Tensor& position, const std::optional<at::Tensor>& expert_weight,
+                               const c10::intrusive_ptr<Numbers>& numbers) {
+    const LoraCall call{
+        x, a_q, b_q, a_v, b_v, expert_weight.value_or(at::Tensor()), numbers->scale, sample, position, numbers->dropout};
+    const at::Tensor q_low = at::empty({call.experts(), x.size(0), call.rank()}, a_q.options()), v_low = at::empty_like(q_low);
+    kernels_for(x).lora_forward(call, q, v, q_low, v_low);
     context->mark_dirty({q, v});
-    context->save_for_backward({x, a_q, b_q, a_v, b_v, q_low, v_low});
-    context->saved_data["setting"] = c10::IValue::make_capsule(c10::make_intrusive<Holder>(setting));
+    context->save_for_backward({x, a_q, b_q, a_v, b_v, sample, position, call.expert_weight, q_low, v_low});
+    context->saved_data["numbers"] = c10::IValue::make_capsule(numbers);
     context->saved_data["needs_x"] = x.requires_grad();
     return {q, v};
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
-    const auto holder = c10::static_intrusive_pointer_cast<Holder>(context->saved_data["setting"].toCapsule());
-    const at::Tensor &x = saved[0], &a_q = saved[1], &b_q = saved[2], &a_v = saved[3], &b_v = saved[4];
+    const auto numbers = c10::static_intrusive_pointer_cast<Numbers>(context->saved_data["numbers"].toCapsule());
+    const LoraCall call{saved[0], saved[1],       saved[2], saved[3], saved[4],
+                        saved[7], numbers->scale, saved[5], saved[6], numbers->dropout};
     const at::Tensor grad_q = grads[0].contiguous(), grad_v = grads[1].contiguous();
-    const bool needs_x = context->saved_data["needs_x"].toBool();
-    at::Tensor grad_a_q = at::zeros_like(a_q), grad_b_q = at::zeros_like(b_q);
-    at::Tensor grad_a_v = at::zeros_like(a_v), grad_b_v = at::zeros_like(b_v);
-    at::Tensor grad_x = needs_x ? at::zeros_like(x) : at::Tensor();
-    kernels::lora_qv_backward(view(x, a_q.size(0), *holder->setting), {data(a_q), data(b_q), b_q.size(0)},
-                              {data(a_v), data(b_v), b_v.size(0)}, data(grad_q), data(grad_v), data(saved[5]), data(saved[6]),
-                              mutable_data(grad_a_q), mutable_data(grad_b_q), mutable_data(grad_a_v), mutable_data(grad_b_v),
-                              needs_x ? mutable_data(grad_x) : nullptr, threads());
-    return {grad_x, grad_q, grad_v, grad_a_q, grad_b_q, grad_a_v, grad_b_v, at::Tensor()};
+    const at::Tensor grad_a_q = at::zeros_like(call.a_q), grad_b_q = at::zeros_like(call.b_q);
+    const at::Tensor grad_a_v = at::zeros_like(call.a_v), grad_b_v = at::zeros_like(call.b_v);
+    const at::Tensor grad_x = context->saved_data["needs_x"].toBool() ? at::zeros_like(call.x) : at::Tensor();
+    kernels_for(call.x).lora_backward(call, grad_q, grad_v, saved[8], saved[9], grad_a_q, grad_b_q, grad_a_v, grad_b_v, grad_x);
+    return {grad_x, grad_q, grad_v, grad_a_q, grad_b_q, grad_a_v, grad_b_v, {}, {}, {}, {}};
   }
-
-  struct Holder : torch::CustomClassHolder {
-    explicit Holder(std::shared_ptr<Setting> s) : setting(std::move(s)) {}
-    std::shared_ptr<Setting> setting;
-  };
 };
 
 struct EmbedSplice : Function<EmbedSplice> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& embedding, const std::optional<at::Tensor>& features,
                             const at::Tensor& token) {
-    const std::int64_t tokens = token.numel(), width = embedding.size(1);
-    at::Tensor out = at::empty({tokens, width}, embedding.options());
-    kernels::embed_splice_forward(data(embedding), features ? data(*features) : nullptr, token.const_data_ptr<std::int32_t>(),
-                                  tokens, width, mutable_data(out), threads());
+    const at::Tensor out = at::empty({token.numel(), embedding.size(1)}, embedding.options());
+    kernels_for(embedding).embed_splice_forward(embedding, features.value_or(at::Tensor()), token, out);
     context->save_for_backward({token});
     context->saved_data["slots"] = features ? features->size(0) : std::int64_t{0};
     return out;
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const at::Tensor token = context->get_saved_variables()[0], grad_out = grads[0].contiguous();
-    const std::int64_t slots = context->saved_data["slots"].toInt(), width = grad_out.size(1);
-    at::Tensor grad_features = at::empty({slots, width}, grad_out.options());
-    kernels::embed_splice_backward(data(grad_out), token.const_data_ptr<std::int32_t>(), token.numel(), width, slots,
-                                   mutable_data(grad_features), threads());
+    const at::Tensor grad_features =
+        at::empty({context->saved_data["slots"].toInt(), grad_out.size(1)}, grad_out.options().dtype(at::kFloat));
+    kernels_for(grad_out).embed_splice_backward(grad_out, token, grad_features);
     return {at::Tensor(), grad_features, at::Tensor()};
   }
 };
@@ -143,11 +112,8 @@ struct EmbedSplice : Function<EmbedSplice> {
 struct YesBce : Function<YesBce> {
   static variable_list forward(AutogradContext* context, const at::Tensor& hidden, const at::Tensor& yes_weight,
                                const at::Tensor& label, const at::Tensor& weight) {
-    const std::int64_t rows = hidden.size(0), width = hidden.size(1);
-    at::Tensor logit = at::empty({rows}, hidden.options()), loss = at::empty({rows}, hidden.options());
-    at::Tensor grad_hidden = at::empty_like(hidden);
-    kernels::yes_bce(data(hidden), data(yes_weight), data(label), data(weight), rows, width, mutable_data(logit),
-                     mutable_data(loss), mutable_data(grad_hidden), threads());
+    const at::Tensor logit = at::empty_like(label), loss = at::empty_like(label), grad_hidden = at::empty_like(hidden);
+    kernels_for(hidden).yes_bce(hidden, yes_weight, label, weight, logit, loss, grad_hidden);
     context->save_for_backward({grad_hidden});
     context->mark_non_differentiable({logit, loss});
     return {at::dot(loss, weight), loss, logit};
@@ -158,22 +124,21 @@ struct YesBce : Function<YesBce> {
 };
 
 struct LinearCrossEntropy : Function<LinearCrossEntropy> {
-  static constexpr std::int64_t kChunkFloats = std::int64_t{1}
-                                               << 24;  // 64 MiB of logits at a time: less, and the head is read too often
+  static constexpr std::int64_t kChunkLogits = 1 << 24;  // at a time: fewer, and the head is read too often
 
   static variable_list forward(AutogradContext* context, const at::Tensor& hidden, const at::Tensor& head,
                                const at::Tensor& target, const at::Tensor& weight) {
     const std::int64_t rows = hidden.size(0), vocab = head.size(0);
-    const std::int64_t chunk = std::max<std::int64_t>(1, std::min(rows, kChunkFloats / vocab));
+    const std::int64_t chunk = std::max<std::int64_t>(1, std::min(rows, kChunkLogits / vocab));
     const bool gradient = hidden.requires_grad();
-    at::Tensor loss = at::empty({rows}, hidden.options()), grad_hidden = gradient ? at::empty_like(hidden) : at::Tensor();
-    at::Tensor buffer = at::empty({chunk, vocab}, hidden.options());
+    const at::Tensor loss = at::empty_like(weight), grad_hidden = gradient ? at::empty_like(hidden) : at::Tensor();
+    const at::Tensor buffer = at::empty({chunk, vocab}, hidden.options());
     for (std::int64_t first = 0; first < rows; first += chunk) {
       const std::int64_t n = std::min(chunk, rows - first);
       at::Tensor logits = buffer.narrow(0, 0, n);
       at::mm_out(logits, hidden.narrow(0, first, n), head.t());
-      kernels::softmax_cross_entropy(mutable_data(logits), target.const_data_ptr<std::int64_t>() + first, data(weight) + first, n,
-                                     vocab, mutable_data(loss) + first, gradient, threads());
+      kernels_for(hidden).softmax_cross_entropy(logits, target.narrow(0, first, n), weight.narrow(0, first, n),
+                                                loss.narrow(0, first, n), gradient);
       if (gradient) {
         at::Tensor rows_of_chunk = grad_hidden.narrow(0, first, n);
         at::mm_out(rows_of_chunk, logits, head);
@@ -200,25 +165,22 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) { return Swiglu:
 
 std::pair<at::Tensor, at::Tensor> lora_qv(const at::Tensor& x, const at::Tensor& q, const at::Tensor& v,
                                           const LoraFactors& q_factors, const LoraFactors& v_factors, float scale,
-                                          const PackedBatch& batch, const kernels::DropoutKey& dropout) {
-  auto setting = std::make_shared<LoraQv::Setting>();
-  setting->sample = batch.sample;
-  setting->position = batch.position;
-  setting->dropout = dropout;
-  setting->scale = scale;
-  const auto out =
-      LoraQv::apply(x, q, v, q_factors.a, q_factors.b, v_factors.a, v_factors.b, reinterpret_cast<std::int64_t>(&setting));
+                                          const DeviceBatch& batch, const kernels::DropoutKey& dropout,
+                                          const at::Tensor& expert_weight) {
+  auto numbers = c10::make_intrusive<LoraQv::Numbers>();
+  numbers->scale = scale;
+  numbers->dropout = dropout;
+  const auto out = LoraQv::apply(x, q, v, q_factors.a, q_factors.b, v_factors.a, v_factors.b, batch.sample, batch.position,
+                                 present(expert_weight), numbers);
   return {out[0], out[1]};
 }
 
 at::Tensor embed_splice(const at::Tensor& embedding, const at::Tensor& features, const PackedBatch& batch) {
-  const at::Tensor token = at::empty({batch.tokens()}, at::kInt);
-  std::copy(batch.token.begin(), batch.token.end(), token.mutable_data_ptr<std::int32_t>());
   const std::int64_t slots = features.defined() ? features.size(0) : 0;
   for (const std::int32_t id : batch.token) {
     THINKREC_CHECK(id < 0 ? -1 - id < slots : id < embedding.size(0), "token {} with {} feature slots", id, slots);
   }
-  return EmbedSplice::apply(embedding, present(features), token);
+  return EmbedSplice::apply(embedding, present(features), tokens_to_device(batch, embedding.device()));
 }
 
 WeightedLoss yes_bce(const at::Tensor& hidden, const at::Tensor& yes_weight, const at::Tensor& label, const at::Tensor& weight) {

@@ -1,15 +1,16 @@
 #pragma once
-// The step's operations as autograd functions over kernels/, one for each op. All tensors fp32 and contiguous on the CPU.
-// Matrix products and attention stay with libtorch.
+// The step's operations as autograd functions over kernels/, one for each op; op_kernels.h chooses the kernel by where the tensors
+// lie. Activations are contiguous, fp32 or, on a GPU, bf16; adapters, features and losses are fp32. Matrix products and attention stay
+// with libtorch.
 
 #include <ATen/core/Tensor.h>
 
 #include <utility>
 #include <vector>
 
-#include "kernels/rope.h"
 #include "kernels/views.h"
 #include "model/batch.h"
+#include "model/op_kernels.h"
 
 namespace thinkrec {
 class KvCache;
@@ -26,25 +27,30 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
 
 /// Causal self-attention over packed rows, RoPE included. q [tokens, heads, head_width], k and v [tokens, kv_heads, head_width];
 /// q and k are rotated in place: nobody else may read them after. Gives [tokens, heads * head_width].
-at::Tensor rope_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const PackedBatch& batch,
-                          const kernels::RopeTable& rope);
+at::Tensor rope_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const DeviceBatch& batch,
+                          const RopeTensors& rope);
 
 /// The same for generation, without a graph: row i of the batch follows what row i of the cache holds for this layer; the new keys
 /// and values are stored behind it (the cache's lengths are the caller's to advance). kInternal when the cache is full.
-at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const PackedBatch& batch,
-                            const kernels::RopeTable& rope, std::int64_t layer, KvCache& cache);
+at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const DeviceBatch& batch,
+                            const RopeTensors& rope, std::int64_t layer, KvCache& cache);
 
-/// A LoRA adapter's two factors for one projection: a [rank, width], b [out, rank].
+/// A LoRA adapter's two factors for one projection: a [rank, width], b [out, rank]; of several experts stacked, a [experts, rank,
+/// width], b [experts, out, rank].
 struct LoraFactors {
   at::Tensor a, b;
 };
 
-/// Adds scale * dropout(x) A^T B^T to q and to v in place and gives them back as part of the graph (Hu et al. 2021).
+/// Adds scale * dropout(x) A^T B^T to q and to v in place and gives them back as part of the graph (Hu et al. 2021). With
+/// `expert_weight` [tokens, experts] the factors are stacked and each token takes its own weighted sum of experts (kernels/lora_mixture.h);
+/// the weights get no gradient.
 std::pair<at::Tensor, at::Tensor> lora_qv(const at::Tensor& x, const at::Tensor& q, const at::Tensor& v,
                                           const LoraFactors& q_factors, const LoraFactors& v_factors, float scale,
-                                          const PackedBatch& batch, const kernels::DropoutKey& dropout);
+                                          const DeviceBatch& batch, const kernels::DropoutKey& dropout,
+                                          const at::Tensor& expert_weight = {});
 
-/// Token embeddings, with the projected features at their slots; gradient to the features only. features may be undefined.
+/// Token embeddings, with the projected features at their slots; gradient to the features only. features (fp32) may be
+/// undefined. kInternal for a token outside the embedding or a slot without a feature.
 at::Tensor embed_splice(const at::Tensor& embedding, const at::Tensor& features, const PackedBatch& batch);
 
 /// A loss summed with weights, and its unweighted value for each row.

@@ -58,7 +58,7 @@ at::Tensor FeatureBank::project(const Projector& projector, std::span<const Feat
     if (fresh) unique.push_back(slot);
     index.push_back(found->second);
   }
-  return projector.apply(gather(unique)).index_select(0, at::tensor(index));
+  return projector.apply(gather(unique).to(projector.device())).index_select(0, at::tensor(index).to(projector.device()));
 }
 
 }  // namespace thinkrec

@@ -18,7 +18,7 @@ class FeatureBank {
   std::int64_t width() const { return width_; }
   /// Raw (scaled) vectors of the slots, [slots, d1].
   at::Tensor gather(std::span<const FeatureRef> slots) const;
-  /// projector(gather(slots)), [slots, d2]; undefined without slots. Each item of the pack is projected once.
+  /// projector(gather(slots)), [slots, d2], where the projector is; undefined without slots. Each item of the pack is projected once.
   at::Tensor project(const Projector& projector, std::span<const FeatureRef> slots) const;
 
  private:

@@ -1,11 +1,11 @@
 #include "train/parameter_set.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <numbers>
 
 #include "core/error.h"
+#include "model/op_kernels.h"
 
 namespace thinkrec {
 
@@ -13,9 +13,10 @@ ParameterSet::ParameterSet(NamedTensors parameters, double weight_decay)
     : parameters_(std::move(parameters)), weight_decay_(weight_decay) {
   std::int64_t total = 0;
   for (const auto& [name, tensor] : parameters_) total += tensor.numel();
-  gradient_ = at::zeros({total}, at::kFloat);
-  first_ = at::zeros({total}, at::kFloat);
-  second_ = at::zeros({total}, at::kFloat);
+  const at::Device device = parameters_.empty() ? at::Device(at::kCPU) : parameters_[0].second.device();
+  gradient_ = at::zeros({total}, at::TensorOptions(at::kFloat).device(device));
+  first_ = at::zeros_like(gradient_);
+  second_ = at::zeros_like(gradient_);
   std::int64_t offset = 0;
   for (auto& [name, tensor] : parameters_) {
     tensor.requires_grad_(true);
@@ -31,8 +32,6 @@ ParameterSet::~ParameterSet() {
   }
 }
 
-std::span<float> ParameterSet::gradient() { return {gradient_.mutable_data_ptr<float>(), static_cast<std::size_t>(count())}; }
-
 void ParameterSet::zero_gradient() { gradient_.zero_(); }
 
 std::vector<kernels::AdamwTensor> ParameterSet::views() const {
@@ -47,29 +46,33 @@ std::vector<kernels::AdamwTensor> ParameterSet::views() const {
   return all;
 }
 
-kernels::GradientNorm ParameterSet::norm() const { return kernels::gradient_norm(views(), at::get_num_threads()); }
+kernels::GradientNorm ParameterSet::norm() const { return kernels_for(gradient_).gradient_norm(views(), gradient_.device()); }
 
 void ParameterSet::update(double rate, std::int64_t step, double norm, double clip) {
   kernels::AdamwStep setting;
   setting.learning_rate = rate;
   setting.step = step;
   setting.gradient_scale = clip > 0 && norm > clip ? clip / norm : 1.0;
-  kernels::adamw(views(), setting, at::get_num_threads());
+  kernels_for(gradient_).adamw(views(), setting, gradient_.device());
 }
 
 StoredTensor store_tensor(const std::string& name, const at::Tensor& tensor) {
-  const at::Tensor flat = tensor.detach().contiguous();
+  const at::Tensor flat = tensor.detach().to(at::kCPU).contiguous();
   const float* values = flat.const_data_ptr<float>();
   return {name, tensor.sizes().vec(), std::vector<float>(values, values + flat.numel())};
+}
+
+at::Tensor tensor_of(const StoredTensor& stored) {
+  at::Tensor tensor = at::empty(stored.shape, at::kFloat);
+  std::copy(stored.values.begin(), stored.values.end(), tensor.mutable_data_ptr<float>());
+  return tensor;
 }
 
 NamedTensors tensors_with_prefix(const Checkpoint& checkpoint, const std::string& prefix) {
   NamedTensors found;
   for (const StoredTensor& stored : checkpoint.tensors) {
     if (!stored.name.starts_with(prefix)) continue;
-    at::Tensor tensor = at::empty(stored.shape, at::kFloat);
-    std::copy(stored.values.begin(), stored.values.end(), tensor.mutable_data_ptr<float>());
-    found.emplace_back(stored.name.substr(prefix.size()), tensor);
+    found.emplace_back(stored.name.substr(prefix.size()), tensor_of(stored));
   }
   return found;
 }
@@ -95,7 +98,7 @@ void ParameterSet::restore(const Checkpoint& checkpoint, const std::string& pref
       if (stored.name != prefix + name) continue;
       if (at::IntArrayRef(stored.shape) != to.sizes())
         fail(ExitCode::kBadData, "checkpoint: '{}' has another shape", stored.name);
-      std::copy(stored.values.begin(), stored.values.end(), to.mutable_data_ptr<float>());
+      to.copy_(tensor_of(stored));
       return;
     }
     fail(ExitCode::kBadData, "checkpoint: '{}' is missing", prefix + name);

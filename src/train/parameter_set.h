@@ -4,7 +4,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "adapters/lora.h"
@@ -15,15 +14,15 @@ namespace thinkrec {
 
 class ParameterSet {
  public:
-  /// Parameters are trained in place: they are made to require gradients, which gather in one flat bucket.
+  /// Parameters are trained in place, all on one device: they are made to require gradients, which gather in one flat bucket.
   ParameterSet(NamedTensors parameters, double weight_decay);
   ~ParameterSet();  ///< the parameters require no gradient afterwards
   ParameterSet(const ParameterSet&) = delete;
   ParameterSet& operator=(const ParameterSet&) = delete;
 
   std::int64_t count() const { return gradient_.numel(); }
-  /// Flat gradient, [count], in the order of the parameters.
-  std::span<float> gradient();
+  /// Flat gradient, [count] fp32, in the order of the parameters and where they are.
+  const at::Tensor& gradient() const { return gradient_; }
   void zero_gradient();
   /// Norm of the flat gradient and whether it is finite.
   kernels::GradientNorm norm() const;
@@ -43,8 +42,9 @@ class ParameterSet {
   at::Tensor gradient_, first_, second_;  // flat
 };
 
-/// A tensor as a checkpoint stores it, and back.
+/// A tensor as a checkpoint stores it, and back (on the host).
 StoredTensor store_tensor(const std::string& name, const at::Tensor& tensor);
+at::Tensor tensor_of(const StoredTensor& stored);
 NamedTensors tensors_with_prefix(const Checkpoint& checkpoint, const std::string& prefix);
 
 /// Linear warm-up from a tenth of `peak`, then a cosine down to `floor` at the last step (1-based step of `steps`).

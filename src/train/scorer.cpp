@@ -49,7 +49,7 @@ std::vector<std::vector<double>> Scorer::score(std::span<const EncodedRow> rows,
   }
   const std::vector<int> owner = balance_rows(tokens, ranks_.size());
   const std::int64_t layers = model_.config().layers;
-  const at::Tensor yes = model_.weights().head[yes_token_];
+  const at::Tensor yes = model_.weights().head[yes_token_].to(at::kFloat);
 
   struct Score {
     std::int64_t row, top;
@@ -67,7 +67,7 @@ std::vector<std::vector<double>> Scorer::score(std::span<const EncodedRow> rows,
       pack_row(rows[i], rows[i].prompt_length, 0, packed, slots);
       answer.push_back(packed.tokens() - 1);
     }
-    const at::Tensor needed = at::tensor(answer);
+    const at::Tensor needed = at::tensor(answer).to(model_.device());
     at::Tensor hidden = model_.embed(packed, slots.empty() ? at::Tensor() : features_->project(projector_, slots));
     if (cut > 0) {
       const auto hook = hook_of(lower);
@@ -78,7 +78,7 @@ std::vector<std::vector<double>> Scorer::score(std::span<const EncodedRow> rows,
       if (!top.wanted) continue;
       const auto hook = hook_of(top.adapter);
       const at::Tensor read = model_.layers(hidden, packed, cut, layers, hook ? &*hook : nullptr, needed);
-      const at::Tensor logit = at::mv(model_.final_norm(read), yes).to(at::kDouble);
+      const at::Tensor logit = at::mv(model_.final_norm(read).to(at::kFloat), yes).to(at::kCPU, at::kDouble);
       for (std::size_t i = first; i < last; ++i) {
         own.push_back({static_cast<std::int64_t>(i), static_cast<std::int64_t>(t),
                        logit[static_cast<std::int64_t>(i - first)].item<double>()});

@@ -7,12 +7,14 @@
 #include <sstream>
 #include <thread>
 
+#include "comm/nccl_collectives.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/recipe_options.h"
 #include "data/sampler.h"
 #include "io/file.h"
 #include "model/weights.h"
+#include "train/device.h"
 
 namespace thinkrec {
 namespace {
@@ -27,7 +29,7 @@ std::string required_path(const Recipe& recipe, const std::string& name, const c
 
 }  // namespace
 
-SharedModel::SharedModel(const std::string& path, Collectives& world) {
+SharedModel::SharedModel(const std::string& path, Collectives& world, at::TensorOptions options) {
   const auto source = ModelSource::open(path);
   node_ = world.split_by_node();
   const auto floats = static_cast<std::size_t>(weight_count(source->config()));
@@ -48,6 +50,9 @@ SharedModel::SharedModel(const std::string& path, Collectives& world) {
   broadcast_text(*node_, hash_, 0);
   node_->barrier();
   llama_ = std::make_unique<Llama>(source->config(), view_weights(source->config(), block));
+  if (options.device().is_cpu()) return;
+  llama_ = std::make_unique<Llama>(llama_->to(options));
+  memory_.reset();
 }
 
 SharedModel::~SharedModel() = default;
@@ -58,12 +63,19 @@ Session::Session(Recipe recipe, std::string run_dir, Collectives& world)
   threads_ = static_cast<int>(recipe_.integer("run.threads"));
   if (threads_ == 0) threads_ = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / node->size());
   at::set_num_threads(threads_);
+  options_ =
+      choose_device({recipe_.text("run.device"), recipe_.text("run.dtype"), recipe_.text("run.deterministic") != "off"}, world);
+  if (device().is_cuda() && world.size() > 1) {
+    NcclOptions options;
+    options.timeout_s = recipe_.real("run.collective_timeout");
+    gpu_world_ = make_nccl_collectives(world.split(0), device().index(), options);
+  }
   dataset_ = load_dataset(required_path(recipe_, "data.path", "make a data set with thinkrec_prepare"));
   data_hash_ = dataset_.hash();
   const std::string model = required_path(recipe_, "model.path", "give a Hugging Face folder or a .gguf file");
   const std::string tokenizer = recipe_.text("model.tokenizer");
   tokenizer_ = load_tokenizer(tokenizer.empty() ? model : tokenizer);
-  model_ = std::make_unique<SharedModel>(model, world);
+  model_ = std::make_unique<SharedModel>(model, world, options_);
   if (tokenizer_->size() > model_->llama().config().vocab) {
     fail(ExitCode::kBadData, "the tokenizer has {} tokens, the model embeds {}: they do not belong together", tokenizer_->size(),
          model_->llama().config().vocab);
@@ -72,8 +84,9 @@ Session::Session(Recipe recipe, std::string run_dir, Collectives& world)
            dataset_.items.size(), dataset_.splits[0].size(), dataset_.splits[1].size(), dataset_.splits[2].size(),
            dataset_.reasons.size());
   const LlamaConfig& config = model_->llama().config();
-  log_info("model: {} layers, width {}, vocabulary {}, {:.1f} M parameters; {} ranks, {} threads each", config.layers,
-           config.width, config.vocab, static_cast<double>(weight_count(config)) / 1e6, world.size(), threads_);
+  log_info("model: {} layers, width {}, vocabulary {}, {:.1f} M parameters, {} on {}; {} ranks, {} threads each", config.layers,
+           config.width, config.vocab, static_cast<double>(weight_count(config)) / 1e6,
+           options_.dtype() == at::kFloat ? "fp32" : "bf16", device().is_cpu() ? "the CPU" : "GPUs", world.size(), threads_);
 }
 
 CheckpointStore Session::store(const std::string& stage) const {

@@ -22,8 +22,8 @@ namespace thinkrec {
 /// The base model with its weights in memory that the ranks of a node share.
 class SharedModel {
  public:
-  /// Collective over `world`: one rank of each node reads, all see the same pages. Errors as ModelSource.
-  SharedModel(const std::string& path, Collectives& world);
+  /// Collective over `world`: one rank of each node reads, all see the same pages, or copy them to their GPU. Errors as ModelSource.
+  SharedModel(const std::string& path, Collectives& world, at::TensorOptions options = at::kFloat);
   ~SharedModel();
   const Llama& llama() const { return *llama_; }
   const std::string& hash() const { return hash_; }
@@ -37,12 +37,13 @@ class SharedModel {
 
 class Session {
  public:
-  /// Collective. Reads data set, tokenizer and model named by the recipe; sets the threads of this rank.
+  /// Collective. Chooses the device (device.h), reads data set, tokenizer and model named by the recipe; sets the threads of this rank.
   Session(Recipe recipe, std::string run_dir, Collectives& world);
 
   const Recipe& recipe() const { return recipe_; }
   const std::string& run_dir() const { return run_dir_; }
-  Collectives& world() const { return world_; }
+  Collectives& world() const { return gpu_world_ ? *gpu_world_ : world_; }
+  at::Device device() const { return options_.device(); }
   const Dataset& dataset() const { return dataset_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const Llama& model() const { return model_->llama(); }
@@ -63,6 +64,8 @@ class Session {
   Recipe recipe_;
   std::string run_dir_;
   Collectives& world_;
+  at::TensorOptions options_;  // where and as what the model runs
+  std::unique_ptr<Collectives> gpu_world_;
   Dataset dataset_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<SharedModel> model_;

@@ -41,7 +41,7 @@ EncoderConfig encoder_config(const Session& session) {
 }
 
 double embedding_rms(const Llama& model) {
-  return std::sqrt(model.weights().embedding.square().mean(at::kDouble).item<double>());
+  return std::sqrt(model.weights().embedding.to(at::kFloat).square().mean(at::kDouble).item<double>());
 }
 
 std::int64_t phase_count(const Session& session) {
@@ -200,10 +200,11 @@ void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunSt
 
 void activate_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state) {
   THINKREC_CHECK(state.features != nullptr, "encode comes before activate");
-  state.global = LoraAdapter(session.model().config(), session.lora(), session.seed());
+  state.global = LoraAdapter(session.model().config(), session.lora(), session.seed()).to(session.device());
   ProjectorConfig projector{session.recipe().integer("projector.expansion"), session.recipe().flag("projector.match_scale")};
   state.projector = Projector(state.features->width(), session.model().config().width, projector, embedding_rms(session.model()),
-                              session.seed());
+                              session.seed())
+                        .to(session.device());
   PhaseRows rows{session.dataset().rows(Split::kTrain), all_reasons(session.dataset()), valid_sample(session)};
   if (rows.reasons.empty() && session.recipe().real("mix.reason_share") > 0) {
     log_warning("the data set has no reasons, so the thinking loss of reason rows does not run; thinkrec_synthesize makes them");

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "experts/balance.h"
 #include "model/ops.h"
+#include "train/tensor_collectives.h"
 
 namespace thinkrec {
 
@@ -58,9 +59,7 @@ StepResult StepEngine::run(std::int64_t step, std::span<const StepRow> rows, dou
   for (const auto& [first, last] : micro_batches(my_tokens, config_.strict ? 1 : config_.micro_tokens)) {
     accumulate(step, rows, std::span(mine).subspan(first, last - first), scale, values);
     if (config_.strict) {
-      const auto flat = parameters_.gradient();
-      row_gradients.push_back(at::empty({static_cast<std::int64_t>(flat.size())}, at::kFloat));
-      std::copy(flat.begin(), flat.end(), row_gradients.back().mutable_data_ptr<float>());
+      row_gradients.push_back(parameters_.gradient().clone());
       parameters_.zero_gradient();
     }
   }
@@ -69,7 +68,7 @@ StepResult StepEngine::run(std::int64_t step, std::span<const StepRow> rows, dou
   if (config_.strict) {
     sum_in_row_order(row_gradients, mine, static_cast<std::int64_t>(rows.size()));
   } else {
-    ranks_.all_reduce_sum(parameters_.gradient());
+    all_reduce_sum(ranks_, parameters_.gradient());
   }
   const auto all_values = all_gather_values<RowValue>(ranks_, values);
   std::int64_t wish = stop ? 1 : 0;
@@ -106,21 +105,24 @@ void StepEngine::accumulate(std::int64_t step, std::span<const StepRow> rows, st
   const LoraHook hook(adapter_, config_.dropout, config_.first_layer, config_.seed, step);
   const std::int64_t layers = model_.config().layers;
 
+  const auto there = [this](const at::Tensor& tensor) { return tensor.to(model_.device()); };
+
   const at::Tensor hidden =
-      model_.layers(lower_hidden(own, batch), batch.packed, config_.first_layer, layers, &hook, batch.needed);
+      model_.layers(lower_hidden(own, batch), batch.packed, config_.first_layer, layers, &hook, there(batch.needed));
   const at::Tensor normed = model_.final_norm(hidden);
   const at::Tensor& head = model_.weights().head;
-  const auto bce =
-      ops::yes_bce(normed.index_select(0, batch.yes_index), head[config_.yes_token].contiguous(), batch.label, batch.bce_weight);
-  const auto ce = ops::linear_cross_entropy(normed, head, batch.target, batch.ce_weight);
+  const auto bce = ops::yes_bce(normed.index_select(0, there(batch.yes_index)), head[config_.yes_token].contiguous(),
+                                there(batch.label), there(batch.bce_weight));
+  const auto ce = ops::linear_cross_entropy(normed, head, there(batch.target), there(batch.ce_weight));
   (bce.total + ce.total).backward();
 
+  const at::Tensor bce_rows = bce.rows.to(at::kCPU), ce_rows = ce.rows.to(at::kCPU, at::kDouble);
   for (std::size_t r = 0; r < own.size(); ++r) {
     const std::int64_t first = batch.ce_begin[r], count = batch.ce_begin[r + 1] - first;
     const at::Tensor counted = (batch.ce_weight.narrow(0, first, count) != 0).to(at::kDouble);
-    const at::Tensor losses = ce.rows.narrow(0, first, count).to(at::kDouble);
+    const at::Tensor losses = ce_rows.narrow(0, first, count);
     const double words = counted.sum().item<double>();
-    values.push_back({places[r], bce.rows[static_cast<std::int64_t>(r)].item<double>(),
+    values.push_back({places[r], bce_rows[static_cast<std::int64_t>(r)].item<double>(),
                       words > 0 ? (losses * counted).sum().item<double>() / words : losses.mean().item<double>()});
   }
 }
@@ -147,7 +149,7 @@ at::Tensor StepEngine::cached_hidden(const StepRow& row) {
   const at::Tensor features = slots.empty() ? at::Tensor() : features_->project(projector_, slots);
   const LoraHook frozen(adapter_);
   const at::Tensor hidden = model_.layers(model_.embed(packed, features), packed, 0, config_.first_layer, &frozen);
-  const std::int64_t bytes = hidden.numel() * 4;
+  const auto bytes = static_cast<std::int64_t>(hidden.nbytes());
   if (cached_bytes_ + bytes <= config_.cache_bytes) {
     cache_.emplace(key, hidden);
     cached_bytes_ += bytes;
@@ -163,14 +165,13 @@ void StepEngine::sum_in_row_order(std::vector<at::Tensor>& own, std::span<const 
     root[static_cast<std::size_t>(places[i])] = ranks_.rank();
   }
   ranks_.all_reduce_sum(std::span<std::int64_t>(root));
-  const std::span<float> total = parameters_.gradient();
-  at::Tensor buffer = at::empty({static_cast<std::int64_t>(total.size())}, at::kFloat);
+  const at::Tensor& total = parameters_.gradient();
+  const at::Tensor buffer = at::empty_like(total);
   for (std::int64_t row = 0; row < rows; ++row) {
     const std::int64_t mine = where[static_cast<std::size_t>(row)];
-    at::Tensor& value = mine >= 0 ? own[static_cast<std::size_t>(mine)] : buffer;
-    const std::span<float> floats(value.mutable_data_ptr<float>(), total.size());
-    ranks_.broadcast(std::as_writable_bytes(floats), static_cast<int>(root[static_cast<std::size_t>(row)]));
-    for (std::size_t i = 0; i < total.size(); ++i) total[i] += floats[i];
+    const at::Tensor& value = mine >= 0 ? own[static_cast<std::size_t>(mine)] : buffer;
+    broadcast(ranks_, value, static_cast<int>(root[static_cast<std::size_t>(row)]));
+    total.add_(value);
   }
 }
 

@@ -55,6 +55,10 @@ def main():
         expect(world, 64, ["--confg", "--config"], "thinkrec_train", "--confg", recipe)
         expect(world, 64, ["evaluat"], "thinkrec_train", "--config", recipe, "--run-dir", run, "--stages", "evaluat")
         expect(world, 78, [run, "--run-dir", "seed"], "thinkrec_train", "--config", recipe, "--run-dir", run, "--set", "run.seed=6", ranks=2)
+        if not os.path.exists("/dev/nvidiactl"):  # a GPU that is not there
+            cuda = ("--set", "run.device=cuda")
+            expect(world, 64, ["no GPU", "device auto or cpu"], "thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/c", *cuda, ranks=2)
+            expect(world, 64, ["no GPU"], "thinkrec_bench", "--device", "cuda", "--model", f"{folder}/model")
         # Runs.
         expect(world, 66, ["unfinished", "encode"], "thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/unfinished", "--stages", "evaluate")
         expect(world, 66, ["nowhere"], "thinkrec_eval", "--run-dir", f"{folder}/nowhere")

@@ -16,6 +16,11 @@ using testing::normal_tensor;
 
 constexpr std::int64_t kHeadWidth = 6;
 
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const PackedBatch& batch,
+                     const kernels::RopeTable& rope) {
+  return ops::rope_attention(q, k, v, to_device(batch, at::kCPU), to_device(rope, at::kCPU));
+}
+
 kernels::RopeTable table() { return kernels::make_rope_table(512, kHeadWidth, 100, {}); }
 
 /// x [tokens, heads, width] turned by the angles of `rope`, in fp64.
@@ -64,7 +69,7 @@ TEST(RopeAttention, IsTheCompositeWithItsGradients) {
         single.push_back(value.clone().requires_grad_());
         twice.push_back(value.to(at::kDouble).requires_grad_());
       }
-      const at::Tensor got = ops::rope_attention(single[0] * 1, single[1] * 1, single[2] * 1, batch, rope);
+      const at::Tensor got = attention(single[0] * 1, single[1] * 1, single[2] * 1, batch, rope);
       const at::Tensor wanted = composite(twice[0], twice[1], twice[2], batch, rope);
       expect_close(got, wanted, 1e-5, fmt::format("{} heads, {} key heads", heads, kv_heads));
       (got * cotangent).sum().backward();
@@ -81,7 +86,7 @@ TEST(RopeAttention, ContinuesARowAtItsFirstPosition) {
   const at::Tensor q = normal_tensor({5, 2, kHeadWidth}, 1), k = normal_tensor({5, 1, kHeadWidth}, 2),
                    v = normal_tensor({5, 1, kHeadWidth}, 3);
   const at::Tensor wanted = composite(q.to(at::kDouble), k.to(at::kDouble), v.to(at::kDouble), batch, rope);
-  expect_close(ops::rope_attention(q.clone(), k.clone(), v, batch, rope), wanted, 1e-5);
+  expect_close(attention(q.clone(), k.clone(), v, batch, rope), wanted, 1e-5);
 }
 
 TEST(CachedAttention, TokenByTokenIsTheWhole) {
@@ -92,7 +97,7 @@ TEST(CachedAttention, TokenByTokenIsTheWhole) {
   const PackedBatch whole = testing::pack(testing::random_rows({10, 4, 15}, 9, 1));
   const at::Tensor q = normal_tensor({whole.tokens(), 6, kHeadWidth}, 1), k = normal_tensor({whole.tokens(), 2, kHeadWidth}, 2),
                    v = normal_tensor({whole.tokens(), 2, kHeadWidth}, 3);
-  const at::Tensor wanted = ops::rope_attention(q.clone(), k.clone(), v, whole, rope);
+  const at::Tensor wanted = attention(q.clone(), k.clone(), v, whole, rope);
   KvCache cache(config, 3, 15);
   for (int round = 0; round < 4; ++round) {
     PackedBatch part;
@@ -108,8 +113,8 @@ TEST(CachedAttention, TokenByTokenIsTheWhole) {
       part.position[1] = 2;
     }
     const at::Tensor index = at::tensor(take);
-    const at::Tensor got =
-        ops::cached_attention(q.index_select(0, index), k.index_select(0, index), v.index_select(0, index), part, rope, 1, cache);
+    const at::Tensor got = ops::cached_attention(q.index_select(0, index), k.index_select(0, index), v.index_select(0, index),
+                                                 to_device(part, at::kCPU), to_device(rope, at::kCPU), 1, cache);
     expect_close(got, wanted.index_select(0, index), 1e-5, fmt::format("round {}", round));
     for (std::int64_t r = 0; r < 3; ++r) cache.advance(r, part.length(r));
   }
@@ -122,7 +127,8 @@ TEST(CachedAttention, RefusesAFullCacheAndALongContinuation) {
     PackedBatch batch;
     batch.add(std::vector<std::int32_t>(static_cast<std::size_t>(length), 0), 0, static_cast<std::uint32_t>(cache.length(0)));
     ops::cached_attention(normal_tensor({length, 2, kHeadWidth}, 1), normal_tensor({length, 1, kHeadWidth}, 2),
-                          normal_tensor({length, 1, kHeadWidth}, 3), batch, rope, 0, cache);
+                          normal_tensor({length, 1, kHeadWidth}, 3), to_device(batch, at::kCPU), to_device(rope, at::kCPU), 0,
+                          cache);
   };
   EXPECT_THROW(attend(5), Error);
   attend(3);

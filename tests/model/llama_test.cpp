@@ -113,7 +113,7 @@ struct Doubler final : ProjectionHook {
   const Llama& model;
   explicit Doubler(const Llama& m) : model(m) {}
   std::pair<at::Tensor, at::Tensor> apply(std::int64_t layer, const at::Tensor& x, const at::Tensor& q, const at::Tensor& v,
-                                          const PackedBatch&) const override {
+                                          const DeviceBatch&) const override {
     asked.push_back(layer);
     const LayerWeights& weights = model.weights().layers[static_cast<std::size_t>(layer)];
     expect_close(at::linear(x, weights.q), q, 1e-6);

@@ -107,7 +107,8 @@ TEST(LoraOp, IsTheFormulaWithDropoutOnAndOff) {
     expect_same(
         [&](const Tensors& in) {
           // q and v are changed in place, so they may not be leaves.
-          const auto [q, v] = ops::lora_qv(in[0], in[1] * 1, in[2] * 1, {in[3], in[4]}, {in[5], in[6]}, 1.5F, batch, key);
+          const auto [q, v] =
+              ops::lora_qv(in[0], in[1] * 1, in[2] * 1, {in[3], in[4]}, {in[5], in[6]}, 1.5F, to_device(batch, at::kCPU), key);
           return Tensors{q, v};
         },
         [&](const Tensors& in) {
@@ -124,7 +125,7 @@ TEST(LoraOp, InputWithoutGradientGetsNone) {
   batch.add(std::vector<std::int32_t>(2, 0), 1);
   const at::Tensor x = normal_tensor({2, 8}, 1);
   at::Tensor a = normal_tensor({3, 8}, 2).requires_grad_(), b = normal_tensor({4, 3}, 3).requires_grad_();
-  const auto [q, v] = ops::lora_qv(x, at::zeros({2, 4}), at::zeros({2, 4}), {a, b}, {a, b}, 1.0F, batch, {});
+  const auto [q, v] = ops::lora_qv(x, at::zeros({2, 4}), at::zeros({2, 4}), {a, b}, {a, b}, 1.0F, to_device(batch, at::kCPU), {});
   (q.sum() + v.sum()).backward();
   EXPECT_FALSE(x.grad().defined());
   expect_close(b.grad(), 2 * at::ones({4, 2}).matmul(x.matmul(a.t())).detach(), 1e-5);

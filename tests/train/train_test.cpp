@@ -69,7 +69,7 @@ TEST(ParameterSet, StoresAndRestoresExactly) {
   std::vector<StoredTensor> stored;
   {
     ParameterSet set({{"a", a}, {"b", b}}, 0.1);
-    for (float& g : set.gradient()) g = 0.5F;
+    set.gradient().fill_(0.5);
     set.update(0.1, 1, set.norm().norm, 1.0);
     stored = set.store("now/", false);
     EXPECT_EQ(stored.size(), 6U);
@@ -89,7 +89,7 @@ TEST(ParameterSet, NotFiniteIsSeen) {
   at::Tensor a = at::ones({4});
   ParameterSet set({{"a", a}}, 0);
   EXPECT_TRUE(set.norm().finite);
-  set.gradient()[2] = std::numeric_limits<float>::quiet_NaN();
+  set.gradient()[2].fill_(std::numeric_limits<double>::quiet_NaN());
   EXPECT_FALSE(set.norm().finite);
 }
 

@@ -1,0 +1,23 @@
+#pragma once
+// Where a run computes: run.device and run.dtype of the recipe against the GPUs that the ranks see.
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+#include "comm/collectives.h"
+
+namespace thinkrec {
+
+struct DeviceWish {
+  std::string device = "auto";  ///< auto, cpu or cuda
+  std::string dtype = "auto";   ///< of the frozen weights and activations: auto, fp32 or bf16
+  bool deterministic = true;
+};
+
+/// Collective. auto: a GPU when every rank sees one, else the CPU with one log line saying why; ranks of a node take its GPUs in turn. bf16
+/// on GPUs unless asked otherwise, fp32 on the CPU. Opens the GPU. kUsage, on all ranks, when cuda is asked for and some rank sees none;
+/// kConfig for bf16 on the CPU.
+at::TensorOptions choose_device(const DeviceWish& wish, Collectives& world);
+
+}  // namespace thinkrec

@@ -1,0 +1,32 @@
+// The training step over the emulated GPU kernels against the step over the CPU's own.
+
+#include "gpu/gpu.h"
+#include "gpu/step_testing.h"
+
+namespace thinkrec {
+namespace {
+
+class EmulatedKernels {  // for as long as it lives
+ public:
+  EmulatedKernels() { set_op_kernels(c10::DeviceType::CPU, &cuda_op_kernels()); }
+  ~EmulatedKernels() { set_op_kernels(c10::DeviceType::CPU, nullptr); }
+};
+
+TEST(EmulatedStep, IsTheCpuStep) {
+  const testing::TinyModel model(testing::tiny_config());
+  for (const std::int64_t first_layer : {0, 2}) {
+    const testing::Trained wanted = testing::train(*model, first_layer);
+    const EmulatedKernels emulated;
+    testing::expect_same_training(testing::train(*model, first_layer), wanted);
+  }
+}
+
+TEST(EmulatedStep, InBfloat16StaysCloseToFp32) {
+  const testing::TinyModel model(testing::tiny_config());
+  const testing::Trained wanted = testing::train(*model, 0);
+  const EmulatedKernels emulated;
+  testing::expect_similar_training(testing::train(model->to(at::kBFloat16), 0), wanted);
+}
+
+}  // namespace
+}  // namespace thinkrec
