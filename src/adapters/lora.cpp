@@ -16,6 +16,10 @@ at::Tensor add_low_rank(const at::Tensor& x, const at::Tensor& base, const ops::
   return base + (at::linear(at::linear(x.to(at::kFloat), factors.a), factors.b) * scale).to(base.scalar_type());
 }
 
+kernels::DropoutKey dropout_key(std::uint64_t seed, std::int64_t step, std::int64_t layer, double probability) {
+  return {seed, static_cast<std::uint64_t>(step), static_cast<std::uint32_t>(layer), static_cast<float>(probability)};
+}
+
 std::string factor_name(std::int64_t layer, const char* projection, const char* factor) {
   return fmt::format("layers.{}.self_attn.{}.{}", layer, projection, factor);
 }
@@ -101,12 +105,25 @@ std::pair<at::Tensor, at::Tensor> LoraHook::apply(std::int64_t i, const at::Tens
   if (layer.q.a.size(0) > kKernelRank) {
     return {add_low_rank(x, q, layer.q, layer.scale), add_low_rank(x, v, layer.v, layer.scale)};
   }
-  kernels::DropoutKey key;
-  key.seed = seed_;
-  key.step = static_cast<std::uint64_t>(step_);
-  key.layer = static_cast<std::uint32_t>(i);
-  key.probability = i >= dropout_from_ ? static_cast<float>(dropout_) : 0.0F;
-  return ops::lora_qv(x, q, v, layer.q, layer.v, static_cast<float>(layer.scale), batch, key);
+  const double dropout = i >= dropout_from_ ? dropout_ : 0.0;
+  return ops::lora_qv(x, q, v, layer.q, layer.v, static_cast<float>(layer.scale), batch, dropout_key(seed_, step_, i, dropout));
+}
+
+std::pair<at::Tensor, at::Tensor> MixtureHook::apply(std::int64_t i, const at::Tensor& x, const at::Tensor& q,
+                                                     const at::Tensor& v, const DeviceBatch& batch) const {
+  const double scale = adapters_[0]->layer(i).scale;
+  const auto stack = [&](ops::LoraFactors LoraAdapter::Layer::*projection) {
+    std::vector<at::Tensor> a, b;
+    for (const LoraAdapter* adapter : adapters_) {
+      const LoraAdapter::Layer& layer = adapter->layer(i);
+      THINKREC_CHECK(layer.scale == scale, "adapters of different scales in layer {}", i);
+      a.push_back((layer.*projection).a);
+      b.push_back((layer.*projection).b);
+    }
+    return ops::LoraFactors{at::stack(a), at::stack(b)};
+  };
+  return ops::lora_qv(x, q, v, stack(&LoraAdapter::Layer::q), stack(&LoraAdapter::Layer::v), static_cast<float>(scale), batch,
+                      dropout_key(seed_, step_, i, dropout_), weight_);
 }
 
 }  // namespace thinkrec

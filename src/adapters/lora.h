@@ -77,4 +77,23 @@ class LoraHook final : public ProjectionHook {
   std::int64_t step_ = 0;
 };
 
+/// Puts several adapters of one rank on a model at once: each token of a batch takes its own weighted sum of them
+/// (kernels/lora_mixture.h). With one-hot weights they are trained side by side over one base, as each would be alone.
+class MixtureHook final : public ProjectionHook {
+ public:
+  /// weight [tokens, adapters] fp32, on the model's device. Dropout in all layers; none with `dropout` 0.
+  MixtureHook(std::vector<const LoraAdapter*> adapters, at::Tensor weight, double dropout, std::uint64_t seed, std::int64_t step)
+      : adapters_(std::move(adapters)), weight_(std::move(weight)), dropout_(dropout), seed_(seed), step_(step) {}
+
+  std::pair<at::Tensor, at::Tensor> apply(std::int64_t layer, const at::Tensor& x, const at::Tensor& q, const at::Tensor& v,
+                                          const DeviceBatch& batch) const override;
+
+ private:
+  std::vector<const LoraAdapter*> adapters_;
+  at::Tensor weight_;
+  double dropout_;
+  std::uint64_t seed_;
+  std::int64_t step_;
+};
+
 }  // namespace thinkrec

@@ -36,6 +36,8 @@ OptionTable options() {
       {"workload", kPath, "", "", "", "JSON lines: {\"ids\", \"prompt_len\", \"label\", \"reason\", \"user\"}"},
       {"stage", kChoice, "global", "choices global|expert", "",
        "expert trains the last max(1, layers / 4) layers, from cached hidden states"},
+      {"experts", kInteger, "1", "[1, 64]", "",
+       "stage expert: so many at once over one base, each on `batch` rows of its own a step"},
       {"threads", kInteger, "1", "[1, 1024]", "threads", ""},
       {"batch", kInteger, "8", "[1, 65536]", "rows", "of a step, taken in order, starting over at the end"},
       {"steps", kInteger, "6", "[1, inf)", "steps", "timed"},
@@ -103,7 +105,7 @@ int main(int argc, char** argv) {
     const at::TensorOptions where = choose_device({line.text("device"), line.text("dtype"), true}, *ranks);
     const SharedModel model(line.required("model"), *ranks, where);
     const LlamaConfig& shape = model.llama().config();
-    const LoraAdapter adapter = load_peft_adapter(line.required("adapter"), shape).adapter.to(where.device());
+    const LoraAdapter adapter = load_peft_adapter(line.required("adapter"), shape).adapter;
     const auto rows = read_workload(line.required("workload"), shape.vocab);
     StepConfig config;
     config.yes_token = kYes;
@@ -111,26 +113,37 @@ int main(int argc, char** argv) {
     config.dropout = line.real("dropout");
     config.clip = 0;
     config.micro_tokens = line.integer("micro-tokens");
-    ParameterSet parameters(adapter.named(config.first_layer, shape.layers), 1e-3);
     const Projector none;
-    StepEngine engine(model.llama(), adapter, none, nullptr, parameters, config, *ranks);
+    const auto experts = static_cast<std::size_t>(line.integer("experts"));
+    if (experts > 1 && config.first_layer == 0) fail(ExitCode::kUsage, "--experts {} goes with --stage expert", experts);
+    std::vector<LoraAdapter> adapters;
+    std::vector<std::unique_ptr<ParameterSet>> parameters;
+    std::vector<StepLane> lanes;
+    for (std::size_t e = 0; e < experts; ++e) adapters.push_back(adapter.to(where.device()));
+    for (LoraAdapter& own : adapters) {
+      parameters.push_back(std::make_unique<ParameterSet>(own.named(config.first_layer, shape.layers), 1e-3));
+      lanes.push_back({&own, parameters.back().get()});
+    }
+    StepEngine engine(model.llama(), lanes, none, nullptr, config, *ranks);
 
     const std::int64_t batch = line.integer("batch"), warmup = line.integer("warmup"), steps = line.integer("steps");
     std::vector<double> losses, rates;
     double seconds = 0;
-    std::int64_t tokens = 0;
+    std::int64_t tokens = 0, number = 0;
     for (std::int64_t i = 0; i < warmup + steps; ++i) {
       const auto start = std::chrono::steady_clock::now();
       const double cpu = cpu_seconds();
-      std::vector<StepRow> step;
+      std::vector<LaneRows> parts;
       std::int64_t step_tokens = 0;
-      for (std::int64_t j = 0; j < batch; ++j) {
-        const std::int64_t number = i * batch + j;
-        const EncodedRow& row = rows[static_cast<std::size_t>(number) % rows.size()];
-        step.push_back({&row, static_cast<std::uint64_t>(number)});
-        step_tokens += static_cast<std::int64_t>(row.token.size());
+      for (std::size_t e = 0; e < experts; ++e) {
+        LaneRows& part = parts.emplace_back(LaneRows{e, {}, 1e-4});
+        for (std::int64_t j = 0; j < batch; ++j, ++number) {
+          const EncodedRow& row = rows[static_cast<std::size_t>(number) % rows.size()];
+          part.rows.push_back({&row, static_cast<std::uint64_t>(number)});
+          step_tokens += static_cast<std::int64_t>(row.token.size());
+        }
       }
-      losses.push_back(engine.run(i + 1, step, 1e-4).loss);
+      losses.push_back(engine.run(i + 1, parts)[0].loss);
       if (i < warmup) continue;
       seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       tokens += step_tokens;
@@ -145,7 +158,8 @@ int main(int argc, char** argv) {
                              {"dtype", line.text("dtype")},
                              {"threads", line.integer("threads")},
                              {"batch", batch},
-                             {"samples_per_s", static_cast<double>(batch * steps) / seconds},
+                             {"experts", line.integer("experts")},
+                             {"samples_per_s", static_cast<double>(number - warmup * batch * line.integer("experts")) / seconds},
                              {"tokens_per_s", static_cast<double>(tokens) / seconds},
                              {"tokens_per_cpu_s", median(rates)},
                              {"peak_rss_gb", static_cast<double>(usage.ru_maxrss) / (1 << 20)},

@@ -25,32 +25,63 @@ std::vector<int> team_sizes(std::span<const std::int64_t> tokens, int ranks) {
   return size;
 }
 
+constexpr double kUneven = 1.05;
+
+struct Team {
+  std::vector<int> experts;
+  int ranks = 0;
+  std::int64_t tokens = 0;
+  double time() const { return static_cast<double>(tokens) / ranks; }
+};
+
+std::vector<Team> smallest_teams(std::span<const std::int64_t> tokens, int ranks) {
+  std::vector<Team> teams;
+  if (static_cast<std::size_t>(ranks) >= tokens.size()) {
+    const std::vector<int> size = team_sizes(tokens, ranks);
+    for (std::size_t e = 0; e < tokens.size(); ++e) teams.push_back({{static_cast<int>(e)}, size[e], tokens[e]});
+    return teams;
+  }
+  const std::vector<int> team = balance_rows(tokens, ranks);
+  teams.assign(static_cast<std::size_t>(ranks), {{}, 1, 0});
+  for (std::size_t e = 0; e < tokens.size(); ++e) {
+    Team& own = teams[static_cast<std::size_t>(team[e])];
+    own.experts.push_back(static_cast<int>(e));
+    own.tokens += tokens[e];
+  }
+  return teams;
+}
+
 }  // namespace
 
 ExpertPlan plan_experts(std::span<const std::int64_t> tokens_per_expert, int ranks) {
   THINKREC_CHECK(ranks >= 1, "{} ranks", ranks);
-  for (const std::int64_t tokens : tokens_per_expert) THINKREC_CHECK(tokens >= 0, "an expert of {} tokens", tokens);
+  double all = 0;
+  for (const std::int64_t tokens : tokens_per_expert) {
+    THINKREC_CHECK(tokens >= 0, "an expert of {} tokens", tokens);
+    all += static_cast<double>(tokens);
+  }
   ExpertPlan plan;
-  const std::size_t experts = tokens_per_expert.size();
-  if (experts == 0) {
+  if (tokens_per_expert.empty()) {
     plan.team_of_rank.assign(static_cast<std::size_t>(ranks), -1);
-  } else if (static_cast<std::size_t>(ranks) >= experts) {
-    const std::vector<int> size = team_sizes(tokens_per_expert, ranks);
-    for (std::size_t e = 0; e < experts; ++e) {
-      plan.experts_of_team.push_back({static_cast<int>(e)});
-      plan.team_of_rank.insert(plan.team_of_rank.end(), static_cast<std::size_t>(size[e]), static_cast<int>(e));
-    }
-  } else {
-    const std::vector<int> team = balance_rows(tokens_per_expert, ranks);
-    plan.experts_of_team.resize(static_cast<std::size_t>(ranks));
-    for (std::size_t e = 0; e < experts; ++e)
-      plan.experts_of_team[static_cast<std::size_t>(team[e])].push_back(static_cast<int>(e));
-    for (std::vector<int>& own : plan.experts_of_team) {
-      std::stable_sort(own.begin(), own.end(), [&](int a, int b) {
-        return tokens_per_expert[static_cast<std::size_t>(a)] > tokens_per_expert[static_cast<std::size_t>(b)];
-      });
-    }
-    for (int rank = 0; rank < ranks; ++rank) plan.team_of_rank.push_back(rank);
+    return plan;
+  }
+  std::vector<Team> teams = smallest_teams(tokens_per_expert, ranks);
+  const auto sooner = [](const Team& a, const Team& b) { return a.time() < b.time(); };
+  while (teams.size() > 1) {
+    const auto slowest = std::max_element(teams.begin(), teams.end(), sooner);
+    if (slowest->time() <= kUneven * all / ranks) break;
+    const auto fastest = std::min_element(teams.begin(), teams.end(), sooner);
+    const auto [into, from] = std::minmax(slowest, fastest);
+    into->experts.insert(into->experts.end(), from->experts.begin(), from->experts.end());
+    into->ranks += from->ranks;
+    into->tokens += from->tokens;
+    teams.erase(from);
+  }
+  for (Team& team : teams) {
+    std::sort(team.experts.begin(), team.experts.end());
+    plan.team_of_rank.insert(plan.team_of_rank.end(), static_cast<std::size_t>(team.ranks),
+                             static_cast<int>(plan.experts_of_team.size()));
+    plan.experts_of_team.push_back(std::move(team.experts));
   }
   return plan;
 }

@@ -1,5 +1,6 @@
 #pragma once
-// Experts onto ranks: they are trained at the same time, by teams of ranks in proportion to their tokens.
+// Experts onto ranks: they are trained at the same time, by teams of ranks in proportion to their tokens. A team may have several
+// experts, whose rows then share its batches.
 
 #include <cstdint>
 #include <span>
@@ -8,14 +9,14 @@
 namespace thinkrec {
 
 struct ExpertPlan {
-  std::vector<std::vector<int>> experts_of_team;  ///< in the order of training: most tokens first
+  std::vector<std::vector<int>> experts_of_team;  ///< trained at once
   std::vector<int> team_of_rank;  ///< neighbouring ranks form a team; -1: no team, only where there are no experts
 };
 
-/// tokens_per_expert[e] >= 0: the work of expert e.
-/// ranks >= experts: a team for each expert, of at least one rank, such that the longest tokens / ranks is as short as can be.
-/// ranks < experts: each rank is a team, experts go to the least loaded one, longest first (Graham 1969: within 4/3 of the
-/// optimum). Ties go to the lower number. Error kInternal: ranks < 1 or negative tokens.
+/// tokens_per_expert[e] >= 0: the work of expert e. The longest tokens / ranks of a team is within 5 % of all tokens / all ranks.
+/// It begins with the smallest teams: with ranks >= experts one for each expert, its ranks given one by one to the team that takes
+/// longest; else one for each rank, experts going to the least loaded, longest first (Graham 1969). While that is too uneven, the team
+/// that takes longest joins the one that is done first. Ties go to the lower number. Error kInternal: ranks < 1 or negative tokens.
 ExpertPlan plan_experts(std::span<const std::int64_t> tokens_per_expert, int ranks);
 
 }  // namespace thinkrec

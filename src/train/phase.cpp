@@ -19,66 +19,95 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-/// The phase at work: its rows, engine and the best parameters so far.
-class Phase {
+/// A phase's own part of a training in which several phases may share the steps: its rows, parameters, checkpoints and best so far.
+class Lane {
  public:
-  Phase(const Session& session, Collectives& team, const PhaseConfig& config, const PhaseRows& rows, const PromptBuilder& prompts,
-        const FeatureBank* features, LoraAdapter& adapter, Projector& projector, MetricsLog& log, bool show_progress)
+  Lane(const Session& session, Collectives& team, const PhaseLane& lane, const PromptBuilder& prompts, Projector& projector,
+       const Scorer& scorer, MetricsLog& log, bool show_progress)
       : session_(session),
         team_(team),
-        config_(config),
-        rows_(rows),
+        config_(lane.config),
+        rows_(lane.rows),
         prompts_(prompts),
+        scorer_(scorer),
         log_(log),
-        adapter_(adapter),
-        parameters_(trainable(config, session, adapter, projector), config.weight_decay),
-        engine_(session.model(), adapter, projector, features, parameters_, step_config(), team),
-        scorer_(session.model(), projector, features, prompts.verdicts().yes, session.recipe().integer("run.micro_tokens"), team),
-        sampler_(static_cast<std::int64_t>(rows.train.size()), static_cast<std::int64_t>(rows.reasons.size()),
-                 session.recipe().real("mix.reason_share"), config.batch, session.seed() + 1000 * (config.stream + 1)),
-        store_(session.store(config.folder)),
-        progress_(config.stage, config.steps, show_progress && team.rank() == 0) {}
-
-  PhaseEnd run() {
+        adapter_(*lane.adapter),
+        parameters_(trainable(lane.config, session, *lane.adapter, projector), lane.config.weight_decay),
+        sampler_(static_cast<std::int64_t>(rows_.train.size()), static_cast<std::int64_t>(rows_.reasons.size()),
+                 session.recipe().real("mix.reason_share"), config_.batch, session.seed() + 1000 * (config_.stream + 1)),
+        store_(session.store(config_.folder)),
+        progress_(config_.stage, config_.steps, show_progress && team.rank() == 0) {
     resume();
-    bool stop = false;
-    while (step_ < config_.steps && !done_ && !stop) {
-      const StepResult result = take_step();
-      stop = result.stop;
-      const bool last = step_ == config_.steps;
-      if (last || (config_.validate_every > 0 && step_ % config_.validate_every == 0)) validate();
-      if (!last && (stop || step_ % session_.recipe().integer("run.checkpoint_every") == 0)) save();
+  }
+
+  StepLane step_lane() { return {&adapter_, &parameters_}; }
+  std::int64_t step() const { return step_; }
+  bool open() const { return !done_ && step_ < config_.steps; }
+
+  /// The rows of the next step. They stay valid until the next call.
+  LaneRows next(std::size_t lane) {
+    LaneRows part;
+    part.lane = lane;
+    encoded_.clear();
+    const auto draws = sampler_.step(step_);
+    for (const Draw& draw : draws) {
+      const auto index = static_cast<std::size_t>(draw.index);
+      encoded_.push_back(draw.reason ? prompts_.reason(*rows_.reasons[index]) : prompts_.recommendation(rows_.train[index]));
     }
-    if (stop && step_ < config_.steps) return PhaseEnd::kStopped;
-    if (!done_) finish();
+    // The stream is part of a row's number, so that two phases that share a step have dropout masks of their own.
+    for (std::size_t i = 0; i < draws.size(); ++i)
+      part.rows.push_back({&encoded_[i], draws[i].number + (config_.stream << kStreamShift)});
+    ++step_;
+    part.learning_rate =
+        learning_rate(step_, config_.steps, std::min(config_.warmup, config_.steps), config_.peak_rate, config_.floor_rate);
+    return part;
+  }
+
+  /// Takes in what the step gave: log, validation, checkpoint. `seconds` is what the step took, `rows` what it trained in all lanes.
+  void after_step(const StepResult& result, const LaneRows& part, double seconds, std::size_t rows) {
+    guard(result, part.rows);
+    const double rate = static_cast<double>(rows) / seconds;
+    if (team_.rank() == 0) {
+      log_.write(config_.stage, step_,
+                 {{"loss", result.loss},
+                  {"bce", result.bce},
+                  {"ce", result.ce},
+                  {"lr", part.learning_rate},
+                  {"grad_norm", result.gradient_norm},
+                  {"rows_per_s", rate},
+                  {"tokens_per_s", rate * static_cast<double>(result.tokens) / static_cast<double>(part.rows.size())}});
+    }
+    progress_.update(step_,
+                     fmt::format("loss {:.4f} (bce {:.3f}, ce {:.3f}), {:.2f} rows/s", result.loss, result.bce, result.ce, rate));
+    const bool last = step_ == config_.steps;
+    if (last || (config_.validate_every > 0 && step_ % config_.validate_every == 0)) validate();
+    if (!last && (result.stop || step_ % session_.recipe().integer("run.checkpoint_every") == 0)) save();
+  }
+
+  /// After the last step: the parameters become the best ones.
+  void finish() {
+    if (!done_) {
+      if (best_.empty()) best_ = parameters_.store("best/", true);  // zero steps
+      done_ = true;
+      const Checkpoint final{step_, facts(), best_};
+      parameters_.restore(final, "best/", true);
+      if (team_.rank() == 0) store_.save(final);
+      team_.barrier();
+    }
     progress_.finish();
-    return PhaseEnd::kDone;
   }
 
  private:
-  static NamedTensors trainable(const PhaseConfig& config, const Session& session, LoraAdapter& adapter, Projector& projector) {
+  static constexpr int kStreamShift = 40;  // 2^40 rows are more than any phase draws
+
+  static NamedTensors trainable(const PhaseConfig& config, const Session& session, const LoraAdapter& adapter,
+                                const Projector& projector) {
     NamedTensors all;
     if (config.train_lora) all = adapter.named(config.first_layer, session.model().config().layers);
     if (config.train_projector) {
       for (auto& named : projector.named()) all.push_back(named);
     }
     return all;
-  }
-
-  StepConfig step_config() const {
-    StepConfig step;
-    step.weights = session_.loss_weights();
-    step.span = session_.recipe().text("loss.span") == "all" ? CeSpan::kAll : CeSpan::kAnswer;
-    step.yes_token = prompts_.verdicts().yes;
-    step.first_layer = config_.first_layer;
-    step.train_projector = config_.train_projector;
-    step.dropout = session_.recipe().real("lora.dropout");
-    step.clip = config_.clip;
-    step.seed = session_.seed() + config_.stream;
-    step.micro_tokens = session_.recipe().integer("run.micro_tokens");
-    step.strict = session_.strict();
-    step.cache_bytes = config_.cache_mb << 20;
-    return step;
   }
 
   void resume() {
@@ -102,38 +131,6 @@ class Phase {
       if (tensor.name.starts_with("best/")) best_.push_back(tensor);
     }
     if (team_.rank() == 0) log_info("{}: resumed at step {} of {}", config_.stage, step_, config_.steps);
-  }
-
-  /// load, forward, loss, backward, reduce, clip, update; the rest is logging.
-  StepResult take_step() {
-    const auto start = Clock::now();
-    const auto draws = sampler_.step(step_);
-    std::vector<EncodedRow> encoded;
-    for (const Draw& draw : draws) {
-      const auto index = static_cast<std::size_t>(draw.index);
-      encoded.push_back(draw.reason ? prompts_.reason(*rows_.reasons[index]) : prompts_.recommendation(rows_.train[index]));
-    }
-    std::vector<StepRow> rows;
-    for (std::size_t i = 0; i < draws.size(); ++i) rows.push_back({&encoded[i], draws[i].number});
-    ++step_;
-    const double rate =
-        learning_rate(step_, config_.steps, std::min(config_.warmup, config_.steps), config_.peak_rate, config_.floor_rate);
-    const StepResult result = engine_.run(step_, rows, rate, stop_requested());
-    guard(result, rows);
-    const double took = seconds_since(start);
-    if (team_.rank() == 0) {
-      log_.write(config_.stage, step_,
-                 {{"loss", result.loss},
-                  {"bce", result.bce},
-                  {"ce", result.ce},
-                  {"lr", rate},
-                  {"grad_norm", result.gradient_norm},
-                  {"rows_per_s", static_cast<double>(rows.size()) / took},
-                  {"tokens_per_s", static_cast<double>(result.tokens) / took}});
-    }
-    progress_.update(step_, fmt::format("loss {:.4f} (bce {:.3f}, ce {:.3f}), {:.2f} rows/s", result.loss, result.bce, result.ce,
-                                        static_cast<double>(rows.size()) / took));
-    return result;
   }
 
   /// Ends the run when too many steps in a row were not finite.
@@ -187,33 +184,40 @@ class Phase {
     store_.save(checkpoint);
   }
 
-  void finish() {
-    if (best_.empty()) best_ = parameters_.store("best/", true);  // zero steps
-    done_ = true;
-    const Checkpoint final{step_, facts(), best_};
-    parameters_.restore(final, "best/", true);
-    if (team_.rank() == 0) store_.save(final);
-    team_.barrier();
-  }
-
   const Session& session_;
   Collectives& team_;
   const PhaseConfig& config_;
   const PhaseRows& rows_;
   const PromptBuilder& prompts_;
+  const Scorer& scorer_;
   MetricsLog& log_;
   const LoraAdapter& adapter_;
   ParameterSet parameters_;
-  StepEngine engine_;
-  Scorer scorer_;
   Sampler sampler_;
   CheckpointStore store_;
   Progress progress_;
+  std::vector<EncodedRow> encoded_;
   std::int64_t step_ = 0, best_step_ = -1, skipped_ = 0;
   double best_score_ = -std::numeric_limits<double>::infinity();
   bool done_ = false;
   std::vector<StoredTensor> best_;
 };
+
+StepConfig step_config(const Session& session, const PhaseConfig& config, std::int32_t yes_token) {
+  StepConfig step;
+  step.weights = session.loss_weights();
+  step.span = session.recipe().text("loss.span") == "all" ? CeSpan::kAll : CeSpan::kAnswer;
+  step.yes_token = yes_token;
+  step.first_layer = config.first_layer;
+  step.train_projector = config.train_projector;
+  step.dropout = session.recipe().real("lora.dropout");
+  step.clip = config.clip;
+  step.seed = session.seed();
+  step.micro_tokens = session.recipe().integer("run.micro_tokens");
+  step.strict = session.strict();
+  step.cache_bytes = config.cache_mb << 20;
+  return step;
+}
 
 }  // namespace
 
@@ -235,10 +239,44 @@ std::int64_t resume_step(const Session& session, const PhaseConfig& config) {
   return checkpoint ? checkpoint->step : 0;
 }
 
-PhaseEnd run_phase(const Session& session, Collectives& team, const PhaseConfig& config, const PhaseRows& rows,
-                   const PromptBuilder& prompts, const FeatureBank* features, LoraAdapter& adapter, Projector& projector,
-                   MetricsLog& log, bool show_progress) {
-  return Phase(session, team, config, rows, prompts, features, adapter, projector, log, show_progress).run();
+PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const PhaseLane> phases, const PromptBuilder& prompts,
+                    const FeatureBank* features, Projector& projector, MetricsLog& log, bool show_progress) {
+  THINKREC_CHECK(!phases.empty(), "no phase to run");
+  const Scorer scorer(session.model(), projector, features, prompts.verdicts().yes, session.recipe().integer("run.micro_tokens"),
+                      team);
+  std::vector<std::unique_ptr<Lane>> lanes;
+  std::vector<StepLane> step_lanes;
+  for (const PhaseLane& phase : phases) {
+    // One progress line is enough for phases that go together.
+    lanes.push_back(
+        std::make_unique<Lane>(session, team, phase, prompts, projector, scorer, log, show_progress && lanes.empty()));
+    step_lanes.push_back(lanes.back()->step_lane());
+  }
+  StepEngine engine(session.model(), step_lanes, projector, features,
+                    step_config(session, phases[0].config, prompts.verdicts().yes), team);
+  while (true) {
+    // The lanes that are furthest back go next, together: all of them, unless a run was stopped between their checkpoints.
+    std::int64_t least = std::numeric_limits<std::int64_t>::max();
+    for (const auto& lane : lanes) {
+      if (lane->open()) least = std::min(least, lane->step());
+    }
+    std::vector<LaneRows> parts;
+    std::size_t rows = 0;
+    const auto start = Clock::now();
+    for (std::size_t i = 0; i < lanes.size(); ++i) {
+      if (!lanes[i]->open() || lanes[i]->step() != least) continue;
+      parts.push_back(lanes[i]->next(i));
+      rows += parts.back().rows.size();
+    }
+    if (parts.empty()) break;
+    const auto results = engine.run(least + 1, parts, stop_requested());
+    const double seconds = seconds_since(start);
+    for (std::size_t p = 0; p < parts.size(); ++p) lanes[parts[p].lane]->after_step(results[p], parts[p], seconds, rows);
+    const bool open = std::any_of(lanes.begin(), lanes.end(), [](const auto& lane) { return lane->open(); });
+    if (results[0].stop && open) return PhaseEnd::kStopped;
+  }
+  for (const auto& lane : lanes) lane->finish();
+  return PhaseEnd::kDone;
 }
 
 }  // namespace thinkrec

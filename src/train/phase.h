@@ -38,12 +38,19 @@ struct PhaseRows {
 
 enum class PhaseEnd { kDone, kStopped };
 
-/// Trains `adapter` (layers >= first_layer) and `projector` in place, over the ranks of `team`; at the end they hold the parameters of
-/// the best validation (AUC / 4 + UAUC / 3, as the reference). Resumes from the newest checkpoint of the phase; a finished one is only
-/// loaded. `progress` may be null. kStopped: a checkpoint of the current step was written.
-PhaseEnd run_phase(const Session& session, Collectives& team, const PhaseConfig& config, const PhaseRows& rows,
-                   const PromptBuilder& prompts, const FeatureBank* features, LoraAdapter& adapter, Projector& projector,
-                   MetricsLog& log, bool show_progress);
+/// A phase to be trained, and the adapter that it trains in place (layers >= first_layer).
+struct PhaseLane {
+  PhaseConfig config;
+  PhaseRows rows;
+  LoraAdapter* adapter = nullptr;
+};
+
+/// Trains the phases over the ranks of `team`: one, with `projector` in place where it asks for that; or several at once, experts that
+/// share their settings but for rows, folder and stream, whose rows share the batches. At the end each adapter holds the parameters of its
+/// best validation (AUC / 4 + UAUC / 3, as the reference), as if it had been trained alone. Resumes from the newest checkpoint of each
+/// phase; a finished one is only loaded. kStopped: checkpoints of the current step were written.
+PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const PhaseLane> phases, const PromptBuilder& prompts,
+                    const FeatureBank* features, Projector& projector, MetricsLog& log, bool show_progress);
 
 /// Step of the newest checkpoint of a phase (0: none), for rewinding logs.
 std::int64_t resume_step(const Session& session, const PhaseConfig& config);

@@ -17,13 +17,14 @@ void pack_row(const EncodedRow& row, std::int64_t length, std::uint64_t sample, 
   packed.add(tokens, sample);
 }
 
-LossBatch make_loss_batch(std::span<const StepRow> rows, const LossWeights& weights, CeSpan span, double scale) {
+LossBatch make_loss_batch(std::span<const StepRow> rows, const LossWeights& weights, CeSpan span) {
   LossBatch batch;
   std::vector<std::int64_t> needed, yes_index, target;
   std::vector<float> label, bce_weight, ce_weight;
   batch.ce_begin = {0};
   for (const StepRow& step_row : rows) {
     const EncodedRow& row = *step_row.row;
+    const double scale = step_row.scale;
     const auto length = static_cast<std::int64_t>(row.token.size());
     THINKREC_CHECK(row.answer_length() >= 1 && row.prompt_length >= 1, "a row of {} tokens with a prompt of {}", length,
                    row.prompt_length);

@@ -23,9 +23,10 @@ enum class CeSpan { kAnswer, kAll };
 struct StepRow {
   const EncodedRow* row = nullptr;
   std::uint64_t draw = 0;  ///< global sample counter: keys the dropout
+  double scale = 1;        ///< of its loss: 1 / rows of the step
 };
 
-/// A packed batch ready for the model and the losses. Row r contributes weight * its loss, weights summing over the step's rows.
+/// A packed batch ready for the model and the losses. Row r contributes scale * weight * its loss.
 struct LossBatch {
   PackedBatch packed;
   std::vector<FeatureRef> slots;       ///< of the whole pack
@@ -36,8 +37,8 @@ struct LossBatch {
   std::vector<std::int64_t> ce_begin;  ///< [rows + 1] into needed
 };
 
-/// `scale` is 1 / rows of the whole step. Every row must have an answer (kInternal otherwise).
-LossBatch make_loss_batch(std::span<const StepRow> rows, const LossWeights& weights, CeSpan span, double scale);
+/// Every row must have an answer (kInternal otherwise).
+LossBatch make_loss_batch(std::span<const StepRow> rows, const LossWeights& weights, CeSpan span);
 
 /// Appends rows to a pack; slots of the rows become slots of the pack.
 void pack_row(const EncodedRow& row, std::int64_t length, std::uint64_t sample, PackedBatch& packed,

@@ -218,8 +218,9 @@ void activate_stage(const Session& session, StageMode mode, MetricsLog& log, Run
     if (session.leader()) log.resume(config.stage, resume_step(session, config));
     const PromptBuilder prompts(session.dataset(), session.tokenizer(),
                                 session.prompt(session.recipe().text(fmt::format("activate.phases.{}.template", i))));
-    state.stopped = run_phase(session, session.world(), config, rows, prompts, state.features.get(), state.global,
-                              state.projector, log, true) == PhaseEnd::kStopped;
+    const PhaseLane phase{config, rows, &state.global};
+    state.stopped = run_phases(session, session.world(), std::span(&phase, 1), prompts, state.features.get(), state.projector,
+                               log, true) == PhaseEnd::kStopped;
   }
 }
 
@@ -283,8 +284,9 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
     for (std::size_t t = 0; t < plan.experts_of_team.size(); ++t) {
       std::vector<int> names;
       for (const int q : plan.experts_of_team[t]) names.push_back(queue[static_cast<std::size_t>(q)]);
-      log_info("expert: team {} of {} ranks trains expert {}", t,
-               std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(t)), fmt::join(names, ", "));
+      log_info("expert: team {} of {} ranks trains expert {}{}", t,
+               std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(t)), fmt::join(names, ", "),
+               names.size() > 1 ? " at once" : "");
     }
     if (session.leader()) {
       for (const int e : queue) log.resume(expert_phase(session, e).stage, resume_step(session, expert_phase(session, e)));
@@ -295,15 +297,15 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
     std::int64_t stopped = 0;
     if (team != nullptr) {
       MetricsLog team_log(session.path("metrics.jsonl"), team->rank() == 0, session.path("tensorboard"));
+      std::vector<PhaseLane> phases;
       for (const int q : plan.experts_of_team[static_cast<std::size_t>(my_team)]) {
-        if (stopped != 0) break;
         const int e = queue[static_cast<std::size_t>(q)];
-        stopped =
-            run_phase(session, *team, expert_phase(session, e), rows[static_cast<std::size_t>(q)], prompts, state.features.get(),
-                      state.experts[static_cast<std::size_t>(e)], state.projector, team_log, my_team == 0) == PhaseEnd::kStopped
-                ? 1
-                : 0;
+        phases.push_back(
+            {expert_phase(session, e), rows[static_cast<std::size_t>(q)], &state.experts[static_cast<std::size_t>(e)]});
       }
+      const PhaseEnd end =
+          run_phases(session, *team, phases, prompts, state.features.get(), state.projector, team_log, my_team == 0);
+      stopped = end == PhaseEnd::kStopped ? 1 : 0;
     }
     session.world().all_reduce_max(std::span(&stopped, 1));
     state.stopped = stopped != 0;

@@ -27,22 +27,23 @@ std::vector<std::pair<std::size_t, std::size_t>> micro_batches(std::span<const s
   return runs;
 }
 
-StepEngine::StepEngine(const Llama& model, const LoraAdapter& adapter, const Projector& projector, const FeatureBank* features,
-                       ParameterSet& parameters, StepConfig config, Collectives& ranks)
-    : model_(model),
-      adapter_(adapter),
-      projector_(projector),
-      features_(features),
-      parameters_(parameters),
-      config_(config),
-      ranks_(ranks) {
+StepEngine::StepEngine(const Llama& model, std::vector<StepLane> lanes, const Projector& projector, const FeatureBank* features,
+                       StepConfig config, Collectives& ranks)
+    : model_(model), lanes_(std::move(lanes)), projector_(projector), features_(features), config_(config), ranks_(ranks) {
   THINKREC_CHECK(config_.first_layer == 0 || !config_.train_projector, "the projector feeds layer 0, which is frozen here");
+  THINKREC_CHECK(lanes_.size() == 1 || !config_.train_projector, "{} adapters would train one projector", lanes_.size());
 }
 
-StepResult StepEngine::run(std::int64_t step, std::span<const StepRow> rows, double rate, bool stop) {
+std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneRows> parts, bool stop) {
   // Share: which rows are this rank's, by tokens.
+  std::vector<PlacedRow> rows;
   std::vector<std::int64_t> tokens;
-  for (const StepRow& row : rows) tokens.push_back(static_cast<std::int64_t>(row.row->token.size()) - 1);
+  for (std::size_t part = 0; part < parts.size(); ++part) {
+    for (const StepRow& row : parts[part].rows) {
+      rows.push_back({{row.row, row.draw, 1.0 / static_cast<double>(parts[part].rows.size())}, part});
+      tokens.push_back(static_cast<std::int64_t>(row.row->token.size()) - 1);
+    }
+  }
   const std::vector<int> owner = balance_rows(tokens, ranks_.size());
   std::vector<std::int64_t> mine, my_tokens;
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -50,65 +51,83 @@ StepResult StepEngine::run(std::int64_t step, std::span<const StepRow> rows, dou
     mine.push_back(static_cast<std::int64_t>(i));
     my_tokens.push_back(tokens[i]);
   }
+  const auto parameters = [&](std::size_t part) -> ParameterSet& { return *lanes_[parts[part].lane].parameters; };
 
   // Forward and backward.
-  const double scale = 1.0 / static_cast<double>(rows.size());
   std::vector<RowValue> values;
-  std::vector<at::Tensor> row_gradients;  // strict: one flat gradient a row
-  parameters_.zero_gradient();
+  std::vector<at::Tensor> row_gradients;  // strict: one flat gradient a row, of its lane
+  for (std::size_t part = 0; part < parts.size(); ++part) parameters(part).zero_gradient();
   for (const auto& [first, last] : micro_batches(my_tokens, config_.strict ? 1 : config_.micro_tokens)) {
-    accumulate(step, rows, std::span(mine).subspan(first, last - first), scale, values);
+    accumulate(step, parts, rows, std::span(mine).subspan(first, last - first), values);
     if (config_.strict) {
-      row_gradients.push_back(parameters_.gradient().clone());
-      parameters_.zero_gradient();
+      ParameterSet& own = parameters(rows[static_cast<std::size_t>(mine[first])].part);
+      row_gradients.push_back(own.gradient().clone());
+      own.zero_gradient();
     }
   }
 
   // Reduce: gradients and what every rank must agree on.
   if (config_.strict) {
-    sum_in_row_order(row_gradients, mine, static_cast<std::int64_t>(rows.size()));
+    sum_in_row_order(row_gradients, mine, rows, parts);
   } else {
-    all_reduce_sum(ranks_, parameters_.gradient());
+    for (std::size_t part = 0; part < parts.size(); ++part) all_reduce_sum(ranks_, parameters(part).gradient());
   }
-  const auto all_values = all_gather_values<RowValue>(ranks_, values);
+  std::vector<RowValue> ordered(rows.size());
+  for (const RowValue& value : all_gather_values<RowValue>(ranks_, values))
+    ordered[static_cast<std::size_t>(value.place)] = value;
   std::int64_t wish = stop ? 1 : 0;
   ranks_.all_reduce_max(std::span(&wish, 1));
 
-  StepResult result;
-  result.stop = wish != 0;
-  result.tokens = std::accumulate(tokens.begin(), tokens.end(), std::int64_t{0});
-  result.row_losses.resize(rows.size());
-  std::vector<RowValue> ordered(rows.size());
-  for (const RowValue& value : all_values) ordered[static_cast<std::size_t>(value.place)] = value;
+  std::vector<StepResult> results(parts.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {  // summed in row order: the same for any number of ranks
-    const bool reason = rows[i].row->reason;
+    StepResult& result = results[rows[i].part];
+    const bool reason = rows[i].row.row->reason;
     const LossWeights& w = config_.weights;
-    result.row_losses[i] = (reason ? w.alpha : w.eta) * ordered[i].bce + (reason ? w.beta : w.gamma) * ordered[i].ce;
-    result.loss += result.row_losses[i] * scale;
-    result.bce += ordered[i].bce * scale;
-    result.ce += ordered[i].ce * scale;
+    result.row_losses.push_back((reason ? w.alpha : w.eta) * ordered[i].bce + (reason ? w.beta : w.gamma) * ordered[i].ce);
+    result.loss += result.row_losses.back() * rows[i].row.scale;
+    result.bce += ordered[i].bce * rows[i].row.scale;
+    result.ce += ordered[i].ce * rows[i].row.scale;
+    result.tokens += tokens[i];
   }
 
-  // Clip and update; a step that is not finite changes nothing.
-  const kernels::GradientNorm norm = parameters_.norm();
-  result.gradient_norm = norm.norm;
-  result.finite = norm.finite && std::isfinite(result.loss);
-  if (result.finite) parameters_.update(rate, step, norm.norm, config_.clip);
-  return result;
+  // Clip and update; a lane whose step is not finite is not changed.
+  for (std::size_t part = 0; part < parts.size(); ++part) {
+    StepResult& result = results[part];
+    const kernels::GradientNorm norm = parameters(part).norm();
+    result.stop = wish != 0;
+    result.gradient_norm = norm.norm;
+    result.finite = norm.finite && std::isfinite(result.loss);
+    if (result.finite) parameters(part).update(parts[part].learning_rate, step, norm.norm, config_.clip);
+  }
+  return results;
 }
 
-void StepEngine::accumulate(std::int64_t step, std::span<const StepRow> rows, std::span<const std::int64_t> places, double scale,
-                            std::vector<RowValue>& values) {
+void StepEngine::accumulate(std::int64_t step, std::span<const LaneRows> parts, std::span<const PlacedRow> rows,
+                            std::span<const std::int64_t> places, std::vector<RowValue>& values) {
   std::vector<StepRow> own;
-  for (const std::int64_t place : places) own.push_back(rows[static_cast<std::size_t>(place)]);
-  const LossBatch batch = make_loss_batch(own, config_.weights, config_.span, scale);
-  const LoraHook hook(adapter_, config_.dropout, config_.first_layer, config_.seed, step);
-  const std::int64_t layers = model_.config().layers;
-
+  for (const std::int64_t place : places) own.push_back(rows[static_cast<std::size_t>(place)].row);
+  const LossBatch batch = make_loss_batch(own, config_.weights, config_.span);
   const auto there = [this](const at::Tensor& tensor) { return tensor.to(model_.device()); };
 
-  const at::Tensor hidden =
-      model_.layers(lower_hidden(own, batch), batch.packed, config_.first_layer, layers, &hook, there(batch.needed));
+  // One adapter for the batch, or each row its own.
+  std::optional<LoraHook> one;
+  std::optional<MixtureHook> several;
+  if (parts.size() == 1) {
+    one.emplace(*lanes_[parts[0].lane].adapter, config_.dropout, config_.first_layer, config_.seed, step);
+  } else {
+    std::vector<const LoraAdapter*> adapters;
+    for (const LaneRows& part : parts) adapters.push_back(lanes_[part.lane].adapter);
+    const at::Tensor weight = at::zeros({batch.packed.tokens(), static_cast<std::int64_t>(parts.size())}, at::kFloat);
+    for (std::size_t r = 0; r < places.size(); ++r) {
+      const auto part = static_cast<std::int64_t>(rows[static_cast<std::size_t>(places[r])].part);
+      weight.narrow(0, batch.packed.begin[r], batch.packed.length(static_cast<std::int64_t>(r))).select(1, part).fill_(1);
+    }
+    several.emplace(std::move(adapters), there(weight), config_.dropout, config_.seed, step);
+  }
+  const ProjectionHook& hook = one ? static_cast<const ProjectionHook&>(*one) : *several;
+
+  const at::Tensor hidden = model_.layers(lower_hidden(own, batch), batch.packed, config_.first_layer, model_.config().layers,
+                                          &hook, there(batch.needed));
   const at::Tensor normed = model_.final_norm(hidden);
   const at::Tensor& head = model_.weights().head;
   const auto bce = ops::yes_bce(normed.index_select(0, there(batch.yes_index)), head[config_.yes_token].contiguous(),
@@ -147,7 +166,7 @@ at::Tensor StepEngine::cached_hidden(const StepRow& row) {
   std::vector<FeatureRef> slots;
   pack_row(*row.row, static_cast<std::int64_t>(row.row->token.size()) - 1, 0, packed, slots);
   const at::Tensor features = slots.empty() ? at::Tensor() : features_->project(projector_, slots);
-  const LoraHook frozen(adapter_);
+  const LoraHook frozen(*lanes_[0].adapter);  // below first_layer all lanes agree
   const at::Tensor hidden = model_.layers(model_.embed(packed, features), packed, 0, config_.first_layer, &frozen);
   const auto bytes = static_cast<std::int64_t>(hidden.nbytes());
   if (cached_bytes_ + bytes <= config_.cache_bytes) {
@@ -157,20 +176,19 @@ at::Tensor StepEngine::cached_hidden(const StepRow& row) {
   return hidden;
 }
 
-void StepEngine::sum_in_row_order(std::vector<at::Tensor>& own, std::span<const std::int64_t> places, std::int64_t rows) {
+void StepEngine::sum_in_row_order(std::vector<at::Tensor>& own, std::span<const std::int64_t> places,
+                                  std::span<const PlacedRow> rows, std::span<const LaneRows> parts) {
   // One row at a time crosses the ranks: its owner broadcasts, everyone adds in row order.
-  std::vector<std::int64_t> where(static_cast<std::size_t>(rows), -1), root(static_cast<std::size_t>(rows), 0);
+  std::vector<std::int64_t> where(rows.size(), -1), root(rows.size(), 0);
   for (std::size_t i = 0; i < places.size(); ++i) {
     where[static_cast<std::size_t>(places[i])] = static_cast<std::int64_t>(i);
     root[static_cast<std::size_t>(places[i])] = ranks_.rank();
   }
   ranks_.all_reduce_sum(std::span<std::int64_t>(root));
-  const at::Tensor& total = parameters_.gradient();
-  const at::Tensor buffer = at::empty_like(total);
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const std::int64_t mine = where[static_cast<std::size_t>(row)];
-    const at::Tensor& value = mine >= 0 ? own[static_cast<std::size_t>(mine)] : buffer;
-    broadcast(ranks_, value, static_cast<int>(root[static_cast<std::size_t>(row)]));
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    const at::Tensor& total = lanes_[parts[rows[row].part].lane].parameters->gradient();
+    const at::Tensor value = where[row] >= 0 ? own[static_cast<std::size_t>(where[row])] : at::empty_like(total);
+    broadcast(ranks_, value, static_cast<int>(root[row]));
     total.add_(value);
   }
 }

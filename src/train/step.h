@@ -17,6 +17,19 @@
 
 namespace thinkrec {
 
+/// What a step trains: one adapter, or several at once over one base, each on rows of its own (kernels/lora_mixture.h).
+struct StepLane {
+  const LoraAdapter* adapter = nullptr;
+  ParameterSet* parameters = nullptr;  ///< of the adapter, and of the projector where that trains
+};
+
+/// A lane's part of a step. `rows` is the whole step's batch of the lane, the same on every rank; the step sets their scale.
+struct LaneRows {
+  std::size_t lane = 0;
+  std::vector<StepRow> rows;
+  double learning_rate = 0;
+};
+
 struct StepConfig {
   LossWeights weights;
   CeSpan span = CeSpan::kAnswer;
@@ -32,39 +45,46 @@ struct StepConfig {
 };
 
 struct StepResult {
-  double loss = 0, bce = 0, ce = 0;  ///< means over the step's rows; bce and ce unweighted
+  double loss = 0, bce = 0, ce = 0;  ///< means over the lane's rows; bce and ce unweighted
   std::vector<double> row_losses;    ///< weighted, in row order, on every rank
   double gradient_norm = 0;
   bool finite = true;       ///< false: nothing was updated
   bool stop = false;        ///< some rank was asked to stop
-  std::int64_t tokens = 0;  ///< of all ranks
+  std::int64_t tokens = 0;  ///< of the lane's rows, all ranks
 };
 
 class StepEngine {
  public:
-  /// The parameters (of `adapter` and `projector`) must outlive the engine. `features` may be null when no row has slots.
-  StepEngine(const Llama& model, const LoraAdapter& adapter, const Projector& projector, const FeatureBank* features,
-             ParameterSet& parameters, StepConfig config, Collectives& ranks);
+  /// What the lanes point to must outlive the engine. Several lanes: adapters that agree below first_layer, and no projector to train.
+  /// `features` may be null when no row has slots.
+  StepEngine(const Llama& model, std::vector<StepLane> lanes, const Projector& projector, const FeatureBank* features,
+             StepConfig config, Collectives& ranks);
 
-  /// `rows` is the whole step's batch, the same on every rank; `step` is 1-based. `stop` is this rank's wish to stop.
-  StepResult run(std::int64_t step, std::span<const StepRow> rows, double learning_rate, bool stop = false);
+  /// One optimizer step of these lanes, at least one; `step` is 1-based. `stop` is this rank's wish to stop. A result for each part: what
+  /// it would be had its lane stepped alone, up to the order of sums.
+  std::vector<StepResult> run(std::int64_t step, std::span<const LaneRows> parts, bool stop = false);
 
  private:
   struct RowValue {
     std::int64_t place;
     double bce, ce;
   };
-  void accumulate(std::int64_t step, std::span<const StepRow> rows, std::span<const std::int64_t> places, double scale,
-                  std::vector<RowValue>& values);
+  /// A row of the step, whichever its lane.
+  struct PlacedRow {
+    StepRow row;
+    std::size_t part;  ///< into the parts of the step
+  };
+  void accumulate(std::int64_t step, std::span<const LaneRows> parts, std::span<const PlacedRow> rows,
+                  std::span<const std::int64_t> places, std::vector<RowValue>& values);
   at::Tensor lower_hidden(std::span<const StepRow> rows, const LossBatch& batch);
   at::Tensor cached_hidden(const StepRow& row);
-  void sum_in_row_order(std::vector<at::Tensor>& own, std::span<const std::int64_t> places, std::int64_t rows);
+  void sum_in_row_order(std::vector<at::Tensor>& own, std::span<const std::int64_t> places, std::span<const PlacedRow> rows,
+                        std::span<const LaneRows> parts);
 
   const Llama& model_;
-  const LoraAdapter& adapter_;
+  std::vector<StepLane> lanes_;
   const Projector& projector_;
   const FeatureBank* features_;
-  ParameterSet& parameters_;
   StepConfig config_;
   Collectives& ranks_;
   std::unordered_map<std::uint64_t, at::Tensor> cache_;

@@ -48,8 +48,8 @@ int main(int argc, char** argv) try {
 
   const std::vector<EncodedRow> rows = read_rows(argv[3]);
   std::vector<StepRow> step;
-  for (const EncodedRow& row : rows) step.push_back({&row, step.size()});
-  const LossBatch batch = make_loss_batch(step, LossWeights{}, CeSpan::kAnswer, 1.0 / static_cast<double>(rows.size()));
+  for (const EncodedRow& row : rows) step.push_back({&row, step.size(), 1.0 / static_cast<double>(rows.size())});
+  const LossBatch batch = make_loss_batch(step, LossWeights{}, CeSpan::kAnswer);
 
   NamedTensors parameters = peft.adapter.named(first_layer, layers);
   at::Tensor hidden;

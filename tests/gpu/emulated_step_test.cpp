@@ -1,7 +1,7 @@
 // The training step over the emulated GPU kernels against the step over the CPU's own.
 
 #include "gpu/gpu.h"
-#include "gpu/step_testing.h"
+#include "train/step_testing.h"
 
 namespace thinkrec {
 namespace {
@@ -19,6 +19,15 @@ TEST(EmulatedStep, IsTheCpuStep) {
     const EmulatedKernels emulated;
     testing::expect_same_training(testing::train(*model, first_layer), wanted);
   }
+}
+
+TEST(EmulatedStep, OfSeveralAdaptersIsTheCpuStep) {
+  const testing::TinyModel model(testing::tiny_config());
+  const auto alone = make_solo_collectives();
+  const auto wanted = testing::train_together(*model, {.first_layer = 1}, {1, 2, 3}, *alone);
+  const EmulatedKernels emulated;
+  const auto got = testing::train_together(*model, {.first_layer = 1}, {1, 2, 3}, *alone);
+  for (std::size_t i = 0; i < wanted.size(); ++i) testing::expect_same_training(got[i], wanted[i]);
 }
 
 TEST(EmulatedStep, InBfloat16StaysCloseToFp32) {

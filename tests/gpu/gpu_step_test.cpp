@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "gpu/gpu.h"
-#include "gpu/step_testing.h"
+#include "train/step_testing.h"
 #include "model/generate.h"
 
 namespace thinkrec {
@@ -23,6 +23,15 @@ TEST(GpuStep, InFp32IsTheCpuStep) {
   const Llama there = model->to(at::TensorOptions(at::kFloat).device(kGpu));
   for (const std::int64_t first_layer : {0, 2})
     testing::expect_same_training(testing::train(there, first_layer), testing::train(*model, first_layer));
+}
+
+TEST(GpuStep, OfSeveralAdaptersIsTheCpuStep) {
+  const testing::TinyModel model(config());
+  const Llama there = model->to(at::TensorOptions(at::kFloat).device(kGpu));
+  const auto alone = make_solo_collectives();
+  const auto got = testing::train_together(there, {.first_layer = 1}, {1, 2, 3}, *alone),
+             wanted = testing::train_together(*model, {.first_layer = 1}, {1, 2, 3}, *alone);
+  for (std::size_t i = 0; i < wanted.size(); ++i) testing::expect_same_training(got[i], wanted[i]);
 }
 
 TEST(GpuStep, InBfloat16StaysCloseToFp32) {

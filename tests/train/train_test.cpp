@@ -21,8 +21,8 @@ EncodedRow row_of(std::vector<std::int32_t> token, std::int64_t prompt, bool rea
 
 TEST(LossBatch, ReadsTheAnswersPositions) {
   const EncodedRow recommendation = row_of({7, -1, 8, 5}, 3, false), reason = row_of({9, 5, 10, 11}, 1, true);
-  const std::vector<StepRow> rows = {{&recommendation, 0}, {&reason, 1}};
-  const LossBatch batch = make_loss_batch(rows, {}, CeSpan::kAnswer, 0.5);
+  const std::vector<StepRow> rows = {{&recommendation, 0, 0.5}, {&reason, 1, 0.5}};
+  const LossBatch batch = make_loss_batch(rows, {}, CeSpan::kAnswer);
   EXPECT_EQ(batch.packed.token, (std::vector<std::int32_t>{7, -1, 8, 9, 5, 10}));  // the last token is predicted, not read
   EXPECT_TRUE(at::equal(batch.needed, at::tensor({2L, 3L, 4L, 5L})));
   EXPECT_TRUE(at::equal(batch.yes_index, at::tensor({0L, 1L})));
@@ -36,7 +36,7 @@ TEST(LossBatch, ReadsTheAnswersPositions) {
 TEST(LossBatch, SpanAllCountsWordsAndNoSlots) {
   const EncodedRow row = row_of({7, -1, 8, 5}, 3, false);
   const StepRow step{&row, 0};
-  const LossBatch batch = make_loss_batch(std::span(&step, 1), {}, CeSpan::kAll, 1.0);
+  const LossBatch batch = make_loss_batch(std::span(&step, 1), {}, CeSpan::kAll);
   EXPECT_TRUE(at::equal(batch.needed, at::tensor({0L, 1L, 2L})));
   EXPECT_TRUE(at::equal(batch.yes_index, at::tensor({2L})));
   EXPECT_FLOAT_EQ(batch.ce_weight[0].item<float>(), 0);  // what follows is a slot
@@ -46,7 +46,7 @@ TEST(LossBatch, SpanAllCountsWordsAndNoSlots) {
 TEST(LossBatch, ARowWithoutAnswerIsABrokenInvariant) {
   const EncodedRow row = row_of({7, 8}, 2, false);
   const StepRow step{&row, 0};
-  EXPECT_THROW(make_loss_batch(std::span(&step, 1), {}, CeSpan::kAnswer, 1.0), Error);
+  EXPECT_THROW(make_loss_batch(std::span(&step, 1), {}, CeSpan::kAnswer), Error);
 }
 
 TEST(MicroBatches, KeepOrderAndTheLimit) {

@@ -1,0 +1,42 @@
+// The training step of several adapters at once, and over several ranks.
+#include "train/step.h"
+
+#include "support/mpi_world.h"
+#include "train/step_testing.h"
+
+namespace thinkrec {
+namespace {
+
+using testing::Trained;
+using testing::Training;
+
+TEST(Step, AdaptersTogetherTrainAsEachAlone) {
+  const testing::TinyModel model(testing::tiny_config());
+  for (const std::int64_t first_layer : {0, 2}) {
+    const auto together =
+        testing::train_together(*model, {.first_layer = first_layer, .micro_tokens = 90}, {1, 2, 3}, test_world());
+    for (std::size_t i = 0; i < together.size(); ++i) {
+      const Trained alone =
+          testing::train_together(*model, {.first_layer = first_layer}, {static_cast<unsigned>(i + 1)}, test_world())[0];
+      testing::expect_same_training(together[i], alone);
+    }
+    EXPECT_NE(together[0].losses, together[1].losses);
+  }
+}
+
+TEST(Step, StrictGivesTheBitsOfOneRankAndOfEachAlone) {
+  const testing::TinyModel model(testing::tiny_config());
+  const Training strict{.first_layer = 1, .strict = true};
+  const auto ranks = testing::train_together(*model, strict, {1, 2}, test_world());
+  const auto solo = make_solo_collectives();
+  const auto one = testing::train_together(*model, strict, {1, 2}, *solo);
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    EXPECT_EQ(ranks[i].losses, one[i].losses);
+    for (std::size_t p = 0; p < one[i].parameters.size(); ++p)
+      EXPECT_TRUE(at::equal(ranks[i].parameters[p].second, one[i].parameters[p].second)) << one[i].parameters[p].first;
+    testing::expect_same_training(one[i], testing::train_together(*model, strict, {static_cast<unsigned>(i + 1)}, *solo)[0]);
+  }
+}
+
+}  // namespace
+}  // namespace thinkrec
