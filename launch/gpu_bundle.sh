@@ -20,7 +20,7 @@ done
 [ -z "$yardstick" ] || [ -d "$yardstick" ] || { echo "gpu_bundle: $yardstick is not a folder" >&2; exit 66; }
 out=$PWD/build/gpu_bundle most_mib=60
 
-programs=(thinkrec_prepare thinkrec_train thinkrec_eval thinkrec_recommend thinkrec_bench thinkrec_inspect)
+programs=(thinkrec_prepare thinkrec_train thinkrec_bench)
 tests=(kernels_lora_gpu_test kernels_ops_gpu_test gpu_step_test nccl_gpu_test bench_ops)
 targets=()
 for program in "${programs[@]}"; do targets+=("program_$program"); done
@@ -38,7 +38,7 @@ plugins=$(dirname "$(find /usr/lib -name mca_pml_ob1.so -print -quit)")
 cp "$(readlink -f "$(command -v mpirun)")" "$out/openmpi/bin/orterun"
 for plugin in "$plugins"/mca_*.so; do
   case $(basename "$plugin") in # what one machine needs; the rest wants libraries of clusters
-    *_psm*|*_ucx*|*_ofi*|*_usnic*|*_openib*|*_portals*|*_cuda*|*_libfabric*|*_slurm*|*_tm.so|*_gridengine*|*_lsf*) ;;
+    *_psm*|*_ucx*|*_ofi*|*_usnic*|*_openib*|*_portals*|*_cuda*|*_libfabric*|*_slurm*|*_tm.so|*_gridengine*|*_lsf*|*_spml_*|*_scoll_*|*_memheap_*|*_sshmem_*|*_atomic_*) ;;
     *) cp "$plugin" "$out/openmpi/lib/openmpi3/" ;;
   esac
 done
@@ -57,7 +57,7 @@ cat >"$out/run.sh" <<'RUN'
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 site=${THINKREC_SITE:-$(python3 -c 'import os, torch; print(os.path.dirname(os.path.dirname(torch.__file__)))')}
-export THINKREC_SITE=$site OPAL_PREFIX=$here/openmpi
+export THINKREC_SITE=$site OPAL_PREFIX=$here/openmpi OPAL_LIBDIR=$here/openmpi/lib OPAL_PKGLIBDIR=$here/openmpi/lib/openmpi3 OPAL_PKGDATADIR=$here/openmpi/share/openmpi
 path=$here/lib:$site/torch/lib
 for folder in "$site"/nvidia/*/lib "$site"/nvidia/*/*/lib; do [ -d "$folder" ] && path=$path:$folder; done
 program=$here/bin/$1
@@ -87,11 +87,11 @@ for test in kernels_lora_gpu_test kernels_ops_gpu_test gpu_step_test nccl_gpu_te
 for tool in memcheck racecheck synccheck initcheck; do
   for test in kernels_lora_gpu_test kernels_ops_gpu_test; do check "$tool-$test" "$here/sanitize.sh" "$tool" "$here/run.sh" "$test"; done
 done
-check bench_kernels "$here/run.sh" bench_ops 9 cuda
+check bench_kernels python3 "$here/bench_kernels.py" "$here/run.sh" bench_ops
 cat "$out/bench_kernels.log"
 exit "$failed"
 CHECK
-cp tests/kernels/cuda/sanitize.sh "$out/sanitize.sh"
+cp tests/kernels/cuda/sanitize.sh tests/bench/bench_kernels.py "$out/"
 chmod +x "$out"/*.sh
 
 size=$(du -sm "$out" | cut -f1)
