@@ -15,4 +15,9 @@ struct PeftAdapter {
 };
 PeftAdapter load_peft_adapter(const std::string& folder, const LlamaConfig& model);
 
+/// Writes such a folder, for any program that reads PEFT's. PEFT knows one rank and one scale for all layers, and a merged adapter has
+/// several: all get the largest rank, filled up with zeros, and the scale goes into B (so lora_alpha is r). `base` names the model it
+/// belongs to. kIo naming the path.
+void save_peft_adapter(const std::string& folder, const LoraAdapter& adapter, const std::string& base);
+
 }  // namespace thinkrec

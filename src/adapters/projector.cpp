@@ -7,7 +7,11 @@
 
 namespace thinkrec {
 
-Projector::Projector(std::int64_t d1, std::int64_t d2, const ProjectorConfig& config, double embedding_rms, std::uint64_t seed) {
+Projector::Projector(std::int64_t d1, std::int64_t d2, const ProjectorConfig& config, double embedding_rms, std::uint64_t seed,
+                     std::int64_t soft_tokens) {
+  // Uniform values of the embeddings' size.
+  if (soft_tokens > 0) soft_ = uniform_tensor({soft_tokens, d2}, embedding_rms * std::sqrt(3.0), seed, 1004);
+  if (d1 == 0) return;
   const std::int64_t hidden = config.expansion * d1;
   const double in = 1 / std::sqrt(static_cast<double>(d1)), out = 1 / std::sqrt(static_cast<double>(hidden));
   w1_ = uniform_tensor({hidden, d1}, in, seed, 1000);
@@ -19,11 +23,12 @@ Projector::Projector(std::int64_t d1, std::int64_t d2, const ProjectorConfig& co
   if (config.match_scale) scale_ = embedding_rms * std::sqrt(18.0);
 }
 
-Projector Projector::clone() const { return defined() ? to(device()) : Projector(); }
+Projector Projector::clone() const { return to(defined() ? device() : soft_.defined() ? soft_.device() : at::Device(at::kCPU)); }
 
 Projector Projector::to(at::Device device) const {
   Projector copy = *this;
-  for (at::Tensor Projector::*member : {&Projector::w1_, &Projector::b1_, &Projector::w2_, &Projector::b2_}) {
+  for (at::Tensor Projector::*member : {&Projector::w1_, &Projector::b1_, &Projector::w2_, &Projector::b2_, &Projector::soft_}) {
+    if (!(this->*member).defined()) continue;
     copy.*member = (this->*member).detach().to(device, at::kFloat, false, /*copy=*/true);
   }
   return copy;
@@ -34,7 +39,16 @@ at::Tensor Projector::apply(const at::Tensor& features) const {
 }
 
 NamedTensors Projector::named() const {
-  return {{"projector.0.weight", w1_}, {"projector.0.bias", b1_}, {"projector.2.weight", w2_}, {"projector.2.bias", b2_}};
+  NamedTensors all = named_soft();
+  if (!defined()) return all;
+  all.insert(all.begin(),
+             {{"projector.0.weight", w1_}, {"projector.0.bias", b1_}, {"projector.2.weight", w2_}, {"projector.2.bias", b2_}});
+  return all;
+}
+
+NamedTensors Projector::named_soft() const {
+  if (!soft_.defined()) return {};
+  return {{"soft_prompt.weight", soft_}};
 }
 
 void Projector::load(const NamedTensors& values, const std::string& origin) {

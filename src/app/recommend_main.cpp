@@ -123,7 +123,8 @@ int main(int argc, char** argv) {
     const RunState state = load_run(session);
     const std::int64_t user = find_user(session.dataset(), line.required("user"));
     const auto [open, row] = with_open_row(session.dataset(), user);
-    const FeatureBank features(*state.encoder, open);
+    const auto bank = feature_bank(state, open);
+    const FeatureBank& features = *bank;
     const PromptBuilder prompts(open, session.tokenizer(), final_prompt(session));
     const auto items = candidates_of(line, session.dataset(), user, *state.encoder, open, row);
     FusedAdapters fused(session, state);

@@ -157,13 +157,19 @@ void Recipe::write_section(const RecipeSchema& section, const std::string& name,
   }
 }
 
-std::string Recipe::hash() const {
-  std::string text;
+std::vector<std::pair<std::string, std::string>> Recipe::affecting() const {
+  std::vector<std::pair<std::string, std::string>> all;
   for (const auto& [name, value] : values_) {  // a map: sorted by name, whatever the order of the table
     const Option* option = find_option(table_, generic_name(name));
     THINKREC_CHECK(option != nullptr, "the table has no option {}", name);
-    if (option->affects_result) text += name + ": " + flow_list(value.texts) + "\n";
+    if (option->affects_result) all.emplace_back(name, flow_list(value.texts));
   }
+  return all;
+}
+
+std::string Recipe::hash() const {
+  std::string text;
+  for (const auto& [name, value] : affecting()) text += name + ": " + value + "\n";
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned length = 0;
   THINKREC_CHECK(EVP_Digest(text.data(), text.size(), digest, &length, EVP_sha256(), nullptr) == 1, "SHA-256 is not available");

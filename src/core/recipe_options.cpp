@@ -81,11 +81,20 @@ OptionTable make_table() {
       {"loss.span", kChoice, "answer", "choices answer|all", "",
        "tokens of the cross-entropy: the answer, or prompt and answer (Eq. 5)"},
       {"mix.reason_share", kReal, "0.2", "[0, 1]", "", "share of reason rows in training"},
+      {"mix.train_rows", kInteger, "0", "[0, inf)", "rows",
+       "train rows that the language model sees, a seeded sample; 0: all. The encoder sees all in any case"},
 
+      {"features.statistics", kFlag, "false", "", "",
+       "slots of prompts also carry counts (rates of item and user) and the encoder's logit"},
+      {"features.folds", kInteger, "5", "[2, 100]", "folds",
+       "features.statistics: encoders trained besides, so that a train row's logit comes from one that has not seen its label"},
+      {"activate.from", kPath, "", "", "",
+       "run directory whose encoder and global adapter are taken; the settings that made them must be the same here"},
       {"activate.phases.*.name", kText, "main", "", "", "names the phase in logs and files"},
-      {"activate.phases.*.template", kText, "thinkrec", "choices thinkrec|text", "",
-       "prompt: with features at their slots, or text only"},
-      {"activate.phases.*.train", kChoice, "both", "choices lora|projector|both", "", "what trains"},
+      {"activate.phases.*.template", kText, "thinkrec", "choices thinkrec|text|hard|soft|hybrid", "",
+       "prompt: with features at their slots; the same in text alone; or a prompt of Prompt4NR in words, learnt tokens or both"},
+      {"activate.phases.*.train", kChoice, "both", "choices lora|projector|soft|both|lora+soft", "",
+       "what trains; both: lora and projector; soft: the learnt tokens of the prompt"},
   };
   add_phase(table, "activate.phases.*.", "1000", "1e-4", "8e-5");
   table.insert(
@@ -96,6 +105,8 @@ OptionTable make_table() {
           {"valid.rows_per_user", kInteger, "0", "[0, inf)", "rows", "at most so many of a user; 0: all"},
           {"group.count", kInteger, "2", "[1, 1024]", "groups", "number N of user groups and experts"},
           {"group.method", kChoice, "kmeans", "choices kmeans|ward", "", "clustering of the users' collaborative vectors"},
+          {"group.encoder", kChoice, "same", "choices same|mf|lightgcn|sasrec", "",
+           "whose vectors are clustered and gate; same: those of encoder.kind, else another encoder trained for this alone"},
           {"expert.layers", kInteger, "8", "[1, 4096]", "layers", "the last layers, which the experts train"},
           {"expert.cache_mb", kInteger, "1024", "[0, inf)", "MiB",
            "of a rank, for hidden states below the trained layers; recomputed beyond it"},
@@ -111,6 +122,8 @@ OptionTable make_table() {
           {"evaluate.split", kChoice, "test", "choices train|valid|test", "", "split that the run ends with scoring"},
           {"evaluate.rows", kInteger, "0", "[0, inf)", "rows", "rows scored, a seeded sample of users; 0: all"},
           {"evaluate.rows_per_user", kInteger, "0", "[0, inf)", "rows", "at most so many of a user, the first in time; 0: all"},
+          {"evaluate.models", kTextList, "untrained,global,experts,fused", "choices untrained|global|experts|fused", "",
+           "language models that are scored, beside the counting baselines and the encoder", false},
           {"evaluate.k", kInteger, "5", "[1, 1000]", "", "of NDCG@k and MAP@k"},
           {"evaluate.bootstrap", kInteger, "1000", "[1, 1000000]", "resamples", "of users, for the intervals"},
       });

@@ -19,6 +19,27 @@ constexpr const char* kTextTemplate =
     "each {item} in the historical sequence, construct a persona of the user's preferences and reevaluate whether the user would enjoy "
     "the {item} titled <TargetItemTitle>. Please begin your analysis with \"Yes\" or \"No\".\n#Answer:";
 
+// Prompt4NR asks a cloze question in words, in learnt tokens around the two texts, or in both.
+constexpr const char* kHardTemplate =
+    "A user rated these {items}: <HisItemList>. Now the user considers the {item} titled <TargetItemTitle>. Will the user enjoy it? "
+    "The answer, \"Yes\" or \"No\", is:";
+constexpr const char* kSoftTemplate = "<Soft:4> <HisItemList> <Soft:4> <TargetItemTitle> <Soft:4>";
+constexpr const char* kHybridTemplate =
+    "<Soft:4>A user rated these {items}: <HisItemList>. <Soft:4>Now the user considers the {item} titled <TargetItemTitle>. Will the "
+    "user enjoy it? <Soft:4>The answer, \"Yes\" or \"No\", is:";
+
+constexpr std::string_view kSoftMark = "<Soft:";
+
+/// The number in a mark "<Soft:N>" at `at`, and where the mark ends; kConfig for anything else.
+std::pair<std::int64_t, std::size_t> read_soft_mark(const std::string& text, std::size_t at) {
+  const std::size_t end = text.find('>', at);
+  const std::string number = end == std::string::npos ? "" : text.substr(at + kSoftMark.size(), end - at - kSoftMark.size());
+  if (number.empty() || number.size() > 3 || number.find_first_not_of("0123456789") != std::string::npos ||
+      std::stoi(number) == 0)
+    fail(ExitCode::kConfig, "the prompt template has '{}': write <Soft:N> with N from 1 to 999", text.substr(at, 16));
+  return {std::stoll(number), end + 1};
+}
+
 std::string replace_all(std::string text, std::string_view from, std::string_view to) {
   for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
     text.replace(at, from.size(), to);
@@ -49,7 +70,21 @@ void append(std::vector<std::int32_t>& to, const std::vector<std::int32_t>& from
 std::string prompt_template(const std::string& name) {
   if (name == "thinkrec") return kThinkrecTemplate;
   if (name == "text") return kTextTemplate;
-  fail(ExitCode::kConfig, "there is no prompt template '{}'; there are 'thinkrec' and 'text'", name);
+  if (name == "hard") return kHardTemplate;
+  if (name == "soft") return kSoftTemplate;
+  if (name == "hybrid") return kHybridTemplate;
+  fail(ExitCode::kConfig, "there is no prompt template '{}'; there are 'thinkrec', 'text', 'hard', 'soft' and 'hybrid'", name);
+}
+
+bool template_has_features(const std::string& text) {
+  return text.find("<UserID>") != std::string::npos || text.find("<TargetItemID>") != std::string::npos;
+}
+
+std::int64_t soft_tokens(const std::string& text) {
+  std::int64_t count = 0;
+  for (std::size_t at = text.find(kSoftMark); at != std::string::npos; at = text.find(kSoftMark, at + 1))
+    count += read_soft_mark(text, at).first;
+  return count;
 }
 
 VerdictTokens verdict_tokens(const Tokenizer& tokenizer) {
@@ -76,7 +111,8 @@ PromptBuilder::PromptBuilder(const Dataset& dataset, const Tokenizer& tokenizer,
   static const std::vector<std::pair<std::string, Kind>> kPlaceholders = {{"<HisItemList>", Kind::kHistory},
                                                                           {"<UserID>", Kind::kUserFeature},
                                                                           {"<TargetItemTitle>", Kind::kTargetTitle},
-                                                                          {"<TargetItemID>", Kind::kTargetFeature}};
+                                                                          {"<TargetItemID>", Kind::kTargetFeature},
+                                                                          {std::string(kSoftMark), Kind::kSoft}};
   std::string rest = replace_all(config_.template_text, "{items}", dataset.noun.plural);
   rest = replace_all(rest, "{item}", dataset.noun.singular);
   const auto literal = [&](std::string text, bool before_placeholder) {
@@ -85,6 +121,7 @@ PromptBuilder::PromptBuilder(const Dataset& dataset, const Tokenizer& tokenizer,
     if (!text.empty()) pieces_.push_back({Kind::kLiteral, tokenizer_.encode(text)});
   };
   bool target = false;
+  std::int64_t soft = 0;
   while (!rest.empty()) {
     std::size_t first = std::string::npos, which = 0;
     for (std::size_t p = 0; p < kPlaceholders.size(); ++p) {
@@ -101,7 +138,14 @@ PromptBuilder::PromptBuilder(const Dataset& dataset, const Tokenizer& tokenizer,
            kPlaceholders[which].first);
     }
     target = target || kind == Kind::kTargetTitle;
-    literal(rest.substr(0, first), true);
+    literal(rest.substr(0, first), kind != Kind::kSoft);
+    if (kind == Kind::kSoft) {
+      const auto [count, end] = read_soft_mark(rest, first);
+      pieces_.push_back({kind, {}, soft, count});
+      soft += count;
+      rest = rest.substr(end);
+      continue;
+    }
     pieces_.push_back({kind, {}});
     rest = rest.substr(first + kPlaceholders[which].first.size());
   }
@@ -138,7 +182,7 @@ EncodedRow PromptBuilder::build(std::int64_t user, std::int64_t begin, std::int6
   const ItemTokens& target = item_tokens(item);
   std::int64_t total = answer_room + (tokenizer_.bos() ? 1 : 0) + static_cast<std::int64_t>(nothing_.size());
   for (const Piece& piece : pieces_) {
-    total += static_cast<std::int64_t>(piece.tokens.size()) + 1;
+    total += static_cast<std::int64_t>(piece.tokens.size()) + 1 + piece.count;
     if (piece.kind == Piece::Kind::kTargetTitle)
       total += static_cast<std::int64_t>(target.title.size() + target.description.size());
   }
@@ -166,7 +210,10 @@ EncodedRow PromptBuilder::build(std::int64_t user, std::int64_t begin, std::int6
         slot(user_ref);
         break;
       case Piece::Kind::kTargetFeature:
-        slot({FeatureRef::Kind::kItem, item});
+        slot({FeatureRef::Kind::kTarget, user_ref.index, item});
+        break;
+      case Piece::Kind::kSoft:
+        for (std::int64_t i = 0; i < piece.count; ++i) slot({FeatureRef::Kind::kSoft, piece.first + i});
         break;
       case Piece::Kind::kTargetTitle:
         append(out.token, target.title);

@@ -15,7 +15,8 @@
 namespace thinkrec {
 
 struct PromptConfig {
-  std::string template_text;       ///< with <HisItemList>, <UserID>, <TargetItemTitle>, <TargetItemID>, {item}, {items}
+  /// With <HisItemList>, <UserID>, <TargetItemTitle>, <TargetItemID>, <Soft:N> (N learnt tokens), {item}, {items}.
+  std::string template_text;
   bool features = true;            ///< collaborative features at their slots
   bool keywords = true;            ///< "with description: ..." where an item has keywords
   bool labels = true;              ///< "(evaluation: Yes|No)" in the history
@@ -24,13 +25,19 @@ struct PromptConfig {
   std::int64_t max_tokens = 2048;  ///< of prompt and answer; the oldest history goes first, never the question
 };
 
-/// The named templates: "thinkrec" (B.2) and "text" (the same without the features' clauses). kConfig lists them otherwise.
+/// The named templates: "thinkrec" (B.2), "text" (the same without the features' clauses), and those of Prompt4NR (Zhang and Wang
+/// 2023) for items: "hard" (words alone), "soft" (learnt tokens alone), "hybrid" (both). kConfig lists them otherwise.
 std::string prompt_template(const std::string& name);
+/// Whether it has collaborative features, and how many learnt tokens.
+bool template_has_features(const std::string& template_text);
+std::int64_t soft_tokens(const std::string& template_text);
 
-/// What a slot of a prompt takes its vector from: an item, or the user just before a row.
+/// What a slot of a prompt takes its vector from: an item of the history, the user just before a row, the item in question for that
+/// user, or a learnt token.
 struct FeatureRef {
-  enum class Kind : std::uint8_t { kItem, kUser } kind;
-  std::int64_t index;  ///< item number, or interaction index of the row
+  enum class Kind : std::uint8_t { kItem, kUser, kTarget, kSoft } kind;
+  std::int64_t index;      ///< kItem: item number; kUser, kTarget: interaction index of the row; kSoft: which token
+  std::int64_t item = -1;  ///< kTarget: item number
 };
 
 /// One row as the model sees it.
@@ -71,8 +78,9 @@ class PromptBuilder {
 
  private:
   struct Piece {  // part of the template: literal tokens, or a placeholder
-    enum class Kind { kLiteral, kHistory, kUserFeature, kTargetTitle, kTargetFeature } kind;
+    enum class Kind { kLiteral, kHistory, kUserFeature, kTargetTitle, kTargetFeature, kSoft } kind;
     std::vector<std::int32_t> tokens;
+    std::int64_t first = 0, count = 0;  // kSoft
   };
   struct ItemTokens {
     std::vector<std::int32_t> title;        // ` "Title"`

@@ -58,7 +58,7 @@ class Encoder {
   virtual at::Tensor group_vectors(const Dataset& dataset) const = 0;
   /// The logit of each row: the dot product of its user's vector before it and its item's vector.
   std::vector<double> scores(const Dataset& dataset, std::span<const std::int64_t> rows) const;
-  /// Everything that restore_encoder needs; names begin with the kind.
+  /// Everything that restore_encoder needs, fp32; names begin with the kind.
   virtual std::vector<std::pair<std::string, at::Tensor>> parameters() const = 0;
 };
 

@@ -22,8 +22,8 @@ class FactorizationEncoder final : public Encoder {
       : config_(config),
         items_(items.detach().clone()),
         prior_(prior.detach().clone()),
-        ridge_(ridge),
-        fold_in_(items_, prior_, ridge) {}
+        ridge_(static_cast<float>(ridge)),  // what a checkpoint will hold
+        fold_in_(items_, prior_, ridge_) {}
 
   const EncoderConfig& config() const override { return config_; }
   at::Tensor item_vectors() const override { return items_; }
@@ -36,7 +36,7 @@ class FactorizationEncoder final : public Encoder {
   NamedTensors parameters() const override {
     return {{config_.kind + ".item", items_.clone()},
             {config_.kind + ".prior", prior_.clone()},
-            {config_.kind + ".ridge", at::full({1}, ridge_, at::kDouble)}};
+            {config_.kind + ".ridge", at::full({1}, ridge_, at::kFloat)}};
   }
 
  private:

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "eval/baselines.h"
+#include "experts/grouping.h"
 #include "report/table.h"
 #include "train/scorer.h"
 
@@ -49,6 +50,26 @@ Json group_map(const Session& session, const RunState& state, const at::Tensor& 
   return groups;
 }
 
+/// How far two groups are apart (paper, Fig. 4): in their users' numbers of train rows, as the reference measured it, and in their
+/// vectors, along the line between the groups' means. Null unless there are two groups.
+Json group_difference(const Session& session, const RunState& state, const at::Tensor& vectors) {
+  const Grouping& grouping = state.grouping;
+  if (grouping.groups != 2) return nullptr;
+  std::vector<double> rows_of_user(grouping.group_of_user.size(), 0);
+  for (const std::int64_t row : session.dataset().rows(Split::kTrain))
+    ++rows_of_user[static_cast<std::size_t>(session.dataset().user[static_cast<std::size_t>(row)])];
+  const at::Tensor scaled = ((vectors - at::tensor(grouping.center)) / at::tensor(grouping.scale)).to(at::kDouble);
+  const at::Tensor means = at::tensor(grouping.means).view({2, -1}).to(at::kDouble);
+  const at::Tensor along = at::mv(scaled, means[1] - means[0]).contiguous();
+  std::array<std::vector<double>, 2> rows, features;
+  for (std::size_t u = 0; u < rows_of_user.size(); ++u) {
+    const auto group = static_cast<std::size_t>(grouping.group_of_user[u]);
+    rows[group].push_back(rows_of_user[u]);
+    features[group].push_back(along[static_cast<std::int64_t>(u)].item<double>());
+  }
+  return {{"train_rows", number(cohens_d(rows[0], rows[1]))}, {"features", number(cohens_d(features[0], features[1]))}};
+}
+
 std::string metric_cell(double value, const Interval& range) {
   return fmt::format("{} [{}, {}]", format_number(value, 4), format_number(range.low, 3), format_number(range.high, 3));
 }
@@ -80,7 +101,7 @@ Gate gate_of_user(const Session& session, const RunState& state, const at::Tenso
 }
 
 FusedAdapters::FusedAdapters(const Session& session, const RunState& state)
-    : session_(session), state_(state), vectors_(state.encoder->group_vectors(session.dataset()).contiguous()) {}
+    : session_(session), state_(state), vectors_(state.grouping_encoder().group_vectors(session.dataset()).contiguous()) {}
 
 const Gate& FusedAdapters::gate(std::int32_t user) {
   const auto found = gates_.find(user);
@@ -110,12 +131,8 @@ Evaluation evaluate(const Session& session, const RunState& state, Split split, 
     out.label.push_back(dataset.label[static_cast<std::size_t>(row)]);
   }
   const PromptBuilder prompts(dataset, session.tokenizer(), final_prompt(session));
-  const PromptBuilder text_prompts(dataset, session.tokenizer(), session.prompt("text"));
-  std::vector<EncodedRow> encoded, plain;
-  for (const std::int64_t row : out.rows) {
-    encoded.push_back(prompts.prompt(row));
-    plain.push_back(text_prompts.prompt(row));
-  }
+  std::vector<EncodedRow> encoded;
+  for (const std::int64_t row : out.rows) encoded.push_back(prompts.prompt(row));
   const Scorer scorer(session.model(), state.projector, state.features.get(), prompts.verdicts().yes,
                       recipe.integer("run.micro_tokens"), session.world());
 
@@ -129,28 +146,48 @@ Evaluation evaluate(const Session& session, const RunState& state, Split split, 
     return [progress = std::make_shared<Progress>(what, static_cast<std::int64_t>(out.rows.size()), session.leader())](
                std::int64_t done, std::int64_t) { progress->update(done, "rows of this rank"); };
   };
-  add("untrained", scorer.score(plain, out.user, nullptr, shown("evaluate/untrained")));
-
-  // One pass through the layers that all adapters share, then each one's own layers.
-  FusedAdapters fused(session, state);
-  std::vector<TopAdapterOf> tops = {[&](std::int32_t) { return TopAdapter{true, &state.global}; }};
-  for (const LoraAdapter& expert : state.experts) tops.push_back([&expert](std::int32_t) { return TopAdapter{true, &expert}; });
-  tops.push_back([&](std::int32_t user) {
-    return fused.gate(user).decision == GateDecision::kMerged ? TopAdapter{true, &fused.of(user)} : TopAdapter{false, nullptr};
-  });
-  const auto scores =
-      scorer.score(encoded, out.user, &state.global, first_expert_layer(session), tops, shown("evaluate/adapters"));
-  add("global", scores[0]);
-  for (std::size_t e = 0; e < state.experts.size(); ++e) add(fmt::format("expert:{}", e), scores[1 + e]);
-  std::vector<double> fused_score(out.rows.size());
-  for (std::size_t i = 0; i < out.rows.size(); ++i) {
-    const Gate& gate = fused.gate(out.user[i]);
-    const std::size_t top = gate.decision == GateDecision::kGlobal   ? 0
-                            : gate.decision == GateDecision::kSingle ? 1 + static_cast<std::size_t>(gate.expert)
-                                                                     : scores.size() - 1;
-    fused_score[i] = scores[top][i];
+  const auto wanted = recipe.list("evaluate.models");
+  const auto wants = [&](const char* model) { return std::find(wanted.begin(), wanted.end(), model) != wanted.end(); };
+  if (wants("untrained")) {
+    const PromptBuilder text_prompts(dataset, session.tokenizer(), session.prompt("text"));
+    std::vector<EncodedRow> plain;
+    for (const std::int64_t row : out.rows) plain.push_back(text_prompts.prompt(row));
+    add("untrained", scorer.score(plain, out.user, nullptr, shown("evaluate/untrained")));
   }
-  add("fused", std::move(fused_score));
+
+  // One pass through the layers that all adapters share, then each one's own layers; what serves a user is scored once.
+  FusedAdapters fused(session, state);
+  std::vector<TopAdapterOf> tops;
+  if (wants("global")) tops.push_back([&](std::int32_t) { return TopAdapter{true, &state.global}; });
+  if (wants("experts")) {
+    for (const LoraAdapter& expert : state.experts) tops.push_back([&expert](std::int32_t) { return TopAdapter{true, &expert}; });
+  }
+  const auto scored_already = [&](GateDecision decision) {
+    return (decision == GateDecision::kGlobal && wants("global")) || (decision == GateDecision::kSingle && wants("experts"));
+  };
+  if (wants("fused")) {
+    tops.push_back([&](std::int32_t user) {
+      return scored_already(fused.gate(user).decision) ? TopAdapter{false, nullptr} : TopAdapter{true, &fused.of(user)};
+    });
+  }
+  const auto scores = tops.empty() ? std::vector<std::vector<double>>()
+                                   : scorer.score(encoded, out.user, &state.global, first_expert_layer(session), tops,
+                                                  shown("evaluate/adapters"));
+  const std::size_t first_expert = wants("global") ? 1 : 0;
+  if (wants("global")) add("global", scores[0]);
+  if (wants("experts")) {
+    for (std::size_t e = 0; e < state.experts.size(); ++e) add(fmt::format("expert:{}", e), scores[first_expert + e]);
+  }
+  if (wants("fused")) {
+    std::vector<double> fused_score = scores.back();
+    for (std::size_t i = 0; i < out.rows.size(); ++i) {
+      const Gate& gate = fused.gate(out.user[i]);
+      if (!scored_already(gate.decision)) continue;
+      fused_score[i] =
+          gate.decision == GateDecision::kGlobal ? scores[0][i] : scores[first_expert + static_cast<std::size_t>(gate.expert)][i];
+    }
+    add("fused", std::move(fused_score));
+  }
 
   // Metrics with intervals over users, and the paired differences that the method claims.
   const int resamples = static_cast<int>(recipe.integer("evaluate.bootstrap"));
@@ -176,13 +213,20 @@ Evaluation evaluate(const Session& session, const RunState& state, Split split, 
                                       {map + "_ci", interval(model.intervals.map)}};
   }
   out.json["users"] = users;
-  const auto model_named = [&](const std::string& name) -> const ModelScores& {
-    return *std::find_if(out.models.begin(), out.models.end(), [&](const ModelScores& model) { return model.name == name; });
+  const auto model_named = [&](const std::string& name) -> const ModelScores* {
+    const auto found =
+        std::find_if(out.models.begin(), out.models.end(), [&](const ModelScores& model) { return model.name == name; });
+    return found == out.models.end() ? nullptr : &*found;
   };
-  for (const auto& [a, b] :
-       std::vector<std::pair<std::string, std::string>>{{"fused", "untrained"}, {"global", "untrained"}, {"fused", "global"}}) {
-    const PairedDifference difference =
-        paired_bootstrap(scored(model_named(a)), scored(model_named(b)), k, resamples, session.seed());
+  for (const auto& [a, b] : std::vector<std::pair<std::string, std::string>>{{"fused", "untrained"},
+                                                                             {"global", "untrained"},
+                                                                             {"fused", "global"},
+                                                                             {"fused", "item_mean"},
+                                                                             {"fused", "logistic"},
+                                                                             {"fused", "encoder"}}) {
+    const ModelScores *left = model_named(a), *right = model_named(b);
+    if (left == nullptr || right == nullptr) continue;
+    const PairedDifference difference = paired_bootstrap(scored(*left), scored(*right), k, resamples, session.seed());
     out.json["difference"][a + " - " + b] = {{"auc", number(difference.auc)},
                                              {"uauc", number(difference.uauc)},
                                              {ndcg, number(difference.ndcg)},
@@ -204,7 +248,8 @@ Evaluation evaluate(const Session& session, const RunState& state, Split split, 
     ++histogram[static_cast<std::size_t>(std::clamp(most * 10, 0.0, 9.0))];
   }
   out.json["gate"] = {{"global", by_global}, {"single", single}, {"merged", by_merge}, {"max_weight_histogram", histogram}};
-  out.json["groups"] = group_map(session, state, state.encoder->group_vectors(dataset));
+  out.json["groups"] = group_map(session, state, state.grouping_encoder().group_vectors(dataset));
+  out.json["cohens_d"] = group_difference(session, state, state.grouping_encoder().group_vectors(dataset));
   out.json["data"] = {{"name", dataset.name}, {"hash", dataset.hash()}, {"recipe_hash", recipe.hash()}};
   out.table = render(out, out.json["difference"], k);
   return out;

@@ -104,8 +104,10 @@ class Lane {
                                 const Projector& projector) {
     NamedTensors all;
     if (config.train_lora) all = adapter.named(config.first_layer, session.model().config().layers);
-    if (config.train_projector) {
-      for (auto& named : projector.named()) all.push_back(named);
+    const NamedTensors soft = projector.named_soft();
+    for (auto& named : projector.named()) {
+      const bool is_soft = !soft.empty() && named.first == soft[0].first;
+      if (is_soft ? config.train_soft : config.train_projector) all.push_back(named);
     }
     return all;
   }
@@ -209,7 +211,7 @@ StepConfig step_config(const Session& session, const PhaseConfig& config, std::i
   step.span = session.recipe().text("loss.span") == "all" ? CeSpan::kAll : CeSpan::kAnswer;
   step.yes_token = yes_token;
   step.first_layer = config.first_layer;
-  step.train_projector = config.train_projector;
+  step.train_inputs = config.train_projector || config.train_soft;
   step.dropout = session.recipe().real("lora.dropout");
   step.clip = config.clip;
   step.seed = session.seed();

@@ -21,7 +21,7 @@ struct PhaseConfig {
   std::int64_t warmup = 200;
   double weight_decay = 1e-3, clip = 1;
   std::int64_t validate_every = 200;
-  bool train_lora = true, train_projector = true;
+  bool train_lora = true, train_projector = true, train_soft = false;
   std::int64_t first_layer = 0;
   std::int64_t cache_mb = 1024;
   std::uint64_t stream = 0;  ///< tells the seeds of phases apart

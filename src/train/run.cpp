@@ -66,7 +66,7 @@ void run_stages(const Session& session, const RunPlan& plan) {
   timed("encode", [&] { encode_stage(session, mode("encode"), log, state); });
   if (needed({"activate", "expert", "evaluate"}))
     timed("activate", [&] { activate_stage(session, mode("activate"), log, state); });
-  if (needed({"group", "expert", "evaluate"})) timed("group", [&] { group_stage(session, mode("group"), state); });
+  if (needed({"group", "expert", "evaluate"})) timed("group", [&] { group_stage(session, mode("group"), log, state); });
   if (needed({"expert", "evaluate"})) timed("expert", [&] { expert_stage(session, mode("expert"), plan.experts, log, state); });
   if (wanted("evaluate")) {
     timed("evaluate", [&] {
@@ -91,7 +91,7 @@ RunState load_run(const Session& session) {
   RunState state;
   encode_stage(session, StageMode::kLoad, silent, state);
   activate_stage(session, StageMode::kLoad, silent, state);
-  group_stage(session, StageMode::kLoad, state);
+  group_stage(session, StageMode::kLoad, silent, state);
   expert_stage(session, StageMode::kLoad, {}, silent, state);
   return state;
 }

@@ -89,11 +89,38 @@ Session::Session(Recipe recipe, std::string run_dir, Collectives& world)
            options_.dtype() == at::kFloat ? "fp32" : "bf16", device().is_cpu() ? "the CPU" : "GPUs", world.size(), threads_);
 }
 
+Identity Session::identity(const Recipe& recipe) const {
+  return {{"recipe", recipe.hash()}, {"data set", data_hash_}, {"model", model_->hash()}, {"tokenizer", tokenizer_->hash()}};
+}
+
 CheckpointStore Session::store(const std::string& stage) const {
-  return CheckpointStore(
-      path("checkpoints/" + stage),
-      {{"recipe", recipe_.hash()}, {"data set", data_hash_}, {"model", model_->hash()}, {"tokenizer", tokenizer_->hash()}},
-      static_cast<int>(recipe_.integer("run.keep_last")));
+  return CheckpointStore(path("checkpoints/" + stage), identity(recipe_), static_cast<int>(recipe_.integer("run.keep_last")));
+}
+
+CheckpointStore Session::global_store(const std::string& stage) const {
+  if (!inherits()) return store(stage);
+  const std::filesystem::path origin = recipe_.text("activate.from");
+  const Recipe other = Recipe::load((origin / "recipe.yaml").string(), {}, recipe_options());
+  const auto ours = recipe_.affecting(), theirs = other.affecting();
+  const auto shapes_global = [](const std::string& name) {  // the global adapter, that is
+    for (const char* section :
+         {"run.", "encoder.", "features.", "prompt.", "projector.", "lora.", "loss.", "mix.", "valid.", "activate."})
+      if (name.starts_with(section)) return name != "activate.from";
+    return false;
+  };
+  const auto value_in = [](const auto& options, const std::string& name) {
+    const auto found = std::find_if(options.begin(), options.end(), [&](const auto& option) { return option.first == name; });
+    return found == options.end() ? std::string("(none)") : found->second;
+  };
+  for (const auto* options : {&ours, &theirs}) {
+    for (const auto& [name, value] : *options) {
+      if (!shapes_global(name) || value_in(ours, name) == value_in(theirs, name)) continue;
+      fail(ExitCode::kConfig, "activate.from: {} was made with {} {}, this recipe says {}", origin.string(), name,
+           value_in(theirs, name), value_in(ours, name));
+    }
+  }
+  return CheckpointStore((origin / "checkpoints" / stage).string(), identity(other),
+                         static_cast<int>(recipe_.integer("run.keep_last")));
 }
 
 std::string Session::path(const std::string& name) const { return (std::filesystem::path(run_dir_) / name).string(); }
@@ -109,13 +136,25 @@ LossWeights Session::loss_weights() const {
 PromptConfig Session::prompt(const std::string& template_name) const {
   PromptConfig config;
   config.template_text = prompt_template(template_name);
-  config.features = template_name != "text";
+  config.features = template_has_features(config.template_text);
   config.keywords = recipe_.flag("prompt.keywords");
   config.labels = recipe_.flag("prompt.labels");
   config.disliked = recipe_.flag("prompt.disliked");
   config.history = recipe_.integer("prompt.history");
   config.max_tokens = recipe_.integer("prompt.max_tokens");
   return config;
+}
+
+std::vector<std::int64_t> sample_train_rows(const Dataset& dataset, std::int64_t limit, std::uint64_t seed) {
+  const auto& train = dataset.rows(Split::kTrain);
+  const auto count = static_cast<std::int64_t>(train.size());
+  if (limit == 0 || limit >= count) return train;
+  std::vector<std::int64_t> places;
+  for (std::int64_t i = 0; i < limit; ++i) places.push_back(permuted(i, count, seed, 13, 0));
+  std::sort(places.begin(), places.end());
+  std::vector<std::int64_t> rows;
+  for (const std::int64_t place : places) rows.push_back(train[static_cast<std::size_t>(place)]);
+  return rows;
 }
 
 std::vector<std::int64_t> sample_rows(const Dataset& dataset, Split split, std::int64_t limit, std::int64_t per_user,

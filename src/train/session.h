@@ -54,6 +54,10 @@ class Session {
 
   /// A store for <run>/checkpoints/<stage>, tied to this recipe, data set, model and tokenizer.
   CheckpointStore store(const std::string& stage) const;
+  /// The same for the stages up to the global adapter: those of activate.from, where it is given, which must come from a recipe that made
+  /// them as this one would (kConfig naming the first option that differs) and is then only read.
+  CheckpointStore global_store(const std::string& stage) const;
+  bool inherits() const { return !recipe_.text("activate.from").empty(); }
   std::string path(const std::string& name) const;  ///< <run>/<name>
   LoraConfig lora() const;
   LossWeights loss_weights() const;
@@ -61,6 +65,8 @@ class Session {
   PromptConfig prompt(const std::string& template_name) const;
 
  private:
+  Identity identity(const Recipe& recipe) const;
+
   Recipe recipe_;
   std::string run_dir_;
   Collectives& world_;
@@ -72,6 +78,9 @@ class Session {
   int threads_ = 1;
   std::string data_hash_;
 };
+
+/// Train rows for the language model: all, or a seeded sample of `limit` (0: all), in the order of the split.
+std::vector<std::int64_t> sample_train_rows(const Dataset& dataset, std::int64_t limit, std::uint64_t seed);
 
 /// Rows of a split for validation or evaluation: all of them, or whole users in a seeded order, at most `per_user` rows of each (the
 /// first in time), until `limit` rows are reached. Sorted by user, then time.

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "data/sampler.h"
 #include "eval/metrics.h"
 #include "experts/schedule.h"
 
@@ -12,10 +13,10 @@
 namespace thinkrec {
 namespace {
 
-EncoderConfig encoder_config(const Session& session) {
+EncoderConfig encoder_config(const Session& session, const std::string& kind) {
   const Recipe& r = session.recipe();
   EncoderConfig config;
-  config.kind = r.text("encoder.kind");
+  config.kind = kind;
   config.width = r.integer("encoder.width");
   config.blocks = r.integer("encoder.blocks");
   config.heads = r.integer("encoder.heads");
@@ -35,6 +36,67 @@ EncoderConfig encoder_config(const Session& session) {
   return config;
 }
 
+constexpr const char* kHeldOut = "held_out";  // scores, in the checkpoint of the encoder
+
+/// Trains the encoder on the data set's train rows and keeps the epoch that scores its valid rows best.
+std::unique_ptr<Encoder> train_and_report(const Session& session, const EncoderConfig& config, const Dataset& dataset,
+                                          const std::string& stage, MetricsLog& log) {
+  log.resume(stage, 0);
+  ScoredRows scored;
+  for (const std::int64_t row : dataset.rows(Split::kValid)) {
+    scored.user.push_back(dataset.user[static_cast<std::size_t>(row)]);
+    scored.label.push_back(dataset.label[static_cast<std::size_t>(row)]);
+  }
+  RankingMetrics metrics;
+  const auto score_valid = [&](std::span<const double> scores) {
+    scored.score.assign(scores.begin(), scores.end());
+    metrics = ranking_metrics(scored, 5);
+    return metrics.auc / 4 + (std::isfinite(metrics.uauc) ? metrics.uauc : 0.5) / 3;
+  };
+  Progress progress(stage, config.max_epochs, session.leader());
+  // Strict: every rank trains the whole encoder, so that no sum depends on how rows were shared.
+  const auto alone = make_solo_collectives();
+  auto encoder =
+      train_encoder(config, dataset, session.strict() ? *alone : session.world(), score_valid, [&](const EncoderProgress& epoch) {
+        if (session.leader()) {
+          log.write(stage, epoch.epoch, {{"loss", epoch.train_loss}, {"valid_auc", metrics.auc}, {"valid_uauc", metrics.uauc}});
+        }
+        progress.update(epoch.epoch,
+                        fmt::format("loss {:.4f}, valid AUC {:.4f} UAUC {:.4f}", epoch.train_loss, metrics.auc, metrics.uauc));
+      });
+  progress.finish();
+  return encoder;
+}
+
+/// Each train row scored by an encoder that was trained on the other folds; the rows stay in the histories.
+HeldOutScores held_out_scores(const Session& session, const EncoderConfig& config, MetricsLog& log) {
+  const auto& train = session.dataset().rows(Split::kTrain);
+  const std::int64_t folds = session.recipe().integer("features.folds");
+  const auto count = static_cast<std::int64_t>(train.size());
+  if (count < folds) fail(ExitCode::kConfig, "features.folds is {}, but there are only {} train rows", folds, count);
+  HeldOutScores scores(train.size());
+  for (std::int64_t fold = 0; fold < folds; ++fold) {
+    Dataset rest = session.dataset();
+    auto& targets = rest.splits[static_cast<std::size_t>(Split::kTrain)];
+    targets.clear();
+    std::vector<std::int64_t> held;
+    std::vector<std::size_t> place;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t row = train[static_cast<std::size_t>(i)];
+      if (permuted(i, count, session.seed(), 11, 0) % folds == fold) {
+        held.push_back(row);
+        place.push_back(static_cast<std::size_t>(i));
+      } else {
+        targets.push_back(row);
+      }
+    }
+    const auto encoder = train_and_report(session, config, rest, fmt::format("encode/fold-{}", fold), log);
+    const auto of_held = encoder->scores(session.dataset(), held);
+    for (std::size_t i = 0; i < held.size(); ++i) scores[place[i]] = static_cast<float>(of_held[i]);
+  }
+  return scores;
+}
+
 [[noreturn]] void unfinished(const Session& session, const std::string& stage) {
   fail(ExitCode::kNoInput, "{}: the stage '{}' has not finished; run thinkrec_train with this run directory first",
        session.run_dir(), stage);
@@ -50,10 +112,24 @@ std::int64_t phase_count(const Session& session) {
   return count;
 }
 
+/// The phases' prompts share their learnt tokens.
+std::int64_t most_soft_tokens(const Session& session) {
+  std::int64_t most = 0;
+  for (std::int64_t i = 0; i < phase_count(session); ++i) {
+    const std::string name = session.recipe().text(fmt::format("activate.phases.{}.template", i));
+    most = std::max(most, soft_tokens(prompt_template(name)));
+  }
+  return most;
+}
+
 std::vector<const Reason*> all_reasons(const Dataset& dataset) {
   std::vector<const Reason*> reasons;
   for (const Reason& reason : dataset.reasons) reasons.push_back(&reason);
   return reasons;
+}
+
+std::vector<std::int64_t> train_sample(const Session& session) {
+  return sample_train_rows(session.dataset(), session.recipe().integer("mix.train_rows"), session.seed());
 }
 
 std::vector<std::int64_t> valid_sample(const Session& session) {
@@ -62,15 +138,14 @@ std::vector<std::int64_t> valid_sample(const Session& session) {
 }
 
 /// Loads a finished phase without training.
-void load_phase(const Session& session, const PhaseConfig& config, LoraAdapter& adapter, Projector& projector) {
-  const auto checkpoint = session.store(config.folder).load_latest();
+void load_phase(const Session& session, const CheckpointStore& store, const PhaseConfig& config, LoraAdapter& adapter,
+                Projector& projector) {
+  const auto checkpoint = store.load_latest();
   if (!checkpoint || !checkpoint->facts.value("done", false)) unfinished(session, config.stage);
   const at::NoGradGuard no_grad;
   const NamedTensors best = tensors_with_prefix(*checkpoint, "best/");
   NamedTensors targets = adapter.named();
-  if (projector.defined()) {
-    for (const auto& named : projector.named()) targets.push_back(named);
-  }
+  for (const auto& named : projector.named()) targets.push_back(named);
   for (const auto& [name, value] : best) {
     const auto target = std::find_if(targets.begin(), targets.end(), [&](const auto& named) { return named.first == name; });
     if (target == targets.end() || target->second.sizes() != value.sizes()) {
@@ -81,13 +156,14 @@ void load_phase(const Session& session, const PhaseConfig& config, LoraAdapter& 
 }
 
 /// The rows of one group; a group without its own draws from all.
-PhaseRows group_rows(const Session& session, const Grouping& grouping, int group, const std::vector<std::int64_t>& valid) {
+PhaseRows group_rows(const Session& session, const Grouping& grouping, int group, const std::vector<std::int64_t>& train,
+                     const std::vector<std::int64_t>& valid) {
   const Dataset& dataset = session.dataset();
   const auto member = [&](std::int64_t row) {
     return grouping.group_of_user[static_cast<std::size_t>(dataset.user[static_cast<std::size_t>(row)])] == group;
   };
   PhaseRows rows;
-  for (const std::int64_t row : dataset.rows(Split::kTrain)) {
+  for (const std::int64_t row : train) {
     if (member(row)) rows.train.push_back(row);
   }
   for (const Reason& reason : dataset.reasons) {
@@ -98,7 +174,7 @@ PhaseRows group_rows(const Session& session, const Grouping& grouping, int group
   }
   if (rows.train.empty()) {
     log_warning("group {} has no train rows; its expert draws from all", group);
-    rows.train = dataset.rows(Split::kTrain);
+    rows.train = train;
   }
   if (rows.reasons.empty()) rows.reasons = all_reasons(dataset);
   if (rows.valid.empty()) rows.valid = valid;
@@ -111,11 +187,18 @@ PhaseConfig activate_phase(const Session& session, std::int64_t index) {
   const std::string name = session.recipe().text(prefix + "name"), train = session.recipe().text(prefix + "train");
   config.stage = "activate/" + name;
   config.folder = fmt::format("activate-{}-{}", index, name);
-  config.train_lora = train != "projector";
-  config.train_projector = train != "lora";
+  const std::string prompt = prompt_template(session.recipe().text(prefix + "template"));
+  config.train_lora = train == "lora" || train == "both" || train == "lora+soft";
+  config.train_projector = train == "projector" || train == "both";
+  config.train_soft = train == "soft" || train == "lora+soft";
   config.stream = static_cast<std::uint64_t>(index);
-  if (config.train_projector && session.recipe().text(prefix + "template") == "text") {
-    fail(ExitCode::kConfig, "phase '{}' trains the projector, but its template 'text' has no features", name);
+  if (config.train_projector && !template_has_features(prompt)) {
+    fail(ExitCode::kConfig, "phase '{}' trains the projector, but its template '{}' has no features", name,
+         session.recipe().text(prefix + "template"));
+  }
+  if (config.train_soft && soft_tokens(prompt) == 0) {
+    fail(ExitCode::kConfig, "phase '{}' trains learnt tokens, but its template '{}' has none", name,
+         session.recipe().text(prefix + "template"));
   }
   return config;
 }
@@ -150,69 +233,55 @@ PromptConfig final_prompt(const Session& session) {
   return session.prompt(session.recipe().text(fmt::format("activate.phases.{}.template", phase_count(session) - 1)));
 }
 
+std::unique_ptr<FeatureBank> feature_bank(const RunState& state, const Dataset& dataset) {
+  return std::make_unique<FeatureBank>(*state.encoder, dataset, state.held_out.empty() ? nullptr : &state.held_out);
+}
+
 void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state) {
-  const EncoderConfig config = encoder_config(session);
-  const CheckpointStore store = session.store("encode");
-  if (session.leader()) store.clean();
+  const EncoderConfig config = encoder_config(session, session.recipe().text("encoder.kind"));
+  const CheckpointStore store = session.global_store("encode");
+  if (session.inherits()) mode = StageMode::kLoad;
+  if (session.leader() && !session.inherits()) store.clean();
   session.world().barrier();
   if (const auto checkpoint = store.load_latest()) {
     state.encoder = restore_encoder(config, session.dataset(), tensors_with_prefix(*checkpoint, "encoder/"));
+    for (const StoredTensor& tensor : checkpoint->tensors) {
+      if (tensor.name == kHeldOut) state.held_out = tensor.values;
+    }
   } else if (mode == StageMode::kLoad) {
     unfinished(session, "encode");
   } else {
-    log.resume("encode", 0);
-    const Dataset& dataset = session.dataset();
-    const auto& valid = dataset.rows(Split::kValid);
-    ScoredRows scored;
-    for (const std::int64_t row : valid) {
-      scored.user.push_back(dataset.user[static_cast<std::size_t>(row)]);
-      scored.label.push_back(dataset.label[static_cast<std::size_t>(row)]);
-    }
-    RankingMetrics metrics;
-    const auto score_valid = [&](std::span<const double> scores) {
-      scored.score.assign(scores.begin(), scores.end());
-      metrics = ranking_metrics(scored, 5);
-      return metrics.auc / 4 + (std::isfinite(metrics.uauc) ? metrics.uauc : 0.5) / 3;
-    };
-    Progress progress("encode", config.max_epochs, session.leader());
-    // Strict: every rank trains the whole encoder, so that no sum depends on how rows were shared.
-    const auto alone = make_solo_collectives();
-    state.encoder = train_encoder(
-        config, dataset, session.strict() ? *alone : session.world(), score_valid, [&](const EncoderProgress& epoch) {
-          if (session.leader()) {
-            log.write("encode", epoch.epoch,
-                      {{"loss", epoch.train_loss}, {"valid_auc", metrics.auc}, {"valid_uauc", metrics.uauc}});
-          }
-          progress.update(epoch.epoch,
-                          fmt::format("loss {:.4f}, valid AUC {:.4f} UAUC {:.4f}", epoch.train_loss, metrics.auc, metrics.uauc));
-        });
-    progress.finish();
+    state.encoder = train_and_report(session, config, session.dataset(), "encode", log);
+    if (session.recipe().flag("features.statistics")) state.held_out = held_out_scores(session, config, log);
     if (session.leader()) {
       Checkpoint made{1, {{"done", true}}, {}};
       for (const auto& [name, tensor] : state.encoder->parameters())
         made.tensors.push_back(store_tensor("encoder/" + name, tensor));
+      if (!state.held_out.empty())
+        made.tensors.push_back({kHeldOut, {static_cast<std::int64_t>(state.held_out.size())}, state.held_out});
       store.save(made);
     }
     session.world().barrier();
   }
-  state.features = std::make_unique<FeatureBank>(*state.encoder, session.dataset());
+  state.features = feature_bank(state, session.dataset());
 }
 
 void activate_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state) {
   THINKREC_CHECK(state.features != nullptr, "encode comes before activate");
+  if (session.inherits()) mode = StageMode::kLoad;
   state.global = LoraAdapter(session.model().config(), session.lora(), session.seed()).to(session.device());
   ProjectorConfig projector{session.recipe().integer("projector.expansion"), session.recipe().flag("projector.match_scale")};
   state.projector = Projector(state.features->width(), session.model().config().width, projector, embedding_rms(session.model()),
-                              session.seed())
+                              session.seed(), most_soft_tokens(session))
                         .to(session.device());
-  PhaseRows rows{session.dataset().rows(Split::kTrain), all_reasons(session.dataset()), valid_sample(session)};
+  PhaseRows rows{train_sample(session), all_reasons(session.dataset()), valid_sample(session)};
   if (rows.reasons.empty() && session.recipe().real("mix.reason_share") > 0) {
     log_warning("the data set has no reasons, so the thinking loss of reason rows does not run; thinkrec_synthesize makes them");
   }
   for (std::int64_t i = 0; i < phase_count(session) && !state.stopped; ++i) {
     const PhaseConfig config = activate_phase(session, i);
     if (mode == StageMode::kLoad) {
-      load_phase(session, config, state.global, state.projector);
+      load_phase(session, session.global_store(config.folder), config, state.global, state.projector);
       continue;
     }
     if (session.leader()) log.resume(config.stage, resume_step(session, config));
@@ -224,16 +293,19 @@ void activate_stage(const Session& session, StageMode mode, MetricsLog& log, Run
   }
 }
 
-void group_stage(const Session& session, StageMode mode, RunState& state) {
+void group_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state) {
   THINKREC_CHECK(state.encoder != nullptr, "encode comes before group");
   const CheckpointStore store = session.store("group");
   if (session.leader()) store.clean();
   session.world().barrier();
   auto checkpoint = store.load_latest();
   if (!checkpoint && mode == StageMode::kLoad) unfinished(session, "group");
+  const std::string kind = session.recipe().text("group.encoder");
+  const EncoderConfig config = encoder_config(session, kind);
   if (!checkpoint) {
+    if (kind != "same") state.group_encoder = train_and_report(session, config, session.dataset(), "group/encode", log);
     if (session.leader()) {
-      const at::Tensor vectors = state.encoder->group_vectors(session.dataset()).contiguous();
+      const at::Tensor vectors = state.grouping_encoder().group_vectors(session.dataset()).contiguous();
       const auto method = session.recipe().text("group.method") == "ward" ? GroupingMethod::kWard : GroupingMethod::kKmeans;
       const Grouping grouping =
           group_users({vectors.const_data_ptr<float>(), static_cast<std::size_t>(vectors.numel())}, vectors.size(0),
@@ -244,12 +316,18 @@ void group_stage(const Session& session, StageMode mode, RunState& state) {
       };
       made.tensors = {flat("group_of_user", grouping.group_of_user), flat("center", grouping.center),
                       flat("scale", grouping.scale), flat("means", grouping.means)};
+      if (state.group_encoder != nullptr) {
+        for (const auto& [name, tensor] : state.group_encoder->parameters())
+          made.tensors.push_back(store_tensor("encoder/" + name, tensor));
+      }
       store.save(made);
     }
     session.world().barrier();
     checkpoint = store.load_latest();
     THINKREC_CHECK(checkpoint.has_value(), "the grouping just written cannot be read");
   }
+  if (kind != "same")
+    state.group_encoder = restore_encoder(config, session.dataset(), tensors_with_prefix(*checkpoint, "encoder/"));
   Grouping& grouping = state.grouping;
   grouping.groups = checkpoint->facts.at("groups").get<int>();
   for (const StoredTensor& tensor : checkpoint->tensors) {
@@ -270,14 +348,14 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
   const auto wanted = [&](int expert) { return only.empty() || only.contains(expert); };
   if (mode == StageMode::kTrain) {
     const PromptBuilder prompts(session.dataset(), session.tokenizer(), final_prompt(session));
-    const auto valid = valid_sample(session);
+    const auto train = train_sample(session), valid = valid_sample(session);
     std::vector<PhaseRows> rows;
     std::vector<std::int64_t> tokens;
     std::vector<int> queue;
     for (int e = 0; e < experts; ++e) {
       if (!wanted(e)) continue;
       queue.push_back(e);
-      rows.push_back(group_rows(session, state.grouping, e, valid));
+      rows.push_back(group_rows(session, state.grouping, e, train, valid));
       tokens.push_back(expected_tokens(expert_phase(session, e), rows.back(), prompts));
     }
     const ExpertPlan plan = plan_experts(tokens, session.world().size());
@@ -313,7 +391,9 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
   }
   // Every rank reads every expert: what was trained elsewhere, too.
   for (int e = 0; e < experts; ++e) {
-    if (wanted(e)) load_phase(session, expert_phase(session, e), state.experts[static_cast<std::size_t>(e)], state.projector);
+    const PhaseConfig config = expert_phase(session, e);
+    if (wanted(e))
+      load_phase(session, session.store(config.folder), config, state.experts[static_cast<std::size_t>(e)], state.projector);
   }
 }
 

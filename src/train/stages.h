@@ -17,20 +17,27 @@ namespace thinkrec {
 /// What the stages have made so far. Later stages need the parts of the earlier ones.
 struct RunState {
   std::unique_ptr<Encoder> encoder;
+  std::unique_ptr<Encoder> group_encoder;  ///< with group.encoder; else null
+  HeldOutScores held_out;                  ///< empty without features.statistics
   std::unique_ptr<FeatureBank> features;
   LoraAdapter global;
   Projector projector;
   Grouping grouping;
   std::vector<LoraAdapter> experts;  ///< lower layers shared with `global`, last expert.layers their own
-  bool stopped = false;              ///< a stop was asked for; what follows must not run
+  /// The encoder whose vectors are clustered and gate.
+  const Encoder& grouping_encoder() const { return group_encoder ? *group_encoder : *encoder; }
+  bool stopped = false;  ///< a stop was asked for; what follows must not run
 };
 
 /// train: run what is unfinished. load: only read; kNoInput naming the stage when one is unfinished.
 enum class StageMode { kTrain, kLoad };
 
+/// The vectors of slots for this data set: that of the session, or one with open rows beside the same train rows.
+std::unique_ptr<FeatureBank> feature_bank(const RunState& state, const Dataset& dataset);
+
 void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state);
 void activate_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state);
-void group_stage(const Session& session, StageMode mode, RunState& state);
+void group_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state);
 /// `only` names experts to train (empty: all); the others are neither trained nor loaded, and `state.experts` keeps the global there.
 void expert_stage(const Session& session, StageMode mode, const std::set<int>& only, MetricsLog& log, RunState& state);
 

@@ -30,8 +30,8 @@ std::vector<std::pair<std::size_t, std::size_t>> micro_batches(std::span<const s
 StepEngine::StepEngine(const Llama& model, std::vector<StepLane> lanes, const Projector& projector, const FeatureBank* features,
                        StepConfig config, Collectives& ranks)
     : model_(model), lanes_(std::move(lanes)), projector_(projector), features_(features), config_(config), ranks_(ranks) {
-  THINKREC_CHECK(config_.first_layer == 0 || !config_.train_projector, "the projector feeds layer 0, which is frozen here");
-  THINKREC_CHECK(lanes_.size() == 1 || !config_.train_projector, "{} adapters would train one projector", lanes_.size());
+  THINKREC_CHECK(config_.first_layer == 0 || !config_.train_inputs, "what feeds layer 0 cannot train where that layer is frozen");
+  THINKREC_CHECK(lanes_.size() == 1 || !config_.train_inputs, "{} adapters would train one input", lanes_.size());
 }
 
 std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneRows> parts, bool stop) {

@@ -20,7 +20,7 @@ namespace thinkrec {
 /// What a step trains: one adapter, or several at once over one base, each on rows of its own (kernels/lora_mixture.h).
 struct StepLane {
   const LoraAdapter* adapter = nullptr;
-  ParameterSet* parameters = nullptr;  ///< of the adapter, and of the projector where that trains
+  ParameterSet* parameters = nullptr;  ///< of the adapter, and of the inputs where they train
 };
 
 /// A lane's part of a step. `rows` is the whole step's batch of the lane, the same on every rank; the step sets their scale.
@@ -35,7 +35,7 @@ struct StepConfig {
   CeSpan span = CeSpan::kAnswer;
   std::int32_t yes_token = 0;
   std::int64_t first_layer = 0;  ///< lowest trainable layer; those below run frozen, without dropout or gradient
-  bool train_projector = false;
+  bool train_inputs = false;     ///< the projector, learnt tokens
   double dropout = 0.05;
   double clip = 1.0;                 ///< largest gradient norm; 0: no clipping
   std::uint64_t seed = 0;            ///< of the dropout
@@ -55,7 +55,7 @@ struct StepResult {
 
 class StepEngine {
  public:
-  /// What the lanes point to must outlive the engine. Several lanes: adapters that agree below first_layer, and no projector to train.
+  /// What the lanes point to must outlive the engine. Several lanes: adapters that agree below first_layer, and no inputs to train.
   /// `features` may be null when no row has slots.
   StepEngine(const Llama& model, std::vector<StepLane> lanes, const Projector& projector, const FeatureBank* features,
              StepConfig config, Collectives& ranks);

@@ -161,5 +161,28 @@ TEST(PeftFolder, NamesFilesThatAreNotThereOrNoJson) {
   expect_error(ExitCode::kNoInput, "adapter_model.safetensors", load);
 }
 
+/// What the adapter adds to a projection's weight.
+at::Tensor delta(const LoraAdapter::Layer& layer, const ops::LoraFactors& factors) {
+  return layer.scale * factors.b.mm(factors.a);
+}
+
+TEST(PeftFolder, IsWrittenWithOneRankAndScaleForAllLayers) {
+  const Folder folder;
+  const LoraAdapter first = folder.load().adapter, second = LoraAdapter(folder.model, {.lora_rank = 4, .alpha = 8}, 9);
+  for (const auto& [name, tensor] : second.named()) tensor.copy_(testing::normal_tensor(tensor.sizes(), 77));
+  const LoraAdapter merged = merge_adapters({first, second}, {0.25, 0.75}, 1);  // rank 4 below layer 1, 8 above
+  const testing::TempFolder out;
+  const std::string path = (out.path() / "peft").string();
+  save_peft_adapter(path, merged, "base");
+  const PeftAdapter read = load_peft_adapter(path, folder.model);
+  EXPECT_EQ(read.config.lora_rank, 8);
+  for (std::int64_t i = 0; i < folder.model.layers; ++i) {
+    testing::expect_close(delta(read.adapter.layer(i), read.adapter.layer(i).q), delta(merged.layer(i), merged.layer(i).q), 1e-6);
+    testing::expect_close(delta(read.adapter.layer(i), read.adapter.layer(i).v), delta(merged.layer(i), merged.layer(i).v), 1e-6);
+  }
+  expect_error(ExitCode::kIo, "cannot make the folder",
+               [&] { save_peft_adapter(path + "/adapter_config.json/x", merged, "base"); });
+}
+
 }  // namespace
 }  // namespace thinkrec

@@ -67,7 +67,9 @@ TEST(Prompt, IsThePapersB2) {
   EXPECT_EQ(row.slots[1].index, 1);
   EXPECT_EQ(row.slots[2].kind, FeatureRef::Kind::kUser);
   EXPECT_EQ(row.slots[2].index, 2);
+  EXPECT_EQ(row.slots[3].kind, FeatureRef::Kind::kTarget);
   EXPECT_EQ(row.slots[3].index, 2);
+  EXPECT_EQ(row.slots[3].item, 2);
   EXPECT_EQ(row.answer_length(), 1);
   EXPECT_EQ(row.label, 1);
 }

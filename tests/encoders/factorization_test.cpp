@@ -21,6 +21,8 @@ TEST_P(Factorization, RestoresBitForBit) {
   const Dataset dataset = taste_dataset(30, 12, 20, 5);
   const auto encoder = trained(small_config(GetParam()), dataset);
   testing::expect_restores(*encoder, dataset);
+  for (const auto& [name, tensor] : encoder->parameters())
+    EXPECT_EQ(tensor.scalar_type(), at::kFloat) << name;  // as checkpoints hold
   for (double ridge : {0.0, -1.0, std::nan("")}) {
     auto parameters = encoder->parameters();
     parameters.back().second.fill_(ridge);

