@@ -37,7 +37,7 @@ class Recipe {
   bool given(const std::string& name) const;                     ///< set by a file or --set rather than by default
   bool has_value(const std::string& name) const;  ///< not empty; integer and real of an empty option are Error kConfig
 
-  /// The options that affect the result, sorted by concrete name, with their values as text.
+  /// The options that affect the result, sorted by concrete name, with their values as a YAML list: "[0.05]".
   std::vector<std::pair<std::string, std::string>> affecting() const;
 
   /// Elements of a list of sections: count("activate.phases"). Error kInternal when the table has no "<name>.*...".

@@ -67,7 +67,8 @@ Json group_difference(const Session& session, const RunState& state, const at::T
     rows[group].push_back(rows_of_user[u]);
     features[group].push_back(along[static_cast<std::int64_t>(u)].item<double>());
   }
-  return {{"train_rows", number(cohens_d(rows[0], rows[1]))}, {"features", number(cohens_d(features[0], features[1]))}};
+  return {{"train_rows", number(std::abs(cohens_d(rows[0], rows[1])))},
+          {"features", number(std::abs(cohens_d(features[0], features[1])))}};
 }
 
 std::string metric_cell(double value, const Interval& range) {

@@ -110,7 +110,7 @@ CheckpointStore Session::global_store(const std::string& stage) const {
   };
   const auto value_in = [](const auto& options, const std::string& name) {
     const auto found = std::find_if(options.begin(), options.end(), [&](const auto& option) { return option.first == name; });
-    return found == options.end() ? std::string("(none)") : found->second;
+    return found == options.end() ? std::string("(none)") : found->second.substr(1, found->second.size() - 2);  // "[0.05]"
   };
   for (const auto* options : {&ours, &theirs}) {
     for (const auto& [name, value] : *options) {

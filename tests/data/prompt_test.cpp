@@ -46,7 +46,7 @@ Dataset small() {
 PromptConfig config(const char* name) {
   PromptConfig out;
   out.template_text = prompt_template(name);
-  out.features = std::string(name) == "thinkrec";
+  out.features = template_has_features(out.template_text);
   return out;
 }
 
@@ -129,6 +129,32 @@ TEST(Prompt, TemplatesThatMakeNoSenseAreRefused) {
   bad = config("thinkrec");
   bad.features = false;
   EXPECT_THROW(PromptBuilder(data, tokenizer, bad), Error);
+}
+
+TEST(Prompt, LearntTokensStandWhereTheirMarksDo) {
+  const Dataset data = small();
+  const ByteTokenizer tokenizer;
+  const EncodedRow soft = PromptBuilder(data, tokenizer, config("soft")).prompt(2);
+  EXPECT_EQ(
+      tokenizer.decode(soft.token),
+      "#### \"Alien\" (evaluation: Yes) with description: Horror; \"Big Fish\" (evaluation: No) #### \"Cube\" with description: "
+      "Sci-Fi, Horror ####");
+  ASSERT_EQ(soft.slots.size(), 12U);
+  for (std::size_t i = 0; i < soft.slots.size(); ++i) {
+    EXPECT_EQ(soft.slots[i].kind, FeatureRef::Kind::kSoft);
+    EXPECT_EQ(soft.slots[i].index, static_cast<std::int64_t>(i));  // each its own
+  }
+  EXPECT_EQ(soft_tokens(prompt_template("soft")), 12);
+  EXPECT_EQ(soft_tokens(prompt_template("hard")), 0);
+  const std::string hybrid = tokenizer.decode(PromptBuilder(data, tokenizer, config("hybrid")).prompt(2).token);
+  EXPECT_TRUE(hybrid.starts_with("####A user rated these movies: \"Alien\"")) << hybrid;
+  const std::string hard = tokenizer.decode(PromptBuilder(data, tokenizer, config("hard")).prompt(2).token);
+  EXPECT_TRUE(hard.ends_with("The answer, \"Yes\" or \"No\", is:")) << hard;
+}
+
+TEST(Prompt, MarksOfLearntTokensThatMakeNoSenseAreRefused) {
+  for (const char* text : {"<Soft:>", "<Soft:0>", "<Soft:x>", "<Soft:1000>", "<Soft:-1>", "<Soft:4"})
+    EXPECT_THROW(soft_tokens(text), Error) << text;
 }
 
 TEST(Prompt, HashTellsSettingsApart) {

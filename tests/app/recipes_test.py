@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Every recipe of configs/recipes runs from end to end on a tiny world; a run takes another's global adapter, or says why not; and what
+is asked of an evaluation and an export is what comes."""
+import glob
+import json
+import os
+import re
+import sys
+import tempfile
+
+from tiny_world import World, metrics
+
+SMALL = {"run.threads": 1, "run.micro_tokens": 600, "encoder.width": 8, "encoder.blocks": 1, "encoder.max_length": 8,
+         "encoder.batch": 256, "encoder.max_epochs": 2, "prompt.history": 3, "lora.rank": 4, "lora.alpha": 8, "valid.rows": 12,
+         "expert.layers": 2, "evaluate.rows": 40, "evaluate.bootstrap": 20, "mix.train_rows": 60}
+
+
+def chain(recipe):
+    """The texts of a recipe and of its bases."""
+    text = open(recipe).read()
+    base = re.search(r"^base: (.*)$", text, re.M)
+    return [text] + (chain(os.path.join(os.path.dirname(recipe), base.group(1))) if base else [])
+
+
+def settings(world, recipe, **more):
+    """--set arguments that make a recipe small."""
+    texts = chain(recipe)
+    phases = next(text for text in texts if "phases:" in text).count("- name:")
+    values = {"data.path": f"{world.folder}/data.h5", "model.path": f"{world.folder}/model", **SMALL}
+    sections = [f"activate.phases.{phase}" for phase in range(phases)]
+    if not any("expert:\n  steps: 0" in text for text in texts):
+        sections.append("expert")
+    for section in sections:
+        values.update({f"{section}.steps": 3, f"{section}.batch": 4, f"{section}.warmup": 1, f"{section}.validate_every": 0})
+    values.update({key.replace("__", "."): value for key, value in more.items()})
+    return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
+
+
+def main():
+    programs, source = sys.argv[1], sys.argv[2]
+    recipes = sorted(glob.glob(f"{source}/configs/recipes/*.yaml"))
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(programs, source, folder)
+        trained = {}
+        for recipe in recipes:
+            name = os.path.basename(recipe)[:-5]
+            if name.startswith(("experts-", "group-")):
+                continue
+            trained[name] = f"{folder}/{name}"
+            world.run("thinkrec_train", "--config", recipe, "--run-dir", trained[name], *settings(world, recipe))
+            models = json.load(open(f"{trained[name]}/evaluation.json"))["models"]
+            assert {"item_mean", "logistic", "encoder", "untrained", "global", "fused"} <= set(models), (name, list(models))
+
+        # Experts over the global adapter of another run.
+        for recipe in recipes:
+            name = os.path.basename(recipe)[:-5]
+            if not name.startswith(("experts-", "group-")):
+                continue
+            run = f"{folder}/{name}"
+            world.run("thinkrec_train", "--config", recipe, "--run-dir", run,
+                      *settings(world, recipe, activate__from=trained["thinkrec"], evaluate__models="fused"))
+            assert not metrics(run, "activate/lora") and metrics(run, "expert/0"), name
+            evaluation = json.load(open(f"{run}/evaluation.json"))
+            assert set(evaluation["models"]) == {"item_mean", "logistic", "encoder", "fused"}, list(evaluation["models"])
+            assert set(evaluation["difference"]) == {"fused - item_mean", "fused - logistic", "fused - encoder"}
+            if name.startswith("group-"):
+                assert evaluation["cohens_d"]["features"] > 0, evaluation["cohens_d"]
+        other = world.run("thinkrec_train", "--config", f"{source}/configs/recipes/experts-3.yaml", "--run-dir", f"{folder}/other",
+                          *settings(world, f"{source}/configs/recipes/experts-3.yaml", activate__from=trained["thinkrec"], lora__dropout=0.2), code=78)
+        assert "lora.dropout 0.05, this recipe says 0.2" in other.stderr, other.stderr
+
+        # Statistics in the slots: as many held-out scores as train rows, and a run that resumes reads them back.
+        stats = f"{folder}/stats"
+        recipe = f"{source}/configs/recipes/thinkrec.yaml"
+        arguments = settings(world, recipe, features__statistics="true", features__folds=2, encoder__kind="lightgcn")
+        world.run("thinkrec_train", "--config", recipe, "--run-dir", stats, *arguments)
+        assert metrics(stats, "encode/fold-1")
+        world.run("thinkrec_train", "--config", recipe, "--run-dir", stats, *arguments)
+        done = world.run("thinkrec_recommend", "--run-dir", stats, "--user", "u1", "--top", "2")
+        assert "1. Film" in done.stdout, done.stdout
+        many = world.run("thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/many",
+                         *settings(world, recipe, features__statistics="true", features__folds=100, mix__train_rows=0),
+                         "--stages", "encode", code=0)
+        assert "fold-99" in many.stderr
+
+        # What cannot be.
+        for change, words in (({"activate__phases__1__train": "soft"}, "has none"), ({"activate__phases__0__train": "projector"}, "has no features")):
+            failed = world.run("thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/bad{words[-4:]}",
+                               *settings(world, recipe, **change), code=78)
+            assert words in failed.stderr, failed.stderr
+
+        # Exports.
+        for adapter in ("global", "expert:1", "user:u1"):
+            world.run("thinkrec_export", "--run-dir", trained["thinkrec"], "--adapter", adapter, "--output", f"{folder}/peft-{adapter[:4]}")
+        assert json.load(open(f"{folder}/peft-glob/adapter_config.json"))["r"] == 4
+        for adapter, code, words in (("expert:2", 64, "experts 0 to 1"), ("user:nobody", 65, "nobody"), ("all", 64, "global, expert:K or user:U")):
+            failed = world.run("thinkrec_export", "--run-dir", trained["thinkrec"], "--adapter", adapter, "--output", f"{folder}/x", code=code)
+            assert words in failed.stderr, failed.stderr
+    print("recipes: passed")
+
+
+if __name__ == "__main__":
+    main()
