@@ -31,6 +31,9 @@ void check_encoder_config(const EncoderConfig& config) {
           fmt::format("a divisor of the width {}, not {}", config.width, config.heads));
   require_between(static_cast<double>(config.max_length), 1, 4096, "max_length");
   require_between(static_cast<double>(config.layers), 0, 64, "layers");
+  require(config.loss == "bce" || config.loss == "bpr" || config.loss == "softmax", "loss",
+          "bce, bpr or softmax, not " + config.loss);
+  require_between(config.recency, 0, 1e6, "recency");
   require_between(config.ridge, 1e-6, 1e9, "ridge");
   require_between(config.dropout, 0, 0.99, "dropout");
   require_between(config.learning_rate, 1e-12, 10, "learning_rate");

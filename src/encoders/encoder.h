@@ -28,8 +28,16 @@ struct EncoderConfig {
   bool all_positions = true;
   bool warm_start = true;   ///< sasrec: items begin as those of a matrix factorisation, which generalises better on small data
   std::int64_t layers = 2;  ///< lightgcn: propagation layers
-  double ridge = 10;        ///< mf, lightgcn: precision of the prior when a user is folded in from a history (see FoldIn)
-  double dropout = 0.4;     ///< sasrec: of embeddings and of each sub-layer's output
+  bool biases =
+      true;  ///< mf, lightgcn: vectors that all users and all items share, which the decay leaves alone: biases of the two sides
+  /// mf, lightgcn: bce fits each label. bpr (Rendle et al. 2009) and softmax compare an interaction with 1 or up to 4 of the same user with
+  /// the other label; those say who is preferred, not how likely a like is.
+  std::string loss = "bce";
+  /// mf, lightgcn: interactions after which half of a user's recent mood is forgotten: the mean of label less expected like, over the
+  /// history, is one more coordinate of the user, with a strength fitted on the valid rows. 0: none.
+  double recency = 0;
+  double ridge = 10;     ///< mf, lightgcn: precision of the prior when a user is folded in from a history (see FoldIn)
+  double dropout = 0.4;  ///< sasrec: of embeddings and of each sub-layer's output
   double learning_rate = 1e-3;
   double weight_decay = 0.1;  ///< decoupled (AdamW), on tables and matrices
   double averaging = 0.99;    ///< what is judged and kept is the running mean of the parameters with this decay per step; 0: none
@@ -46,7 +54,8 @@ class Encoder {
  public:
   virtual ~Encoder() = default;
   virtual const EncoderConfig& config() const = 0;
-  std::int64_t width() const { return config().width; }
+  /// Of the vectors below.
+  virtual std::int64_t width() const { return config().width; }
 
   /// [items, width] fp32.
   virtual at::Tensor item_vectors() const = 0;

@@ -22,6 +22,9 @@ EncoderConfig encoder_config(const Session& session, const std::string& kind) {
   config.heads = r.integer("encoder.heads");
   config.layers = static_cast<int>(r.integer("encoder.layers"));
   config.max_length = r.integer("encoder.max_length");
+  config.biases = r.flag("encoder.biases");
+  config.loss = r.text("encoder.loss");
+  config.recency = r.real("encoder.recency");
   config.all_positions = r.flag("encoder.all_positions");
   config.warm_start = r.flag("encoder.warm_start");
   config.ridge = r.real("encoder.ridge");
