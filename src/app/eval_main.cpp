@@ -1,5 +1,6 @@
 // thinkrec_eval: metrics of a finished run, beside its baselines.
 
+#include "app/ranked_program.h"
 #include "comm/world.h"
 #include "core/command_line.h"
 #include "core/error.h"
@@ -46,15 +47,5 @@ int run(int argc, char** argv, std::unique_ptr<World>& world) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::unique_ptr<World> world;
-  const int code = run_program("thinkrec_eval", [&] {
-    try {
-      return run(argc, argv, world);
-    } catch (...) {
-      if (world) world->let_leader_speak();
-      throw;
-    }
-  });
-  if (code != 0 && world) world->abort(code);
-  return code;
+  return run_ranked_program("thinkrec_eval", [&](std::unique_ptr<World>& world) { return run(argc, argv, world); });
 }

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "app/ranked_program.h"
 #include "comm/world.h"
 #include "core/command_line.h"
 #include "core/error.h"
@@ -89,18 +90,5 @@ int run(int argc, char** argv, std::unique_ptr<World>& world) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::unique_ptr<World> world;
-  const int code = run_program("thinkrec_train", [&] {
-    try {
-      return run(argc, argv, world);
-    } catch (...) {
-      if (world) world->let_leader_speak();
-      throw;
-    }
-  });
-  if (code != 0 && code != static_cast<int>(ExitCode::kStopped) && world) {  // all ranks agree on a stop
-    std::fflush(nullptr);
-    world->abort(code);
-  }
-  return code;
+  return run_ranked_program("thinkrec_train", [&](std::unique_ptr<World>& world) { return run(argc, argv, world); });
 }

@@ -57,6 +57,8 @@ OptionTable make_table() {
       {"encoder.max_length", kInteger, "25", "[1, 1000]", "items", "sasrec: longest history"},
       {"encoder.all_positions", kFlag, "true", "", "", "sasrec: every position of a sequence is a target"},
       {"encoder.warm_start", kFlag, "true", "", "", "sasrec: items begin as those of a matrix factorisation"},
+      {"encoder.fold_in", kFlag, "false", "", "",
+       "sasrec: vectors twice as wide that also hold a lightgcn's, the two weighted on the valid rows"},
       {"encoder.ridge", kReal, "10", "> 0", "", "mf, lightgcn: precision of the prior when a user is folded in from a history"},
       {"encoder.dropout", kReal, "0.4", "[0, 1)", "", "sasrec: of embeddings and of each sub-layer's output"},
       {"encoder.learning_rate", kReal, "1e-3", "(0, 1]", "", "AdamW's learning rate"},

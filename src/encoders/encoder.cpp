@@ -31,6 +31,7 @@ void check_encoder_config(const EncoderConfig& config) {
           fmt::format("a divisor of the width {}, not {}", config.width, config.heads));
   require_between(static_cast<double>(config.max_length), 1, 4096, "max_length");
   require_between(static_cast<double>(config.layers), 0, 64, "layers");
+  require(!config.fold_in || config.kind != "sasrec" || config.warm_start, "fold_in", "false without warm_start");
   require(config.loss == "bce" || config.loss == "bpr" || config.loss == "softmax", "loss",
           "bce, bpr or softmax, not " + config.loss);
   require_between(config.recency, 0, 1e6, "recency");

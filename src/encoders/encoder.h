@@ -26,7 +26,10 @@ struct EncoderConfig {
   /// sasrec: true, one pass over a window predicts up to max_length interactions, each from its last max_length / 2 to max_length
   /// items; false, every interaction beyond the first max_length has a pass of its own and exactly max_length items.
   bool all_positions = true;
-  bool warm_start = true;   ///< sasrec: items begin as those of a matrix factorisation, which generalises better on small data
+  bool warm_start = true;  ///< sasrec: items begin as those of a matrix factorisation, which generalises better on small data
+  /// sasrec: the vectors also hold those of the factorisation that it starts from (a lightgcn then), the two halves weighted on the valid
+  /// rows: the factorisation ranks a user's items better, the network follows what the user likes now.
+  bool fold_in = false;
   std::int64_t layers = 2;  ///< lightgcn: propagation layers
   bool biases =
       true;  ///< mf, lightgcn: vectors that all users and all items share, which the decay leaves alone: biases of the two sides

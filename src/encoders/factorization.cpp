@@ -20,6 +20,19 @@ namespace {
 constexpr double kMoodPrior = 8;     // imagined curvature that draws a short history's mood to 0
 constexpr std::int64_t kOthers = 4;  // of the softmax loss
 
+/// sigmoid(x_i . g) of each item, summed in order, so that where the tensors lie does not show in the bits.
+std::vector<double> expected_likes(const at::Tensor& items, const at::Tensor& prior) {
+  const float *item = items.const_data_ptr<float>(), *g = prior.const_data_ptr<float>();
+  std::vector<double> expected(static_cast<std::size_t>(items.size(0)));
+  for (double& p : expected) {
+    double logit = 0;
+    for (std::int64_t k = 0; k < prior.numel(); ++k) logit += double{item[k]} * g[k];
+    p = 1 / (1 + std::exp(-logit));
+    item += prior.numel();
+  }
+  return expected;
+}
+
 class FactorizationEncoder final : public Encoder {
  public:
   FactorizationEncoder(const EncoderConfig& config, const at::Tensor& items, const at::Tensor& prior, double ridge,
@@ -30,7 +43,7 @@ class FactorizationEncoder final : public Encoder {
         ridge_(static_cast<float>(ridge)),  // what a checkpoint will hold
         strength_(static_cast<float>(strength)),
         fold_in_(items_, prior_, ridge_),
-        expected_(at::sigmoid(at::mv(items_, prior_)).contiguous()) {}
+        expected_(expected_likes(items_.contiguous(), prior_.contiguous())) {}
 
   const EncoderConfig& config() const override { return config_; }
   std::int64_t width() const override { return config_.width + (has_mood() ? 1 : 0); }
@@ -52,7 +65,6 @@ class FactorizationEncoder final : public Encoder {
     const double keep = std::exp2(-1 / config_.recency);
     const std::vector<std::int64_t> order = order_of_moments(moments);
     const at::Tensor result = at::empty({static_cast<std::int64_t>(moments.size())}, at::kFloat);
-    const float* expected = expected_.const_data_ptr<float>();
     double sum = 0, curvature = 0;
     std::int64_t known = 0;
     for (std::size_t i = 0; i < order.size(); ++i) {
@@ -60,7 +72,7 @@ class FactorizationEncoder final : public Encoder {
       if (i == 0 || now.user != moments[order[i - 1]].user) sum = curvature = 0, known = 0;
       for (; known < now.place; ++known) {
         const std::int64_t row = dataset.user_begin[now.user] + known;
-        const double p = expected[dataset.item[row]];
+        const double p = expected_[dataset.item[row]];
         sum = keep * sum + dataset.label[row] - p;
         curvature = keep * curvature + p * (1 - p);
       }
@@ -80,7 +92,7 @@ class FactorizationEncoder final : public Encoder {
   at::Tensor items_, prior_;
   double ridge_, strength_;
   FoldIn fold_in_;
-  at::Tensor expected_;  // [items] like rate for a user of whom nothing is known
+  std::vector<double> expected_;  // [items] like rate for a user of whom nothing is known
 };
 
 std::vector<ParameterSpec> specs(const EncoderConfig& config, const Dataset& dataset) {

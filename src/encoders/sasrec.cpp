@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "core/error.h"
@@ -18,6 +19,8 @@
 
 namespace thinkrec {
 namespace {
+
+constexpr const char* kShare = "sasrec.share";  // of the network in the logit, beside a factorisation
 
 WindowRule window_rule(const EncoderConfig& config) {
   return {config.max_length, config.all_positions ? std::max<std::int64_t>(1, config.max_length / 2) : 1};
@@ -48,20 +51,37 @@ class SasrecEncoder final : public Encoder {
       : config_(config), net_(config, static_cast<std::int64_t>(dataset.items.size())) {}
 
   const EncoderConfig& config() const override { return config_; }
+  std::int64_t width() const override { return config_.width * (start_ ? 2 : 1); }
   SasrecNet& net() { return net_; }
+  /// From now on the vectors hold those of `start` as well: share of the logit from the network, 1 - share from the start.
+  void blend(std::unique_ptr<Encoder> start, double share) {
+    start_ = std::move(start);
+    share_ = static_cast<float>(share);  // what a checkpoint will hold
+  }
+  void set_share(double share) { share_ = static_cast<float>(share); }
 
   at::Tensor item_vectors() const override {
     const at::NoGradGuard no_grad;
-    return net_.item_vectors();
+    return start_ ? at::cat({net_.item_vectors(), start_->item_vectors()}, 1) : net_.item_vectors();
   }
 
   at::Tensor user_vectors(const Dataset& dataset, std::span<const std::int64_t> rows) const override {
-    return vectors(dataset, moments_before(dataset, rows));
+    const at::Tensor own = vectors(dataset, moments_before(dataset, rows));
+    return start_ ? at::cat({own * share_, start_->user_vectors(dataset, rows) * (1 - share_)}, 1) : own;
   }
 
-  at::Tensor group_vectors(const Dataset& dataset) const override { return vectors(dataset, moments_before_test(dataset)); }
+  at::Tensor group_vectors(const Dataset& dataset) const override {
+    const at::Tensor own = vectors(dataset, moments_before_test(dataset));
+    return start_ ? at::cat({own * share_, start_->group_vectors(dataset) * (1 - share_)}, 1) : own;
+  }
 
-  NamedTensors parameters() const override { return net_.parameters().copies(); }
+  NamedTensors parameters() const override {
+    NamedTensors all = net_.parameters().copies();
+    if (!start_) return all;
+    all.emplace_back(kShare, at::full({1}, share_, at::kFloat));
+    for (auto& named : start_->parameters()) all.push_back(std::move(named));
+    return all;
+  }
 
  private:
   /// One forward pass per window, all of the same shape, so that the bits do not depend on what else was asked.
@@ -97,18 +117,30 @@ class SasrecEncoder final : public Encoder {
 
   EncoderConfig config_;
   SasrecNet net_;
+  std::unique_ptr<Encoder> start_;
+  double share_ = 1;
 };
 
-/// The items and the mean user of a quick matrix factorisation: alone, the network fits its users before it knows its items.
-void warm_start(SasrecNet& net, const EncoderConfig& config, const Dataset& dataset, Collectives& group,
-                const ValidScore& valid_score) {
+/// The factorisation that the network starts from.
+EncoderConfig start_config(const EncoderConfig& config) {
   EncoderConfig factors = config;
-  factors.kind = "mf";
+  factors.kind = config.fold_in ? "lightgcn" : "mf";
   factors.learning_rate = 1e-3;
-  factors.weight_decay = 1;
-  const auto start = train_factorization(factors, dataset, group, valid_score, {});
+  factors.weight_decay = config.fold_in ? 0.1 : 1;
+  factors.loss = "bce";
+  factors.recency = 0;
+  factors.biases = true;
+  return factors;
+}
+
+/// The items and the mean user of a quick matrix factorisation: alone, the network fits its users before it knows its items.
+std::unique_ptr<Encoder> warm_start(SasrecNet& net, const EncoderConfig& config, const Dataset& dataset, Collectives& group,
+                                    const ValidScore& valid_score) {
+  const EncoderConfig factors = start_config(config);
+  auto start = train_factorization(factors, dataset, group, valid_score, {});
   for (const auto& [name, tensor] : start->parameters())
-    if (name == "mf.prior") net.start_from(start->item_vectors(), tensor);
+    if (name == factors.kind + ".prior") net.start_from(start->item_vectors(), tensor);
+  return start;
 }
 
 class SasrecObjective final : public Objective {
@@ -167,15 +199,46 @@ class SasrecObjective final : public Objective {
 std::unique_ptr<Encoder> train_sasrec(const EncoderConfig& config, const Dataset& dataset, Collectives& group,
                                       const ValidScore& valid_score, const EncoderReport& report) {
   auto encoder = std::make_unique<SasrecEncoder>(config, dataset);
-  if (config.warm_start) warm_start(encoder->net(), config, dataset, group, valid_score);
+  std::unique_ptr<Encoder> start;
+  if (config.warm_start) start = warm_start(encoder->net(), config, dataset, group, valid_score);
   SasrecObjective objective(*encoder, dataset);
   fit(objective, config, dataset, group, valid_score, report);
+  if (!config.fold_in) return encoder;
+  encoder->blend(std::move(start), 1);
+  double share = 1;
+  if (group.rank() == 0) {
+    double best = -std::numeric_limits<double>::infinity();
+    for (const double candidate : {1.0, 0.75, 0.5, 0.25, 0.1}) {
+      encoder->set_share(candidate);
+      const double score = valid_score(encoder->scores(dataset, dataset.rows(Split::kValid)));
+      if (score > best) best = score, share = candidate;
+    }
+  }
+  group.broadcast(std::as_writable_bytes(std::span(&share, 1)), 0);
+  encoder->set_share(share);
   return encoder;
 }
 
 std::unique_ptr<Encoder> restore_sasrec(const EncoderConfig& config, const Dataset& dataset, const NamedTensors& parameters) {
   auto encoder = std::make_unique<SasrecEncoder>(config, dataset);
-  encoder->net().parameters().assign(parameters);
+  if (!config.fold_in) {
+    encoder->net().parameters().assign(parameters);
+    return encoder;
+  }
+  const EncoderConfig factors = start_config(config);
+  NamedTensors own, of_start;
+  double share = -1;
+  for (const auto& named : parameters) {
+    if (named.first == kShare) {
+      share = named.second.numel() == 1 ? named.second.item<double>() : -1;
+    } else {
+      (named.first.starts_with(factors.kind + ".") ? of_start : own).push_back(named);
+    }
+  }
+  if (!(share >= 0 && share <= 1))
+    fail(ExitCode::kBadData, "encoder checkpoint: {} is missing or not from 0 to 1; encode again", kShare);
+  encoder->net().parameters().assign(own);
+  encoder->blend(restore_factorization(factors, dataset, of_start), share);
   return encoder;
 }
 

@@ -13,32 +13,6 @@
 namespace thinkrec {
 namespace {
 
-EncoderConfig encoder_config(const Session& session, const std::string& kind) {
-  const Recipe& r = session.recipe();
-  EncoderConfig config;
-  config.kind = kind;
-  config.width = r.integer("encoder.width");
-  config.blocks = r.integer("encoder.blocks");
-  config.heads = r.integer("encoder.heads");
-  config.layers = static_cast<int>(r.integer("encoder.layers"));
-  config.max_length = r.integer("encoder.max_length");
-  config.biases = r.flag("encoder.biases");
-  config.loss = r.text("encoder.loss");
-  config.recency = r.real("encoder.recency");
-  config.all_positions = r.flag("encoder.all_positions");
-  config.warm_start = r.flag("encoder.warm_start");
-  config.ridge = r.real("encoder.ridge");
-  config.averaging = r.real("encoder.averaging");
-  config.dropout = r.real("encoder.dropout");
-  config.learning_rate = r.real("encoder.learning_rate");
-  config.weight_decay = r.real("encoder.weight_decay");
-  config.batch = r.integer("encoder.batch");
-  config.max_epochs = r.integer("encoder.max_epochs");
-  config.patience = r.integer("encoder.patience");
-  config.seed = session.seed();
-  return config;
-}
-
 constexpr const char* kHeldOut = "held_out";  // scores, in the checkpoint of the encoder
 
 /// Trains the encoder on the data set's train rows and keeps the epoch that scores its valid rows best.
@@ -228,6 +202,32 @@ std::int64_t expected_tokens(const PhaseConfig& config, const PhaseRows& rows, c
 
 }  // namespace
 
+EncoderConfig encoder_config(const Recipe& r, const std::string& kind) {
+  EncoderConfig config;
+  config.kind = kind;
+  config.width = r.integer("encoder.width");
+  config.blocks = r.integer("encoder.blocks");
+  config.heads = r.integer("encoder.heads");
+  config.layers = static_cast<int>(r.integer("encoder.layers"));
+  config.max_length = r.integer("encoder.max_length");
+  config.biases = r.flag("encoder.biases");
+  config.loss = r.text("encoder.loss");
+  config.recency = r.real("encoder.recency");
+  config.all_positions = r.flag("encoder.all_positions");
+  config.warm_start = r.flag("encoder.warm_start");
+  config.ridge = r.real("encoder.ridge");
+  config.fold_in = r.flag("encoder.fold_in");
+  config.averaging = r.real("encoder.averaging");
+  config.dropout = r.real("encoder.dropout");
+  config.learning_rate = r.real("encoder.learning_rate");
+  config.weight_decay = r.real("encoder.weight_decay");
+  config.batch = r.integer("encoder.batch");
+  config.max_epochs = r.integer("encoder.max_epochs");
+  config.patience = r.integer("encoder.patience");
+  config.seed = static_cast<std::uint64_t>(r.integer("run.seed"));
+  return config;
+}
+
 std::int64_t first_expert_layer(const Session& session) {
   return std::max<std::int64_t>(0, session.model().config().layers - session.recipe().integer("expert.layers"));
 }
@@ -241,7 +241,7 @@ std::unique_ptr<FeatureBank> feature_bank(const RunState& state, const Dataset& 
 }
 
 void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state) {
-  const EncoderConfig config = encoder_config(session, session.recipe().text("encoder.kind"));
+  const EncoderConfig config = encoder_config(session.recipe(), session.recipe().text("encoder.kind"));
   const CheckpointStore store = session.global_store("encode");
   if (session.inherits()) mode = StageMode::kLoad;
   if (session.leader() && !session.inherits()) store.clean();
@@ -304,7 +304,7 @@ void group_stage(const Session& session, StageMode mode, MetricsLog& log, RunSta
   auto checkpoint = store.load_latest();
   if (!checkpoint && mode == StageMode::kLoad) unfinished(session, "group");
   const std::string kind = session.recipe().text("group.encoder");
-  const EncoderConfig config = encoder_config(session, kind);
+  const EncoderConfig config = encoder_config(session.recipe(), kind);
   if (!checkpoint) {
     if (kind != "same") state.group_encoder = train_and_report(session, config, session.dataset(), "group/encode", log);
     if (session.leader()) {

@@ -143,5 +143,23 @@ TEST(SasrecNet, GradientsAgreeWithDifferences) {
   }
 }
 
+TEST(Sasrec, WithFoldInItHoldsAFactorisationToo) {
+  const Dataset dataset = testing::taste_dataset(60, 12, 30, 4);
+  EncoderConfig config = testing::small_config("sasrec");
+  config.fold_in = true;
+  const auto encoder = testing::trained(config, dataset);
+  EXPECT_EQ(encoder->width(), 2 * config.width);
+  EXPECT_EQ(encoder->item_vectors().size(1), 2 * config.width);
+  testing::expect_restores(*encoder, dataset);
+  testing::expect_honest_histories(*encoder, dataset);
+  auto parameters = encoder->parameters();
+  for (auto& [name, tensor] : parameters)
+    if (name == "sasrec.share") tensor.fill_(2);
+  testing::expect_error(ExitCode::kBadData, "sasrec.share is missing or not from 0 to 1",
+                        [&] { restore_encoder(config, dataset, parameters); });
+  config.warm_start = false;
+  testing::expect_error(ExitCode::kConfig, "fold_in", [&] { check_encoder_config(config); });
+}
+
 }  // namespace
 }  // namespace thinkrec
