@@ -40,7 +40,7 @@ class FactorizationEncoder final : public Encoder {
       : config_(config),
         items_(items.detach().clone()),
         prior_(prior.detach().clone()),
-        ridge_(static_cast<float>(ridge)),  // what a checkpoint will hold
+        ridge_(static_cast<float>(ridge)),
         strength_(static_cast<float>(strength)),
         fold_in_(items_, prior_, ridge_),
         expected_(expected_likes(items_.contiguous(), prior_.contiguous())) {}
@@ -90,7 +90,7 @@ class FactorizationEncoder final : public Encoder {
 
   EncoderConfig config_;
   at::Tensor items_, prior_;
-  double ridge_, strength_;
+  float ridge_, strength_;  // as a checkpoint holds them
   FoldIn fold_in_;
   std::vector<double> expected_;  // [items] like rate for a user of whom nothing is known
 };

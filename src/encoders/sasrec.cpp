@@ -56,7 +56,7 @@ class SasrecEncoder final : public Encoder {
   /// From now on the vectors hold those of `start` as well: share of the logit from the network, 1 - share from the start.
   void blend(std::unique_ptr<Encoder> start, double share) {
     start_ = std::move(start);
-    share_ = static_cast<float>(share);  // what a checkpoint will hold
+    share_ = static_cast<float>(share);
   }
   void set_share(double share) { share_ = static_cast<float>(share); }
 
@@ -118,7 +118,7 @@ class SasrecEncoder final : public Encoder {
   EncoderConfig config_;
   SasrecNet net_;
   std::unique_ptr<Encoder> start_;
-  double share_ = 1;
+  float share_ = 1;  // as a checkpoint holds it
 };
 
 /// The factorisation that the network starts from.
