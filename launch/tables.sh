@@ -2,20 +2,22 @@
 # The paper's tables with the embedded model: trains and scores every row, keeps what each row leaves in docs/results/<row>/, and
 # writes docs/results.md from all rows that are there. A row is two resumable units, training and scoring; what is finished is skipped.
 #   launch/tables.sh [--dataset ml1m] [--full] [--report] [ROW...]
-#     ROW...    only these (launch/tables.sh --list names them); default all, in order
+#     ROW...    only these (launch/tables.sh --list names them); default all, in order. The row "encoders" is all encoders alone.
 #     --full    on all train rows, ten times the steps, and the full test set for every row
 #     --report  only writes docs/results.md again
-#     --threads N   of the one rank (default: all cores)
+#     --ranks N     ranks (default 1; on a busy machine, ranks of one thread lose less than threads of one rank)
+#     --threads N   of a rank (default: all cores)
 # THINKREC_DATA names the folder that holds ml1m/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-dataset=ml1m full=0 report=0 threads=0 rows=()
-all_rows=(thinkrec without-thinking without-experts without-both collm tallrec prompt4nr-hard prompt4nr-soft prompt4nr-hybrid
+dataset=ml1m full=0 report=0 ranks=1 threads=0 rows=()
+all_rows=(encoders thinkrec without-thinking without-experts without-both collm tallrec prompt4nr-hard prompt4nr-soft prompt4nr-hybrid
   experts-1 experts-2 experts-3 experts-4 group-mf-kmeans group-mf-ward group-lightgcn-kmeans group-lightgcn-ward group-sasrec-kmeans
   group-sasrec-ward)
 while [ $# -gt 0 ]; do
   case $1 in
     --dataset) dataset=$2; shift 2 ;;
+    --ranks) ranks=$2; shift 2 ;;
     --threads) threads=$2; shift 2 ;;
     --full) full=1; shift ;;
     --report) report=1; shift ;;
@@ -27,7 +29,7 @@ done
 [ "$dataset" = ml1m ] || { echo "tables: no data set '$dataset'; there is ml1m" >&2; exit 64; }
 [ ${#rows[@]} -gt 0 ] || rows=("${all_rows[@]}")
 for row in "${rows[@]}"; do
-  [ -e "configs/recipes/$row.yaml" ] || { echo "tables: no row '$row'; launch/tables.sh --list names them" >&2; exit 64; }
+  [ "$row" = encoders ] || [ -e "configs/recipes/$row.yaml" ] || { echo "tables: no row '$row'; launch/tables.sh --list names them" >&2; exit 64; }
 done
 
 programs=${THINKREC_PROGRAMS:-build/release} runs=runs/tables results=docs/results
@@ -40,9 +42,23 @@ for recipe in configs/recipes/*.yaml; do cp "$recipe" "$runs/recipes/"; done
 sed "s#^base: ../recipes/thinkrec.yaml#base: $PWD/configs/recipes/thinkrec.yaml#" "configs/tables/$dataset.yaml" >"$runs/recipes/thinkrec.yaml"
 
 prepare() {
-  [ -e "data/$dataset.h5" ] && return
-  : "${THINKREC_DATA:?tables: set THINKREC_DATA to the folder that holds $dataset/}"
-  "$programs/thinkrec_prepare" --format csv --input "$THINKREC_DATA/$dataset" --output "data/$dataset.h5" --name "$dataset" --noun movie,movies
+  if [ ! -e "data/$dataset.h5" ]; then
+    : "${THINKREC_DATA:?tables: set THINKREC_DATA to the folder that holds $dataset/}"
+    "$programs/thinkrec_prepare" --format csv --input "$THINKREC_DATA/$dataset" --output "data/$dataset.h5" --name "$dataset" --noun movie,movies
+    "$programs/thinkrec_synthesize" reasons --data "data/$dataset.h5" --model "$model" --rows 320
+  fi
+}
+
+# Every encoder alone: 5 seeds, kept when all have run.
+run_encoders() {
+  mkdir -p "$results/encoders"
+  for recipe in configs/encoders/*.yaml; do
+    local name
+    name=$(basename "$recipe" .yaml)
+    [ -e "$results/encoders/$name.json" ] && continue
+    "$programs/thinkrec_tune" --config "$recipe" --set "data.path=data/$dataset.h5" --output "$runs/encoders/$name" --seeds 5
+    cp "$runs/encoders/$name/chosen.json" "$results/encoders/$name.json"
+  done
 }
 
 # What a row's recipe leaves open.
@@ -80,7 +96,7 @@ run_row() { # ROW
   local row=$1 out=$results/$1 sets=() setting start=$SECONDS
   [ -e "$out/evaluation.json" ] && { echo "tables: $row is there"; return; }
   for setting in $(settings "$row"); do sets+=(--set "$setting"); done
-  local command=("$programs/thinkrec_train" --config "$runs/recipes/$row.yaml" --run-dir "$runs/$row" "${sets[@]}")
+  local command=(launch/mpirun.sh "$ranks" "$programs/thinkrec_train" --config "$runs/recipes/$row.yaml" --run-dir "$runs/$row" "${sets[@]}")
   echo "tables: $row trains"
   "${command[@]}" --stages encode,activate,group,expert
   echo "tables: $row is scored ($((SECONDS - start)) s so far)"
@@ -93,16 +109,20 @@ run_row() { # ROW
   cp "$runs/$row/peft/adapter_model.safetensors" "$out/adapter.safetensors"
   printf 'commit: %s\ncommand: launch/tables.sh --dataset %s%s %s\nseconds: %s\n' "$(git describe --always --dirty)" "$dataset" \
     "$([ "$full" -eq 1 ] && echo ' --full')" "$row" "$((SECONDS - start))" >"$out/run.txt"
+  case $row in # thinking and its absence side by side, row by row
+    without-*) "$programs/thinkrec_eval" --compare "$results/thinkrec/scores.csv.gz,$out/scores.csv.gz" --json "$out/against-thinkrec.json" ;;
+  esac
   cp "$runs/$row/evaluation.json" "$out/"  # last: it says that the row is whole
 }
 
 if [ "$report" -eq 0 ]; then
   prepare
   for row in "${rows[@]}"; do
-    case $row in # rows that take another's global adapter
-      without-experts | experts-* | group-*) [ -e "$results/thinkrec/evaluation.json" ] || run_row thinkrec ;;
-      without-both) [ -e "$results/without-thinking/evaluation.json" ] || run_row without-thinking ;;
+    [ "$row" != encoders ] || { run_encoders; continue; }
+    case $row in # rows that take another's global adapter, or are compared with it
+      without-* | experts-* | group-*) [ -e "$results/thinkrec/evaluation.json" ] || run_row thinkrec ;;
     esac
+    [ "$row" != without-both ] || run_row without-thinking
     run_row "$row"
   done
 fi

@@ -32,7 +32,7 @@ OptionTable options() {
   return {
       {"config", kPath, "", "", "", "recipe; its section encoder says what the grid leaves open"},
       {"set", kTextList, "", "", "", "name=value: changes an option of the recipe"},
-      {"output", kPath, "", "", "", "folder of the trials, one file each"},
+      {"output", kPath, "", "", "", "folder: trials/, one file each, and chosen.json, the best point with its metrics"},
       {"learning-rates", kText, "", "", "", "of the grid; empty: the recipe's"},
       {"widths", kText, "", "", "", "of the grid; empty: the recipe's"},
       {"weight-decays", kText, "", "", "", "of the grid; empty: the recipe's"},
@@ -119,14 +119,14 @@ int main(int argc, char** argv) {
     Collectives& ranks = world->all();
     init_log("thinkrec_tune", ranks.rank());
     const Recipe recipe = Recipe::load(line.required("config"), line.list("set"), recipe_options());
-    const std::string output = line.required("output");
+    const std::filesystem::path output = line.required("output"), folder = output / "trials";
     const EncoderConfig config = encoder_config(recipe, recipe.text("encoder.kind"));
     at::set_num_threads(std::max(1, static_cast<int>(recipe.integer("run.threads"))));
     const Dataset dataset = load_dataset(recipe.text("data.path"));
     const int k = static_cast<int>(recipe.integer("evaluate.k"));
     std::error_code error;
-    std::filesystem::create_directories(output, error);
-    if (error) fail(ExitCode::kIo, "{}: cannot make the folder: {}", output, error.message());
+    std::filesystem::create_directories(folder, error);
+    if (error) fail(ExitCode::kIo, "{}: cannot make the folder: {}", folder.string(), error.message());
 
     // A trial's file is named by all that shapes it.
     std::vector<Trial> trials;
@@ -137,8 +137,7 @@ int main(int argc, char** argv) {
             const Point point{rate, static_cast<std::int64_t>(width), decay};
             const std::uint64_t seed = config.seed + static_cast<std::uint64_t>(s);
             const std::string shape = fmt::format("{}|{}|{}|{}", dataset.hash(), recipe.hash(), describe(point), seed);
-            trials.push_back(
-                {point, seed, (std::filesystem::path(output) / (sha256_hex(shape).substr(0, 16) + ".json")).string()});
+            trials.push_back({point, seed, (folder / (sha256_hex(shape).substr(0, 16) + ".json")).string()});
           }
         }
       }
@@ -179,9 +178,26 @@ int main(int argc, char** argv) {
       table.add_row({describe(point), format_number(mean(of, "valid", "auc"), 4), format_number(mean(of, "valid", "uauc"), 4),
                      point == best->first ? "*" : ""});
     std::fputs(table.text().c_str(), stdout);
-    std::printf("%s, %s, mean of %zu seeds on test: AUC %.4f UAUC %.4f NDCG@%d %.4f MAP@%d %.4f\n", config.kind.c_str(),
-                describe(best->first).c_str(), best->second.size(), mean(best->second, "test", "auc"),
-                mean(best->second, "test", "uauc"), k, mean(best->second, "test", "ndcg"), k, mean(best->second, "test", "map"));
+    const auto means = [&](const char* split) {
+      Json all;
+      for (const char* metric : {"auc", "uauc", "ndcg", "map"}) all[metric] = mean(best->second, split, metric);
+      return all;
+    };
+    const Json chosen = {{"kind", config.kind},
+                         {"learning_rate", best->first.learning_rate},
+                         {"width", best->first.width},
+                         {"weight_decay", best->first.weight_decay},
+                         {"seeds", best->second.size()},
+                         {"rows", dataset.rows(Split::kTest).size()},
+                         {"k", k},
+                         {"valid", means("valid")},
+                         {"test", means("test")},
+                         {"trials", best->second}};
+    write_file_atomic((output / "chosen.json").string(), chosen.dump(1) + "\n");
+    const Json& test = chosen["test"];
+    fmt::print("{}, {}, mean of {} seeds on test: AUC {:.4f} UAUC {:.4f} NDCG@{} {:.4f} MAP@{} {:.4f}\n", config.kind,
+               describe(best->first), best->second.size(), test["auc"].get<double>(), test["uauc"].get<double>(), k,
+               test["ndcg"].get<double>(), k, test["map"].get<double>());
     return 0;
   });
 }

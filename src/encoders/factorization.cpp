@@ -98,7 +98,8 @@ class FactorizationEncoder final : public Encoder {
 std::vector<ParameterSpec> specs(const EncoderConfig& config, const Dataset& dataset) {
   const auto users = static_cast<std::int64_t>(dataset.users.size()), items = static_cast<std::int64_t>(dataset.items.size());
   constexpr double kDeviation = 0.1;
-  std::vector<ParameterSpec> all = {{"nodes", {users + items, config.width}, 0, kDeviation, true}};
+  // A propagation spreads the gradient over all nodes.
+  std::vector<ParameterSpec> all = {{"nodes", {users + items, config.width}, 0, kDeviation, true, config.kind == "mf"}};
   if (config.biases) {
     all.push_back({"item_mean", {config.width}, 0, kDeviation, false});
     all.push_back({"user_mean", {config.width}, 0, kDeviation, false});
@@ -138,10 +139,13 @@ class FactorizationObjective final : public Objective {
 
   at::Tensor loss(std::span<const std::int64_t> samples, std::int64_t step) override {
     const at::Tensor chosen = at::tensor(at::ArrayRef<std::int64_t>(samples.data(), samples.size()));
-    const at::Tensor nodes = node_vectors();
-    const at::Tensor user = at::embedding(nodes, user_.index_select(0, chosen)) + mean("user_mean");
+    const at::Tensor propagated = graph_ ? node_vectors() : at::Tensor();
+    const auto vectors = [&](const at::Tensor& nodes) {
+      return graph_ ? at::embedding(propagated, nodes) : parameters_.rows("nodes", nodes);
+    };
+    const at::Tensor user = vectors(user_.index_select(0, chosen)) + mean("user_mean");
     const auto logits_of = [&](const at::Tensor& rows) {
-      return (user * (at::embedding(nodes, item_.index_select(0, rows)) + mean("item_mean"))).sum(-1);
+      return (user * (vectors(item_.index_select(0, rows)) + mean("item_mean"))).sum(-1);
     };
     const at::Tensor own = logits_of(chosen), label = label_.index_select(0, chosen);
     if (config_.loss == "bce") return at::binary_cross_entropy_with_logits(own, label, {}, {}, at::Reduction::Sum);

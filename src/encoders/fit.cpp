@@ -20,44 +20,52 @@ std::span<const T> share(std::span<const T> all, const Collectives& group) {
   return all.subspan(begin, end - begin);
 }
 
-/// The running mean of the parameters; early on it forgets faster, so that the initial values do not linger.
-class Average {
- public:
-  Average(std::span<const float> values, double decay) : mean_(values.begin(), values.end()), decay_(decay) {}
-  void add(std::span<const float> values) {
-    ++steps_;
-    const auto keep = static_cast<float>(std::min(decay_, steps_ / (steps_ + 10.0)));
-    for (std::size_t i = 0; i < mean_.size(); ++i) mean_[i] = keep * mean_[i] + (1 - keep) * values[i];
+/// Sums the gradients over the ranks; of the sparse table, the rows that some rank has touched.
+void sum_gradients(Parameters& parameters, Collectives& group) {
+  const auto sparse = parameters.sparse();
+  if (!sparse) return group.all_reduce_sum(parameters.gradients());
+  if (group.size() == 1) return;
+  const std::vector<std::int64_t> mine = parameters.touched();
+  parameters.touch(all_gather_values(group, std::span(mine)));
+  const std::vector<std::int64_t> rows = parameters.touched();
+  const std::int64_t width = parameters.specs()[*sparse].shape[1], begin = parameters.begin(*sparse);
+  const auto all = parameters.gradients();
+  // The dense parts lie around the table.
+  const auto before = all.first(begin), after = all.subspan(parameters.begin(*sparse + 1));
+  std::vector<float> packed(before.begin(), before.end());
+  packed.insert(packed.end(), after.begin(), after.end());
+  for (std::int64_t row : rows) {
+    const auto part = all.subspan(begin + row * width, width);
+    packed.insert(packed.end(), part.begin(), part.end());
   }
-  /// Exchanges the mean and `values`.
-  void swap(std::span<float> values) { std::swap_ranges(mean_.begin(), mean_.end(), values.begin()); }
-
- private:
-  std::vector<float> mean_;
-  double decay_, steps_ = 0;
-};
+  group.all_reduce_sum(packed);
+  const float* from = packed.data();
+  const auto unpack = [&](std::span<float> to) {
+    std::copy_n(from, to.size(), to.begin());
+    from += to.size();
+  };
+  unpack(before);
+  unpack(after);
+  for (std::int64_t row : rows) unpack(all.subspan(begin + row * width, width));
+}
 
 /// One pass over the train rows; returns this rank's part of the summed loss.
-double train_epoch(Objective& objective, Adam& adam, Average& average, Collectives& group, std::uint64_t order_key,
-                   std::int64_t& step) {
+double train_epoch(Objective& objective, Adam& adam, Collectives& group, std::uint64_t order_key, std::int64_t& step) {
   const std::vector<std::int64_t> order = random_permutation(objective.samples(), order_key);
   const std::span<const std::int64_t> all = order;
-  const auto gradients = objective.parameters().gradients();
   double loss_sum = 0;
   for (std::size_t begin = 0; begin < all.size(); ++step) {
     const auto batch = all.subspan(begin, std::min<std::size_t>(objective.batch_samples(), all.size() - begin));
     begin += batch.size();
-    std::fill(gradients.begin(), gradients.end(), 0.0f);
     if (const auto mine = share(batch, group); !mine.empty()) {
       const at::Tensor loss = objective.loss(mine, step);
       loss.backward();
       loss_sum += loss.item<double>();
     }
-    group.all_reduce_sum(gradients);
+    sum_gradients(objective.parameters(), group);
     std::int64_t targets = 0;
     for (std::int64_t sample : batch) targets += objective.targets(sample);
-    adam.step(1.0f / static_cast<float>(targets));
-    average.add(objective.parameters().values());
+    adam.step(1.0f / static_cast<float>(std::max<std::int64_t>(1, targets)));  // a batch may be without
   }
   return loss_sum;
 }
@@ -81,9 +89,8 @@ std::vector<double> score_together(Objective& objective, std::span<const std::in
 
 void fit(Objective& objective, const EncoderConfig& config, const Dataset& dataset, Collectives& group,
          const ValidScore& valid_score, const EncoderReport& report) {
-  Adam adam(objective.parameters(), config.learning_rate, config.weight_decay);
+  Adam adam(objective.parameters(), config.learning_rate, config.weight_decay, config.averaging);
   const auto values = objective.parameters().values();
-  Average average(values, config.averaging);
   std::vector<float> best(values.begin(), values.end());
   double best_score = -std::numeric_limits<double>::infinity();
   double target_count = 0;
@@ -92,15 +99,15 @@ void fit(Objective& objective, const EncoderConfig& config, const Dataset& datas
   std::int64_t step = 0, best_epoch = 0;
   for (std::int64_t epoch = 1; epoch <= config.max_epochs && epoch - best_epoch <= config.patience; ++epoch) {
     EncoderProgress progress{.epoch = epoch};
-    double loss_sum =
-        train_epoch(objective, adam, average, group, random_key({config.seed, static_cast<std::uint64_t>(epoch)}), step);
+    double loss_sum = train_epoch(objective, adam, group, random_key({config.seed, static_cast<std::uint64_t>(epoch)}), step);
     group.all_reduce_sum(std::span(&loss_sum, 1));
     progress.train_loss = loss_sum / target_count;
     if (!std::isfinite(progress.train_loss))
       fail(ExitCode::kDiverged, "encoder {}: the loss of epoch {} is not finite; lower encoder.learning_rate (now {})",
            config.kind, epoch, config.learning_rate);
 
-    average.swap(values);
+    adam.settle();
+    adam.swap_mean();
     const std::vector<double> scores = score_together(objective, dataset.rows(Split::kValid), group);
     if (group.rank() == 0) progress.valid_score = valid_score(scores);
     group.broadcast(std::as_writable_bytes(std::span(&progress.valid_score, 1)), 0);
@@ -110,7 +117,7 @@ void fit(Objective& objective, const EncoderConfig& config, const Dataset& datas
       best_epoch = epoch;
       best.assign(values.begin(), values.end());
     }
-    average.swap(values);
+    adam.swap_mean();
     if (report) report(progress);
   }
   std::copy(best.begin(), best.end(), values.begin());

@@ -14,7 +14,7 @@ std::vector<ParameterSpec> specs(const EncoderConfig& config, std::int64_t items
   const std::int64_t d = config.width;
   const double deviation = 0.02, fan_in = 1 / std::sqrt(static_cast<double>(d));
   std::vector<ParameterSpec> list = {
-      {"sasrec.item", {items, d}, 0, deviation, true},
+      {"sasrec.item", {items, d}, 0, deviation, true, true},
       {"sasrec.item_mean", {d}, 0, deviation, false},
       {"sasrec.label_scale", {2, d}, 1, deviation, false},
       {"sasrec.label_shift", {2, d}, 0, deviation, false},
@@ -76,7 +76,7 @@ void SasrecNet::start_from(const at::Tensor& items, const at::Tensor& prior) {
 at::Tensor SasrecNet::item_vectors() const { return parameters_["sasrec.item"] + parameters_["sasrec.item_mean"]; }
 
 at::Tensor SasrecNet::item_vectors(const at::Tensor& items) const {
-  return at::embedding(parameters_["sasrec.item"], items) + parameters_["sasrec.item_mean"];
+  return parameters_.rows("sasrec.item", items) + parameters_["sasrec.item_mean"];
 }
 
 at::Tensor SasrecNet::norm(const at::Tensor& x, const std::string& name) const {
@@ -102,7 +102,7 @@ at::Tensor SasrecNet::feed_forward(const at::Tensor& x, std::int64_t block) cons
 
 at::Tensor SasrecNet::states(const at::Tensor& items, const at::Tensor& labels, const at::Tensor& cut,
                              const std::optional<WindowDropout>& dropout) const {
-  const at::Tensor judged = at::embedding(parameters_["sasrec.item"], items) * std::sqrt(static_cast<double>(width_)) *
+  const at::Tensor judged = parameters_.rows("sasrec.item", items) * std::sqrt(static_cast<double>(width_)) *
                                 at::embedding(parameters_["sasrec.label_scale"], labels) +
                             at::embedding(parameters_["sasrec.label_shift"], labels);
   const at::Tensor begin = at::embedding(parameters_["sasrec.begin"], cut).unsqueeze(1);

@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "eval/baselines.h"
 #include "experts/grouping.h"
+#include "report/metrics_report.h"
 #include "report/table.h"
 #include "train/scorer.h"
 
@@ -13,9 +14,6 @@ namespace thinkrec {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-Json interval(const Interval& value) { return Json::array({number(value.low), number(value.high)}); }
 
 /// The users' vectors on the plane of their two main directions, for the group map.
 Json group_map(const Session& session, const RunState& state, const at::Tensor& vectors) {
@@ -67,12 +65,8 @@ Json group_difference(const Session& session, const RunState& state, const at::T
     rows[group].push_back(rows_of_user[u]);
     features[group].push_back(along[static_cast<std::int64_t>(u)].item<double>());
   }
-  return {{"train_rows", number(std::abs(cohens_d(rows[0], rows[1])))},
-          {"features", number(std::abs(cohens_d(features[0], features[1])))}};
-}
-
-std::string metric_cell(double value, const Interval& range) {
-  return fmt::format("{} [{}, {}]", format_number(value, 4), format_number(range.low, 3), format_number(range.high, 3));
+  return {{"train_rows", json_number(std::abs(cohens_d(rows[0], rows[1])))},
+          {"features", json_number(std::abs(cohens_d(features[0], features[1])))}};
 }
 
 std::string render(const Evaluation& evaluation, const Json& difference, int k) {
@@ -85,8 +79,9 @@ std::string render(const Evaluation& evaluation, const Json& difference, int k) 
   std::string text = table.text();
   for (const auto& [name, values] : difference.items()) {
     if (!values["auc"].is_number()) continue;
-    text += fmt::format("{}: AUC {:+.4f} [{:+.4f}, {:+.4f}] (paired bootstrap by user)\n", name, values["auc"].get<double>(),
-                        values["auc_ci"][0].get<double>(), values["auc_ci"][1].get<double>());
+    const Json& range = values["auc_ci"];
+    text += fmt::format("{}: AUC {} (paired bootstrap by user)\n", name,
+                        difference_cell(values["auc"].get<double>(), {range[0].get<double>(), range[1].get<double>()}));
   }
   return text;
 }
@@ -199,19 +194,11 @@ Evaluation evaluate(const Session& session, const RunState& state, Split split, 
               {"k", k},
               {"models", Json::object()},
               {"difference", Json::object()}};
-  const std::string ndcg = fmt::format("ndcg@{}", k), map = fmt::format("map@{}", k);
   for (ModelScores& model : out.models) {
     model.metrics = ranking_metrics(scored(model), k);
     model.intervals = user_bootstrap(scored(model), k, resamples, session.seed());
     users = model.metrics.users;
-    out.json["models"][model.name] = {{"auc", number(model.metrics.auc)},
-                                      {"uauc", number(model.metrics.uauc)},
-                                      {ndcg, number(model.metrics.ndcg)},
-                                      {map, number(model.metrics.map)},
-                                      {"auc_ci", interval(model.intervals.auc)},
-                                      {"uauc_ci", interval(model.intervals.uauc)},
-                                      {ndcg + "_ci", interval(model.intervals.ndcg)},
-                                      {map + "_ci", interval(model.intervals.map)}};
+    out.json["models"][model.name] = metrics_json(model.metrics, model.intervals, k);
   }
   out.json["users"] = users;
   const auto model_named = [&](const std::string& name) -> const ModelScores* {
@@ -227,13 +214,8 @@ Evaluation evaluate(const Session& session, const RunState& state, Split split, 
                                                                              {"fused", "encoder"}}) {
     const ModelScores *left = model_named(a), *right = model_named(b);
     if (left == nullptr || right == nullptr) continue;
-    const PairedDifference difference = paired_bootstrap(scored(*left), scored(*right), k, resamples, session.seed());
-    out.json["difference"][a + " - " + b] = {{"auc", number(difference.auc)},
-                                             {"uauc", number(difference.uauc)},
-                                             {ndcg, number(difference.ndcg)},
-                                             {map, number(difference.map)},
-                                             {"auc_ci", interval(difference.interval.auc)},
-                                             {"uauc_ci", interval(difference.interval.uauc)}};
+    out.json["difference"][a + " - " + b] =
+        metrics_json(paired_bootstrap(scored(*left), scored(*right), k, resamples, session.seed()), k);
   }
 
   // Who was served how.

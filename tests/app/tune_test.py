@@ -13,10 +13,10 @@ from tiny_world import World
 def main():
     with tempfile.TemporaryDirectory() as folder:
         world = World(sys.argv[1], sys.argv[2], folder)
-        recipe, out = world.recipe(), f"{folder}/trials"
+        recipe, out = world.recipe(), f"{folder}/tune"
         grid = ("--config", recipe, "--output", out, "--learning-rates", "1e-3,1e-2", "--widths", "4,8", "--seeds", "2")
         first = world.run("thinkrec_tune", *grid, ranks=2)
-        files = sorted(glob.glob(f"{out}/*.json"))
+        files = sorted(glob.glob(f"{out}/trials/*.json"))
         assert len(files) == 8, files
         trials = [json.load(open(file)) for file in files]
         points = {}
@@ -29,6 +29,9 @@ def main():
         test = [trial["test"]["auc"] for trial in trials if (trial["learning_rate"], trial["width"]) == best]
         assert float(re.search(r"test: AUC ([0-9.]+)", first.stdout).group(1)) == round(sum(test) / 2, 4), first.stdout
 
+        told = json.load(open(f"{out}/chosen.json"))
+        assert (told["learning_rate"], told["width"], told["seeds"]) == (*best, 2) and abs(told["test"]["auc"] - sum(test) / 2) < 1e-12, told
+
         # What is there is not done again, on any number of ranks; what is gone is.
         os.remove(files[3])
         stamps = {file: os.stat(file).st_mtime_ns for file in files if file != files[3]}
@@ -37,7 +40,7 @@ def main():
         assert all(os.stat(file).st_mtime_ns == stamp for file, stamp in stamps.items())
         # Another recipe is another trial.
         world.run("thinkrec_tune", *grid[:6], "--set", "encoder.dropout=0.1")
-        assert len(glob.glob(f"{out}/*.json")) == 10
+        assert len(glob.glob(f"{out}/trials/*.json")) == 10
 
         open(files[0], "w").write("{}")
         bad = world.run("thinkrec_tune", *grid, code=65)

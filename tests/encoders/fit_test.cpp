@@ -75,6 +75,78 @@ TEST(Parameters, GradientsLandInTheFlatBuffer) {
   for (int i = 6; i < 9; ++i) EXPECT_FLOAT_EQ(gradients[i], 4);
 }
 
+TEST(Parameters, ASparseTableNotesTheRowsItIsReadBy) {
+  Parameters parameters({{"a", {2}, 1, 0, true}, {"table", {5, 3}, 0, 1, true, true}, {"b", {1}, 2, 0, false}}, 4);
+  const at::Tensor indices = at::tensor(std::vector<std::int64_t>{4, 1, 4, 4}).view({2, 2});
+  const at::Tensor weights = testing::normal({2, 2, 3}, 5);
+  EXPECT_TRUE(
+      at::equal(parameters.rows("table", indices), parameters["table"].index_select(0, indices.flatten()).view({2, 2, 3})));
+  for (int i = 0; i < 2; ++i) (parameters.rows("table", indices) * weights * parameters["b"]).sum().backward();
+  EXPECT_EQ(parameters.touched(), (std::vector<std::int64_t>{1, 4}));
+  at::Tensor expected = at::zeros({5, 3});
+  expected.index_add_(0, indices.flatten(), weights.view({4, 3}), 4);
+  const auto gradients = [&] {
+    return at::tensor(std::vector<float>(parameters.gradients().begin(), parameters.gradients().end()));
+  };
+  EXPECT_TRUE(at::allclose(gradients().narrow(0, 2, 15).view({5, 3}), expected, 1e-5, 1e-6));
+  EXPECT_NE(parameters.gradients()[17], 0);
+  parameters.touch(std::vector<std::int64_t>{0, 4});
+  EXPECT_EQ(parameters.touched(), (std::vector<std::int64_t>{0, 1, 4}));
+  parameters.clear_gradients();
+  EXPECT_TRUE(parameters.touched().empty());
+  EXPECT_TRUE(at::equal(gradients(), at::zeros({18})));
+}
+
+TEST(Parameters, RowsOfADenseTableHaveADenseGradient) {
+  Parameters parameters({{"table", {3, 2}, 0, 1, true}}, 4);
+  parameters.rows("table", at::tensor(std::vector<std::int64_t>{2, 2})).sum().backward();
+  EXPECT_FALSE(parameters.sparse());
+  EXPECT_TRUE(parameters.touched().empty());
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(parameters.gradients()[i], i < 4 ? 0 : 2);
+}
+
+TEST(Parameters, HasOneSparseTable) {
+  EXPECT_THROW(Parameters({{"a", {2, 2}, 0, 1, true, true}, {"b", {2, 2}, 0, 1, true, true}}, 0), Error);
+  EXPECT_THROW(Parameters({{"a", {2}, 0, 1, true, true}}, 0), Error);
+}
+
+/// What waits is made up for: a row that has a gradient in every step is updated as if it were dense; one that misses steps has the
+/// decay of its moments, weights and mean, and not what momentum alone would have added.
+TEST(Adam, MakesUpForRowsThatWaited) {
+  constexpr double kRate = 0.1, kDecay = 0.5, kAveraging = 0.9;
+  Parameters parameters({{"table", {3, 1}, 1, 0, true, true}}, 0);
+  Adam adam(parameters, kRate, kDecay, kAveraging);
+  const bool has_gradient[6][3] = {{true, false, true}, {true, false, false}, {true, true, false},
+                                   {true, false, true}, {true, false, false}, {true, true, false}};
+  double value[3] = {1, 1, 1}, mean[3] = {1, 1, 1}, first[3] = {}, second[3] = {};
+  for (int step = 1; step <= 6; ++step) {
+    const double keep = std::min(kAveraging, step / (step + 10.0));
+    std::vector<std::int64_t> rows;
+    for (int row = 0; row < 3; ++row) {
+      first[row] *= 0.9;
+      second[row] *= 0.999;
+      value[row] *= 1 - kRate * kDecay;
+      if (has_gradient[step - 1][row]) {
+        const double gradient = row + 2 - step % 3;
+        parameters.gradients()[row] = static_cast<float>(2 * gradient);
+        rows.push_back(row);
+        first[row] += 0.1 * gradient;
+        second[row] += 0.001 * gradient * gradient;
+        value[row] -=
+            kRate * first[row] / (1 - std::pow(0.9, step)) / (std::sqrt(second[row] / (1 - std::pow(0.999, step))) + 1e-8);
+      }
+      mean[row] = keep * mean[row] + (1 - keep) * value[row];
+    }
+    parameters.touch(rows);
+    adam.step(0.5f);
+  }
+  adam.settle();
+  for (int row = 0; row < 3; ++row) EXPECT_NEAR(parameters.values()[row], value[row], 1e-5) << row;
+  adam.swap_mean();
+  // The mean of a row that waits takes the value at the end of the wait for that of each step: the decay within it is second order.
+  for (int row = 0; row < 3; ++row) EXPECT_NEAR(parameters.values()[row], mean[row], row == 0 ? 1e-5 : 0.05) << row;
+}
+
 TEST(Adam, FollowsItsFormula) {
   Parameters parameters({{"a", {2}, 1, 0, true}, {"b", {1}, 1, 0, false}}, 0);
   Adam adam(parameters, 0.1, 0.5);

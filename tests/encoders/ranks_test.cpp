@@ -1,4 +1,6 @@
 // Data parallel training agrees with training alone; runs on 1, 2 and 3 ranks.
+#include <sstream>
+
 #include "encoders_testing.h"
 #include "support/mpi_world.h"
 
@@ -9,11 +11,27 @@ using testing::small_config;
 using testing::taste_dataset;
 using testing::trained;
 
-class Ranks : public ::testing::TestWithParam<const char*> {};
+/// A kind, then options of it.
+class Ranks : public ::testing::TestWithParam<const char*> {
+ protected:
+  static EncoderConfig config() {
+    std::istringstream words(GetParam());
+    std::string word;
+    words >> word;
+    EncoderConfig config = small_config(word);
+    while (words >> word) {
+      if (word == "plain") config.biases = false;
+      if (word == "recency") config.recency = 4;
+      if (word == "fold_in") config.fold_in = true;
+      if (word == "bpr" || word == "softmax") config.loss = word;
+    }
+    return config;
+  }
+};
 
 TEST_P(Ranks, AgreeWithTrainingAlone) {
   const Dataset dataset = taste_dataset(40, 12, 25, 9);
-  EncoderConfig config = small_config(GetParam());
+  EncoderConfig config = Ranks::config();
   config.learning_rate = 1e-3;
   config.max_epochs = 2;
   Collectives& world = test_world();
@@ -45,7 +63,7 @@ TEST_P(Ranks, AgreeWithTrainingAlone) {
 /// Fewer samples in a batch than ranks: some ranks have nothing to do in a step.
 TEST_P(Ranks, MayOutnumberTheSamplesOfABatch) {
   const Dataset dataset = taste_dataset(6, 5, 8, 9);
-  EncoderConfig config = small_config(GetParam());
+  EncoderConfig config = Ranks::config();
   config.learning_rate = 1e-3;
   config.batch = 1;
   config.max_epochs = 1;
@@ -54,7 +72,9 @@ TEST_P(Ranks, MayOutnumberTheSamplesOfABatch) {
   EXPECT_LT((items - expected).abs().max().item<double>(), 1e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, Ranks, ::testing::Values("sasrec", "mf", "lightgcn"));
+INSTANTIATE_TEST_SUITE_P(Kinds, Ranks,
+                         ::testing::Values("sasrec", "mf", "lightgcn", "mf plain softmax", "lightgcn plain bpr", "mf recency",
+                                           "sasrec fold_in"));
 
 }  // namespace
 }  // namespace thinkrec

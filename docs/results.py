@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+"""Writes docs/results.md and its pictures from what lies in docs/results/ (launch/tables.sh leaves it there): one folder for each row
+of the paper's tables, one file for each encoder, data.json. Nothing is computed here that thinkrec did not print; rows that have not
+run are named as such.
+
+  results.py [FOLDER]          FOLDER (default docs/results) -> FOLDER.md, FOLDER/*.svg
+  results.py --check           fails when docs/results.md is not what the folder gives
+"""
+import json
+import pathlib
+import sys
+
+DOCS = pathlib.Path(__file__).resolve().parent
+METRICS = (("auc", "AUC"), ("uauc", "UAUC"), ("ndcg@5", "NDCG@5"), ("map@5", "MAP@5"))
+PAPER = {  # Table 2, ML1M
+    "mf": (.6401, .6079, .7286, .4520), "lightgcn": (.6140, .6230, .7333, .4600), "sasrec": (.6956, .6687, .7663, .4747),
+    "prompt4nr-hard": (.6936, .6433, .7665, .4652), "prompt4nr-soft": (.6936, .6433, .7665, .4652),
+    "prompt4nr-hybrid": (.6936, .6433, .7665, .4652), "tallrec": (.6872, .6553, .7683, .4706), "collm": (.7141, .6672, .7585, .4647),
+    "thinkrec": (.7764, .6775, .7747, .4774),
+    # Table 4 has no AUC
+    "without-both": (None, .6658, .7643, .4674), "without-thinking": (None, .6599, .7570, .4623),
+    "without-experts": (None, .6765, .7740, .4742),
+}
+NAMES = {"mf-plain": "MF, plain", "mf": "MF", "lightgcn": "LightGCN", "lightgcn-recency": "LightGCN with recency", "sasrec": "SASRec",
+         "prompt4nr-hard": "Prompt4NR, hard", "prompt4nr-soft": "Prompt4NR, soft", "prompt4nr-hybrid": "Prompt4NR, hybrid",
+         "tallrec": "TALLRec", "collm": "CoLLM", "thinkrec": "**ThinkRec**", "without-thinking": "without thinking",
+         "without-experts": "without experts", "without-both": "without both"}
+ENCODERS = ("mf-plain", "mf", "lightgcn", "lightgcn-recency", "sasrec")
+MODELS = ("prompt4nr-hard", "prompt4nr-soft", "prompt4nr-hybrid", "tallrec", "collm", "thinkrec")
+ABLATIONS = ("without-both", "without-thinking", "without-experts", "thinkrec")
+EXPERTS = tuple(f"experts-{n}" for n in range(1, 5))
+GROUPINGS = tuple(f"group-{encoder}-{method}" for encoder in ("mf", "lightgcn", "sasrec") for method in ("kmeans", "ward"))
+PENDING = "*not yet run*"
+
+
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def cell(value, interval=None, sign=False):
+    if value is None:
+        return "–"
+    text = f"{value:+.4f}" if sign else f"{value:.4f}".lstrip("0")
+    if interval and None not in interval:
+        bound = (lambda x: f"{x:+.3f}") if sign else (lambda x: f"{x:.3f}".lstrip("0"))
+        text += f" [{bound(interval[0])}, {bound(interval[1])}]"
+    return text
+
+
+def cells(metrics, sign=False):
+    return [cell(metrics[key], metrics.get(key + "_ci"), sign) for key, _ in METRICS]
+
+
+def row(*columns):
+    return "| " + " | ".join(columns) + " |"
+
+
+def header(*columns):
+    return [row(*columns), "|" + "---|" * len(columns)]
+
+
+class Results:
+    def __init__(self, folder):
+        self.folder = folder
+        self.rows = {path.parent.name: read_json(path) for path in sorted(folder.glob("*/evaluation.json"))}
+
+    def served(self, name):
+        """What the row's users get: the fusion of experts."""
+        return self.rows[name]["models"]["fused"]
+
+    def run(self, name):
+        lines = (self.folder / name / "run.txt").read_text(encoding="utf-8").splitlines()
+        return dict(line.split(": ", 1) for line in lines if ": " in line)
+
+    def encoder(self, name):
+        return read_json(self.folder / "encoders" / f"{name}.json")
+
+
+def data_table(results):
+    data = read_json(results.folder / "data.json")
+    if data is None:
+        return [PENDING]
+    keys = ("train", "valid", "test", "users", "items")
+    lines = header("data set", *(f"#{key}" for key in keys), "σ/μ")
+    lines.append(row(data["name"], *(f"{data[key]:,}" for key in keys), f"{data['sigma_over_mu']:.2f}"))
+    lines.append(row("paper, ML1M", "33,891", "10,401", "7,331", "5,945", "3,687", "1.48"))
+    lines += ["", "The paper's numbers of users and items are the sizes of its tables; here they are those that occur. σ/μ is over train rows per user."]
+    return lines
+
+
+def main_table(results):
+    lines = header("model", "rows scored", *(f"{title} [95 %]" for _, title in METRICS), "paper's AUC, UAUC, NDCG@5, MAP@5")
+    whole = results.rows.get("thinkrec")
+    for key, title in (("item_mean", "item mean"), ("logistic", "logistic regression on four counts")):
+        lines.append(row(title, *([f"{whole['rows']:,}", *cells(whole["models"][key])] if whole else [PENDING, "", "", "", ""]), ""))
+    for name in ENCODERS:
+        chosen = results.encoder(name)
+        paper = ", ".join(cell(v) for v in PAPER[name]) if name in PAPER else ""
+        if chosen is None:
+            lines.append(row(NAMES[name], PENDING, "", "", "", "", paper))
+            continue
+        test = chosen["test"]
+        lines.append(row(f"{NAMES[name]}, mean of {chosen['seeds']} seeds", f"{chosen['rows']:,}",
+                         *(cell(test[key.split('@')[0]]) for key, _ in METRICS), paper))
+    for name in MODELS:
+        paper = ", ".join(cell(v) for v in PAPER[name])
+        if name not in results.rows:
+            lines.append(row(NAMES[name], PENDING, "", "", "", "", paper))
+            continue
+        lines.append(row(NAMES[name], f"{results.rows[name]['rows']:,}", *cells(results.served(name)), paper))
+    return lines
+
+
+def difference_table(results):
+    lines = header("difference", "rows", *(f"{title} [95 %]" for _, title in METRICS))
+    for name in MODELS:
+        if name not in results.rows:
+            continue
+        for other, title in (("item_mean", "item mean"), ("logistic", "logistic"), ("encoder", "its encoder")):
+            difference = results.rows[name]["difference"].get(f"fused - {other}")
+            if difference:
+                lines.append(row(f"{NAMES[name]} − {title}", f"{results.rows[name]['rows']:,}", *cells(difference, sign=True)))
+    return lines if len(lines) > 2 else [PENDING]
+
+
+def ablation_table(results):
+    lines = header("", "rows", *(f"{title} [95 %]" for _, title in METRICS), "paper's UAUC, NDCG@5, MAP@5")
+    for name in ABLATIONS:
+        paper = ", ".join(cell(v) for v in PAPER[name][1:])
+        if name not in results.rows:
+            lines.append(row(NAMES[name], PENDING, "", "", "", "", paper))
+            continue
+        lines.append(row(NAMES[name], f"{results.rows[name]['rows']:,}", *cells(results.served(name)), paper))
+    paired = header("paired difference", "rows", *(f"{title} [95 %]" for _, title in METRICS))
+    for name in results.rows:
+        against = read_json(results.folder / name / "against-thinkrec.json")
+        if against is None:
+            continue
+        (difference,) = against["difference"].values()
+        paired.append(row(f"{NAMES.get(name, name)} − ThinkRec", f"{against['rows']:,}", *cells(difference, sign=True)))
+    return lines + ([""] + paired if len(paired) > 2 else [])
+
+
+def chart(title, x_title, ticks, series):
+    """A line chart: series = [(name, [(x, low, value, high)])], ticks = [(x, text)]."""
+    width, height, left, bottom, top = 760, 380, 64, 320, 36
+    xs = [x for x, _ in ticks] + [x for _, points in series for x, *_ in points]
+    ys = [y for _, points in series for _, *bounds in points for y in bounds]
+    x0, x1, y0, y1 = min(xs), max(xs), min(ys), max(ys)
+    x0, x1 = (x0 - .5, x1 + .5) if x0 == x1 else (x0 - .06 * (x1 - x0), x1 + .06 * (x1 - x0))
+    y0, y1 = y0 - .05 * (y1 - y0 or 1), y1 + .05 * (y1 - y0 or 1)
+    px = lambda x: left + (x - x0) / (x1 - x0) * (width - left - 130)
+    py = lambda y: bottom - (y - y0) / (y1 - y0) * (bottom - top)
+    colours = ("#1f5fbf", "#c2410c", "#15803d", "#7c3aed")
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
+           f'<rect width="{width}" height="{height}" fill="white"/><text x="{left}" y="20" fill="#101828" font-size="14">{title}</text>']
+    for i in range(6):
+        y = y0 + (y1 - y0) * i / 5
+        out.append(f'<line x1="{left}" x2="{width - 130}" y1="{py(y):.1f}" y2="{py(y):.1f}" stroke="#e4e7ec"/>'
+                   f'<text x="{left - 6}" y="{py(y) + 4:.1f}" text-anchor="end" fill="#475467">{y:.3f}</text>')
+    for x, text in ticks:
+        out.append(f'<text x="{px(x):.1f}" y="{bottom + 18}" text-anchor="middle" fill="#475467">{text}</text>')
+    for number, (name, points) in enumerate(series):
+        colour, shift = colours[number], 4 * (number - 1.5)
+        path = " ".join(f"{px(x) + shift:.1f},{py(y):.1f}" for x, _, y, _ in points)
+        out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        for x, low, y, high in points:
+            out.append(f'<line x1="{px(x) + shift:.1f}" x2="{px(x) + shift:.1f}" y1="{py(low):.1f}" y2="{py(high):.1f}" stroke="{colour}"/>'
+                       f'<circle cx="{px(x) + shift:.1f}" cy="{py(y):.1f}" r="3.5" fill="{colour}"/>')
+        out.append(f'<rect x="{width - 116}" y="{top + 22 * number}" width="12" height="12" fill="{colour}"/>'
+                   f'<text x="{width - 98}" y="{top + 22 * number + 11}" fill="#101828">{name}</text>')
+    out.append(f'<text x="{(left + width - 130) / 2:.0f}" y="{height - 16}" text-anchor="middle" fill="#475467">{x_title}</text></svg>')
+    return "\n".join(out) + "\n"
+
+
+def series_of(results, points):
+    """points: [(x, row)]; all four metrics of what the rows serve."""
+    return [(title, [(x, *([results.served(name)[key + "_ci"][0], results.served(name)[key], results.served(name)[key + "_ci"][1]]))
+                     for x, name in points]) for key, title in METRICS]
+
+
+def experts_figure(results):
+    points = [(int(name[-1]), name) for name in EXPERTS if name in results.rows]
+    if len(points) < 2:
+        return None
+    return chart("Number of experts, ML1M", "experts", [(x, str(x)) for x, _ in points], series_of(results, points))
+
+
+def grouping_figure(results):
+    points = sorted((results.rows[name]["cohens_d"]["features"], name) for name in GROUPINGS
+                    if name in results.rows and results.rows[name].get("cohens_d"))
+    if len(points) < 2:
+        return None
+    return chart("Grouping, ML1M: by how far the groups are apart", "Cohen's d of the two groups along the line between their means",
+                 [(x, f"{x:.2f}") for x, _ in points], series_of(results, points))
+
+
+def plain_table(results, names):
+    lines = header("row", "rows", *(f"{title} [95 %]" for _, title in METRICS), "Cohen's d: train rows, features")
+    for name in names:
+        if name not in results.rows:
+            lines.append(row(name, PENDING, "", "", "", "", ""))
+            continue
+        apart = results.rows[name].get("cohens_d")
+        lines.append(row(name, f"{results.rows[name]['rows']:,}", *cells(results.served(name)),
+                         f"{apart['train_rows']:.2f}, {apart['features']:.2f}" if apart else ""))
+    return lines
+
+
+def runs_table(results):
+    lines = header("row", "command", "commit", "minutes")
+    for name in results.rows:
+        run = results.run(name)
+        lines.append(row(name, f"`{run['command']}`", f"`{run['commit']}`", f"{int(run['seconds']) / 60:.0f}"))
+    return lines if len(lines) > 2 else [PENDING]
+
+
+def figure(svg, name):
+    return [f"![{name}]({name})", ""] if svg else []
+
+
+def page(results, folder_name):
+    experts, groupings = experts_figure(results), grouping_figure(results)
+    notes = results.folder / "notes.md"
+    lines = [
+        "# Results on MovieLens-1M", "",
+        "The paper's tables, with the embedded 135 M model in place of its 8 B one. `launch/tables.sh` trains and scores every row and writes this",
+        "page (`docs/results.py`); what a row leaves (adapter, scores, log, recipe) lies in `docs/results/<row>/`, and rows that are there are not",
+        "run again. Every language-model row trains on the same 3,000 train rows of the 33,891, for 375 steps of 8 rows (`configs/tables/ml1m.yaml`);",
+        "those scored on less than the whole test set are scored on one fixed sample of whole users. Intervals are of 95 %, by bootstrap over users;",
+        "differences are paired. The paper's columns are for orientation: other model, other budget.", "",
+        *(notes.read_text(encoding="utf-8").rstrip().splitlines() + [""] if notes.exists() else []),
+        "## Table 1: the data", "", *data_table(results), "",
+        "## Table 2: accuracy", "", *main_table(results), "",
+        "Against what counting alone gives, and against the encoder whose vectors the row splices:", "", *difference_table(results), "",
+        "## Table 4: what thinking and experts add", "", *ablation_table(results), "",
+        "## Fig. 3: number of experts", "", *figure(experts, f"{folder_name}/experts.svg"), *plain_table(results, EXPERTS), "",
+        "## Fig. 4: grouping features", "", *figure(groupings, f"{folder_name}/groupings.svg"), *plain_table(results, GROUPINGS), "",
+        "## How each row was got", "", *runs_table(results), "",
+    ]
+    return "\n".join(lines), {"experts.svg": experts, "groupings.svg": groupings}
+
+
+def main():
+    arguments = [a for a in sys.argv[1:] if a != "--check"]
+    folder = pathlib.Path(arguments[0]) if arguments else DOCS / "results"
+    target = folder.parent / (folder.name + ".md")
+    text, pictures = page(Results(folder), folder.name)
+    wanted = {target: text, **{folder / name: svg for name, svg in pictures.items() if svg}}
+    if "--check" in sys.argv[1:]:
+        stale = [str(path) for path, content in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != content]
+        if stale:
+            sys.exit(f"{', '.join(stale)}: not what docs/results.py gives; run it and commit the result")
+        return
+    for path, content in wanted.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""docs/results.py: the page is what docs/results/ gives, and says what has not run."""
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(sys.argv[1])
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, ROOT / "docs" / "results.py", *map(str, arguments)], capture_output=True, text=True)
+
+
+def metrics(start):
+    values = {}
+    for number, key in enumerate(("auc", "uauc", "ndcg@5", "map@5")):
+        values[key] = start + number / 100
+        values[key + "_ci"] = [values[key] - .01, values[key] + .01]
+    return values
+
+
+def evaluation(start, rows):
+    return {"rows": rows, "models": {name: metrics(start + i / 1000) for i, name in enumerate(("item_mean", "logistic", "encoder", "fused"))},
+            "difference": {f"fused - {name}": metrics(.001) for name in ("item_mean", "logistic", "encoder")},
+            "cohens_d": {"train_rows": .5, "features": start}}
+
+
+def main():
+    assert run("--check").returncode == 0, run("--check").stderr
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name) / "results"
+        folder.mkdir()
+        assert run(folder).returncode == 0
+        page = folder.with_suffix(".md")
+        empty = page.read_text(encoding="utf-8")
+        assert empty.count("*not yet run*") > 20 and "![" not in empty
+        for number, row in enumerate(("thinkrec", "tallrec", "experts-1", "experts-2", "group-mf-ward", "group-sasrec-kmeans")):
+            write(folder / row / "evaluation.json", evaluation(.7 + number / 100, 7331 - number))
+            write(folder / row / "run.txt", f"commit: abc{number}\ncommand: launch/tables.sh {row}\nseconds: 120\n")
+        write(folder / "tallrec" / "against-thinkrec.json", {"rows": 1500, "difference": {"x": metrics(-.02)}})
+        write(folder / "encoders" / "mf.json", {"seeds": 5, "rows": 7331, "test": {"auc": .75, "uauc": .66, "ndcg": .76, "map": .47}})
+        write(folder / "notes.md", "A note.\n")
+        assert run("--check", folder).returncode != 0
+        result = run(folder)
+        assert result.returncode == 0, result.stderr
+        text = page.read_text(encoding="utf-8")
+        for part in ("| MF, mean of 5 seeds | 7,331 | .7500 | .6600 | .7600 | .4700 | .6401, .6079, .7286, .4520 |", "A note.",
+                     "| **ThinkRec** | 7,331 | .7030 [.693, .713] |", "| TALLRec − ThinkRec | 1,500 | -0.0200 [-0.030, -0.010] |",
+                     "![results/experts.svg](results/experts.svg)", "| `launch/tables.sh tallrec` | `abc1` | 2 |",
+                     "| group-mf-ward | 7,327 | .7430 [.733, .753] |"):
+            assert part in text, (part, text)
+        assert re.search(r"\| CoLLM \| \*not yet run\*", text)
+        assert len(re.findall("<circle", (folder / "groupings.svg").read_text())) == 8
+        assert run("--check", folder).returncode == 0
+    print("results: passed")
+
+
+if __name__ == "__main__":
+    main()
