@@ -64,6 +64,14 @@ def main():
         expect(world, 66, ["nowhere"], "thinkrec_eval", "--run-dir", f"{folder}/nowhere")
         expect(world, 65, ["nobody"], "thinkrec_recommend", "--run-dir", run, "--user", "nobody")
         expect(world, 65, ["i999"], "thinkrec_recommend", "--run-dir", run, "--user", "u1", "--candidates", "i1,i999")
+        # Texts.
+        with open(f"{folder}/pairs.jsonl", "w") as file:
+            file.write('{"reference": "a film", "candidate": "a film"}\n{"reference": "a film"}\n')
+        texts = ("thinkrec_eval", "--text-pairs", f"{folder}/pairs.jsonl")
+        expect(world, 65, ["pairs.jsonl:2", "'candidate' is missing"], *texts, ranks=2)
+        expect(world, 66, [f"{folder}/nowhere", "wordnet-base"], *texts, "--wordnet", f"{folder}/nowhere")
+        expect(world, 64, ["--run-dir"], *texts, "--run-dir", run)
+        expect(world, 64, ["--text-pairs"], "thinkrec_eval", "--run-dir", run, "--wordnet", folder)
         done = world.run("thinkrec_recommend", "--run-dir", run, "--user", "u1", "--top", "2", "--explain", "--max-new-tokens", "8")
         assert "1. Film" in done.stdout and "2. Film" in done.stdout, done.stdout
     print("errors: passed")

@@ -4,12 +4,12 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "core/error.h"
-#include "io/file.h"
 
 namespace thinkrec::testing {
 
@@ -28,7 +28,7 @@ class Folder {
 
   std::string operator/(const std::string& name) const { return (path_ / name).string(); }
   std::string path() const { return path_.string(); }
-  void write(const std::string& name, const std::string& text) const { write_file_synced(*this / name, text); }
+  void write(const std::string& name, const std::string& text) const { std::ofstream(*this / name, std::ios::binary) << text; }
 
  private:
   static int& count() {
@@ -48,7 +48,7 @@ inline std::map<std::string, std::string> small_wordnet() {
   const std::vector<Synset> synsets = {
       {"noun", "n", "n", "03", "film 0 motion_picture 0 Movie 0", {"film", "motion_picture", "movie"}},
       {"noun", "n", "n", "02", "mouse 0 rodent 1", {"mouse", "rodent"}},
-      {"verb", "v", "v", "02", "like 0 love 2", {"like", "love"}},
+      {"verb", "v", "v", "03", "like 0 love 2 enjoy 1", {"like", "love", "enjoy"}},
       {"adj", "a", "s", "02", "good(a) 0 fine(ip) f", {"good", "fine"}},
       {"adv", "r", "r", "01", "well 0", {"well"}},
   };

@@ -148,7 +148,9 @@ TEST(Meteor, StemsAndSynonymsMatch) {
   // As with NLTK, the stem "movi" has no synonyms; and those with capitals match nothing in lower case.
   EXPECT_EQ(meteor_of("film", "movie"), 0);
   EXPECT_EQ(meteor_of("movie", "film"), 0);
-  // Of two synonyms the later one.
+  // Of two synonyms the later one, be it the same word or another.
+  EXPECT_NEAR(meteor_of("love it enjoy you", "like you"), 0.5 / (0.9 + 0.05) * (1 - 0.5 / 8), kNear);
+  EXPECT_NEAR(meteor_of("enjoy it love you", "like you"), 0.5 / (0.9 + 0.05) * (1 - 0.5 / 8), kNear);
   EXPECT_NEAR(meteor_of("love it love", "like"), (1.0 / 3) / (0.9 + 0.1 / 3) * 0.5, kNear);
   EXPECT_NEAR(meteor_of("love it love x", "like x"), 0.5 / (0.9 + 0.05) * (1 - 0.5 / 8), kNear);
 }
