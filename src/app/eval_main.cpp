@@ -1,4 +1,6 @@
-// thinkrec_eval: metrics of a finished run, beside its baselines.
+// thinkrec_eval: metrics of a finished run, beside its baselines; or of generated texts.
+
+#include <sstream>
 
 #include "app/ranked_program.h"
 #include "comm/world.h"
@@ -6,6 +8,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "eval/score_file.h"
+#include "eval/text_pairs.h"
 #include "io/file.h"
 #include "report/metrics_report.h"
 #include "train/run.h"
@@ -14,10 +17,12 @@ namespace {
 
 using namespace thinkrec;
 
-const ProgramInfo kProgram = {"thinkrec_eval",
-                              "Evaluates a finished run: baselines, encoder, untrained LM, global adapter, experts and fusion.",
-                              "mpirun -np 8 thinkrec_eval --run-dir D --split test [--json out.json] [--scores scores.csv]\n"
-                              "thinkrec_eval --compare A/scores.csv,B/scores.csv:global [--json out.json]"};
+const ProgramInfo kProgram = {
+    "thinkrec_eval",
+    "Evaluates a finished run: baselines, encoder, untrained LM, global adapter, experts and fusion; or compares runs; or texts.",
+    "mpirun -np 8 thinkrec_eval --run-dir D --split test [--json out.json] [--scores scores.csv]\n"
+    "       thinkrec_eval --compare A/scores.csv,B/scores.csv:global [--json out.json]\n"
+    "       thinkrec_eval --text-pairs pairs.jsonl [--json out.json]"};
 
 OptionTable options() {
   using enum OptionType;
@@ -27,40 +32,67 @@ OptionTable options() {
       {"all-rows", kFlag, "false", "", "", "score every row of the split, not the sample that the recipe scored"},
       {"json", kPath, "", "", "", "write the metrics here"},
       {"scores", kPath, "", "", "", "write every row's scores here, as CSV"},
-      {"compare", kTextList, "", "", "",
+      {"compare", kText, "", "", "",
        "instead of scoring: FILE[:MODEL],... of --scores, on the rows that all have, each against the first by a paired bootstrap over "
        "users; without a MODEL the last column"},
       {"k", kInteger, "5", "[1, 1000]", "", "of NDCG@k and MAP@k in --compare"},
+      {"text-pairs", kPath, "", "", "",
+       "instead of a run: JSON lines {\"reference\": ..., \"candidate\": ...} to score with METEOR, BLEU-4 and ROUGE-L"},
+      {"wordnet", kPath, WordNet::kFolder, "", "", "folder of WordNet 3.0, for METEOR; Debian's package wordnet-base"},
       {"set", kTextList, "", "", "",
        "name=value, over the run's recipe, for settings that do not change the run (run.threads, data.path, ...)"},
   };
 }
 
-constexpr int kResamples = 1000;
-constexpr std::uint64_t kSeed = 42;
+/// Of what does without a run: the options that go with one only.
+void refuse_run_options(const CommandLine& line, const char* instead) {
+  for (const char* name : {"run-dir", "split", "all-rows", "scores", "set"}) {
+    if (line.has(name)) fail(ExitCode::kUsage, "--{} does not go with --{}, which needs no run", name, instead);
+  }
+}
 
-int compare(const CommandLine& line) {
+/// What thinkrec_eval prints and writes.
+template <class Json>
+void give(const CommandLine& line, const std::string& table, const Json& json) {
+  std::fputs(table.c_str(), stdout);
+  if (!line.text("json").empty()) write_file_atomic(line.text("json"), json.dump(1) + "\n");
+}
+
+void compare(const CommandLine& line) {
+  constexpr int kResamples = 1000;
+  constexpr std::uint64_t kSeed = 42;
+  refuse_run_options(line, "compare");
   std::vector<ScoreFile> files;
-  for (const std::string& file : line.list("compare")) files.push_back(read_score_file(file));
+  std::istringstream names(line.text("compare"));
+  for (std::string name; std::getline(names, name, ',');) files.push_back(read_score_file(name));
   const int k = static_cast<int>(line.integer("k"));
   const ComparisonReport report = report_comparison(compare_scores(files, k, kResamples, kSeed), k);
-  std::fputs(report.table.c_str(), stdout);
-  if (!line.text("json").empty()) write_file_atomic(line.text("json"), report.json.dump(1) + "\n");
-  return 0;
+  give(line, report.table, report.json);
+}
+
+/// Generated texts against references.
+void evaluate_texts(const CommandLine& line) {
+  refuse_run_options(line, "text-pairs");
+  const TextEvaluation evaluation = score_text_pairs(line.required("text-pairs"), WordNet(line.text("wordnet")));
+  give(line, evaluation.table(), evaluation.json());
 }
 
 int run(int argc, char** argv, std::unique_ptr<World>& world) {
   const CommandLine line(kProgram, options(), argc, argv);
   if (line.finished()) return 0;
-  if (!line.list("compare").empty()) return compare(line);
   world = std::make_unique<World>(argc, argv);
   init_log("thinkrec_eval", world->all().rank());
+  if (line.has("compare") || line.has("text-pairs")) {  // on the first rank alone
+    if (world->all().rank() == 0) line.has("compare") ? compare(line) : evaluate_texts(line);
+    return 0;
+  }
+  if (line.has("k")) fail(ExitCode::kUsage, "--k goes with --compare only; a run's is evaluate.k of its recipe");
+  if (line.has("wordnet")) fail(ExitCode::kUsage, "--wordnet goes with --text-pairs only");
   const Session session = open_run(line.required("run-dir"), line.list("set"), world->all());
   const RunState state = load_run(session);
   const Evaluation evaluation = evaluate(session, state, parse_split(line.text("split")), line.flag("all-rows"));
   if (!session.leader()) return 0;
-  std::fputs(evaluation.table.c_str(), stdout);
-  if (!line.text("json").empty()) write_file_atomic(line.text("json"), evaluation.json.dump(1) + "\n");
+  give(line, evaluation.table, evaluation.json);
   if (!line.text("scores").empty()) write_file_atomic(line.text("scores"), scores_csv(session, evaluation));
   return 0;
 }

@@ -11,6 +11,9 @@ bool is_number(char32_t c);  ///< \p{N} of its regular expressions
 bool is_space(char32_t c);   ///< \s of its regular expressions
 bool is_digit(char32_t c);   ///< what its splitter Digits takes off: N as well, but of a newer Unicode version
 
+/// The lower-case form, one code point for one (U+0130 becomes i, and sigma is never final); made by make_lower_case.py.
+char32_t lower_case(char32_t c);
+
 /// Code points of UTF-8 text; an invalid sequence becomes U+FFFD, one for each maximal invalid part (as Unicode recommends).
 std::u32string decode_utf8(std::string_view text);
 void append_utf8(std::string& out, char32_t c);

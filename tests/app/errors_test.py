@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Bad input: one line naming file, place and remedy, and the exit code of docs and reliability rules."""
+import json
 import os
 import shutil
 import sys
@@ -64,6 +65,26 @@ def main():
         expect(world, 66, ["nowhere"], "thinkrec_eval", "--run-dir", f"{folder}/nowhere")
         expect(world, 65, ["nobody"], "thinkrec_recommend", "--run-dir", run, "--user", "nobody")
         expect(world, 65, ["i999"], "thinkrec_recommend", "--run-dir", run, "--user", "u1", "--candidates", "i1,i999")
+        # Texts.
+        with open(f"{folder}/pairs.jsonl", "w") as file:
+            file.write('{"reference": "a film", "candidate": "a film"}\n{"reference": "a film"}\n')
+        texts = ("thinkrec_eval", "--text-pairs", f"{folder}/pairs.jsonl")
+        expect(world, 65, ["pairs.jsonl:2", "'candidate' is missing"], *texts, ranks=2)
+        expect(world, 66, [f"{folder}/nowhere", "wordnet-base"], *texts, "--wordnet", f"{folder}/nowhere")
+        expect(world, 64, ["--run-dir"], *texts, "--run-dir", run)
+        expect(world, 64, ["--text-pairs"], "thinkrec_eval", "--run-dir", run, "--wordnet", folder)
+        # Comparisons.
+        scores = f"{folder}/scores.csv"
+        world.run("thinkrec_eval", "--run-dir", run, "--scores", scores)
+        pair = world.run("thinkrec_eval", "--compare", f"{scores}:fused,{scores}:item_mean", "--json", f"{folder}/compared.json", ranks=2)
+        assert f"less {scores}:fused" in pair.stdout, pair.stdout
+        compared = json.load(open(f"{folder}/compared.json"))
+        assert list(compared["difference"]) == [f"{scores}:item_mean"], compared
+        own = json.load(open(f"{run}/evaluation.json"))["models"]
+        assert all(compared["models"][f"{scores}:{name}"]["auc"] == own[name]["auc"] for name in ("fused", "item_mean")), (compared, own)
+        expect(world, 65, ["scores.csv", "'nothing'"], "thinkrec_eval", "--compare", f"{scores},{scores}:nothing")
+        expect(world, 64, ["two files"], "thinkrec_eval", "--compare", scores)
+        expect(world, 64, ["--k goes with --compare"], "thinkrec_eval", "--run-dir", run, "--k", "3")
         done = world.run("thinkrec_recommend", "--run-dir", run, "--user", "u1", "--top", "2", "--explain", "--max-new-tokens", "8")
         assert "1. Film" in done.stdout and "2. Film" in done.stdout, done.stdout
     print("errors: passed")

@@ -38,6 +38,17 @@ TEST(Unicode, Classes) {
   EXPECT_FALSE(is_number(0x16ff4));
 }
 
+TEST(Unicode, LowerCase) {
+  const std::u32string upper = U"AZaz@[`{ÀÖ×ØÞßÿĀāŸŹǅϴΣЯẞΩⅫⓏＡ𐐀日İ", lower = U"azaz@[`{àö×øþßÿāāÿźǆθσяßωⅻⓩａ𐐨日i";
+  for (std::size_t i = 0; i < upper.size(); ++i) EXPECT_EQ(lower_case(upper[i]), lower[i]) << i;
+  std::size_t changed = 0;
+  for (char32_t c = 0; c < 0x110000; ++c) {
+    changed += lower_case(c) != c;
+    ASSERT_EQ(lower_case(lower_case(c)), lower_case(c)) << std::hex << static_cast<std::uint32_t>(c);
+  }
+  EXPECT_EQ(changed, 1433U);  // of Unicode 14
+}
+
 TEST(Unicode, DecodesEveryCodePointBack) {
   std::u32string all;
   for (char32_t c = 0; c < 0x110000; ++c) {
