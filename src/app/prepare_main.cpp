@@ -49,6 +49,9 @@ OptionTable options() {
   return {
       {"format", kChoice, "", format_range(), "", format_help()},
       {"input", kPath, "", "", "", "folder of the raw files"},
+      {"like", kChoice, "", "choices yelp|book", "", "synthetic: the data set of the paper whose size and shape it has"},
+      {"seed", kInteger, "1", "[0, inf)", "", "synthetic: same seed, same data"},
+      {"scale", kReal, "1", "(0, 100]", "", "synthetic: factor on the numbers of users, items and rows"},
       {"output", kPath, "", "", "", "data set to write"},
       {"name", kText, "", "", "", "name of the data set; the input folder's when left out"},
       {"noun", kText, "", "", "",
@@ -133,6 +136,11 @@ void check_applicable(const CommandLine& line, const Format& format) {
             "k-core", "unknown-items"},
            "its labels and splits are ready-made");
   }
+  if (format.generated) {
+    refuse({"input"}, "it has none");
+  } else {
+    refuse({"like", "seed", "scale"}, "it reads what there is");
+  }
   if (!format.named_columns) {
     refuse({"user-column", "item-column", "rating-column", "timestamp-column", "title-column", "keywords-column",
             "category-column", "description-column"},
@@ -177,7 +185,13 @@ PrepareOptions read_options(const CommandLine& line) {
   const std::string format = line.required("format");
   check_applicable(line, find_format(format));
   PrepareOptions options = default_options(format);
-  options.input = line.required("input");
+  if (find_format(format).generated) {
+    options.like = line.required("like");
+    options.seed = static_cast<std::uint64_t>(line.integer("seed"));
+    options.scale = line.real("scale");
+  } else {
+    options.input = line.required("input");
+  }
   options.name = line.text("name");
   if (line.has("noun")) {
     const auto noun = parse_values("noun", line.text("noun"), 2, [](const std::string& part) {

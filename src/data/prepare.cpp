@@ -40,9 +40,11 @@ constexpr Format kFormats[] = {
     {"movielens", "u.data and u.item (100K), ratings.dat and movies.dat (1M, 10M), or ratings.csv and movies.csv (20M and later)",
      read_movielens, false, false},
     {"amazon", "reviews NAME.json and metadata meta_NAME.json of the 2018 release, one object a line", read_amazon, false, false,
-     set_amazon_defaults},
-    {"yelp", "yelp_academic_dataset_review.json and yelp_academic_dataset_business.json", read_yelp, false, false,
+     false, set_amazon_defaults},
+    {"yelp", "yelp_academic_dataset_review.json and yelp_academic_dataset_business.json", read_yelp, false, false, false,
      set_yelp_defaults},
+    {"synthetic", "no input; data of the size and shape of the paper's by --like, --seed and --scale", make_synthetic, true,
+     false, true},
 };
 
 void check_options(const PrepareOptions& options) {
@@ -214,7 +216,9 @@ Dataset build_dataset(const RawData& raw, const PrepareOptions& options) {
   }
 
   Dataset dataset;
-  dataset.name = options.name.empty() ? folder_name(options.input) : options.name;
+  dataset.name = !options.name.empty()  ? options.name
+                 : options.like.empty() ? folder_name(options.input)
+                                        : options.format + "-" + options.like;
   dataset.noun = options.noun                          ? *options.noun
                  : raw.noun                            ? *raw.noun
                  : is_movielens(options, dataset.name) ? Noun{"movie", "movies"}
@@ -263,12 +267,12 @@ Dataset prepare(const PrepareOptions& options) {
   check_options(options);  // before minutes of reading
   const RawData raw = format.read(options);
   log_info("read {} interactions of {} users and {} items from {} ({})", raw.user.size(), raw.users.size(), raw.items.size(),
-           options.input, format.name);
+           options.input.empty() ? "the seed" : options.input, format.name);
   warn_of_mended(raw);
   Dataset dataset = build_dataset(raw, options);
   if (dataset.user.size() < raw.user.size())
     log_info("kept {} interactions after the window, --duplicates, --min-interactions and --k-core", dataset.user.size());
-  if (const Repeats repeats = count_repeats(dataset); repeats.interactions > 0) {
+  if (const Repeats repeats = count_repeats(dataset); repeats.interactions > 0 && !format.ready_made) {
     log_info("{} interactions are of a user with an item from before, {} of them at the same time; --duplicates keeps one each",
              repeats.interactions, repeats.same_time);
   }

@@ -13,6 +13,7 @@ struct Format {
   RawData (*read)(const PrepareOptions&);
   bool ready_made;                                  ///< labels and splits are given: settings that make them do not apply
   bool named_columns;                               ///< PrepareOptions::columns applies
+  bool generated = false;                           ///< from PrepareOptions::like, seed and scale; there is no input
   void (*set_defaults)(PrepareOptions&) = nullptr;  ///< the paper's settings for these data
 };
 std::span<const Format> formats();

@@ -23,7 +23,10 @@ enum class Duplicates { kKeep, kFirst, kLast };     ///< several interactions of
 struct PrepareOptions {
   std::string format;                                      ///< a name of formats()
   std::string input;                                       ///< folder of the raw files
-  std::string name;                                        ///< empty: the folder's name
+  std::string like;                                        ///< synthetic data, which have none: "yelp" or "book"
+  std::uint64_t seed = 1;                                  ///< of synthetic data
+  double scale = 1;                                        ///< of synthetic data: of the paper's users, items and rows
+  std::string name;                                        ///< empty: the folder's name, or "synthetic-yelp"
   double threshold = 4;                                    ///< label = rating >= threshold
   std::array<double, 3> split = {0.8, 0.1, 0.1};           ///< of all interactions in order of time; sum 1
   std::optional<std::array<std::int64_t, 2>> split_times;  ///< instead: train < T1 <= valid < T2 <= test

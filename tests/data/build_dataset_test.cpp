@@ -217,7 +217,7 @@ TEST(BuildDataset, Refusals) {
   });
   refuse(ExitCode::kBadData, {"the train split is empty", "--split-times"}, [](auto& o) { o.split_times = {5, 20}; });
   refuse(ExitCode::kBadData, {"the test split is empty", "--split-times"}, [](auto& o) { o.split_times = {20, 50}; });
-  expect_error(ExitCode::kConfig, {"'netflix'", "ratings, csv, recbole, movielens, amazon, yelp"},
+  expect_error(ExitCode::kConfig, {"'netflix'", "ratings, csv, recbole, movielens, amazon, yelp, synthetic"},
                [] { find_format("netflix"); });
 }
 

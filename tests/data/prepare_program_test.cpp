@@ -115,11 +115,24 @@ TEST_F(PrepareProgram, DefaultsOfYelp) {
   EXPECT_EQ(run(yelp + " --min-interactions 21").code, 65);
 }
 
+TEST_F(PrepareProgram, SyntheticDataNeedNoInput) {
+  const std::string synthetic = fmt::format("--format synthetic --like book --scale 0.01 --output '{}'", folder_.path("data.h5"));
+  Outcome outcome = run(synthetic + " --seed 3");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("synthetic-book"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("6,509        563        563        227        471      1.07"), std::string::npos) << outcome.out;
+  const std::string three = load_dataset(folder_.path("data.h5")).hash();
+  ASSERT_EQ(run(synthetic + " --seed 4 --name other").code, 0);
+  const Dataset other = load_dataset(folder_.path("data.h5"));
+  EXPECT_NE(other.hash(), three);
+  EXPECT_EQ(other.name, "other");
+}
+
 TEST_F(PrepareProgram, Help) {
   const Outcome outcome = run("--help");
   EXPECT_EQ(outcome.code, 0);
   for (const char* part :
-       {"--format", "--split-times", "--unknown-items", "recbole", "movielens", "0.8,0.1,0.1", "Defaults of amazon"}) {
+       {"--format", "--split-times", "--unknown-items", "recbole", "movielens", "0.8,0.1,0.1", "Defaults of", "2017-11-01"}) {
     EXPECT_NE(outcome.out.find(part), std::string::npos) << part;
   }
 }
@@ -162,6 +175,16 @@ TEST_F(PrepareProgram, Refusals) {
     refuse(fmt::format("--format csv --input '{}' --output x {}", folder_.path(), option), 64,
            {"does not apply to --format csv", "ready-made"});
   }
+  refuse("--format synthetic --output x", 64, {"--like"});
+  refuse("--format synthetic --like ml1m --output x", 64, {"--like", "yelp, book"});
+  refuse("--format synthetic --like yelp --scale 0 --output x", 64, {"--scale"});
+  refuse("--format synthetic --like yelp --scale 0.0001 --output x", 78, {"--scale", "fewer than 50"});
+  refuse("--format synthetic --like yelp --seed -1 --output x", 64, {"--seed"});
+  refuse("--format synthetic --like yelp --input / --output x", 64, {"--input does not apply to --format synthetic"});
+  refuse("--format synthetic --like yelp --threshold 3 --output x", 64, {"--threshold does not apply", "ready-made"});
+  refuse("--format synthetic --like yelp --user-column u --output x", 64, {"--user-column does not apply"});
+  for (const char* option : {"--like yelp", "--seed 2", "--scale 0.5"})
+    refuse(base() + " " + option, 64, {"does not apply to --format ratings"});
   for (const char* option : {"user", "item", "rating", "timestamp", "title", "keywords", "category", "description"}) {
     refuse(fmt::format("--format movielens --input '{}' --output x --{}-column y", folder_.path(), option), 64,
            {"does not apply to --format movielens"});

@@ -25,4 +25,7 @@ RawData read_amazon(const PrepareOptions& options);
 /// Yelp's open data set: its reviews and businesses. Keywords are the city and the categories.
 RawData read_yelp(const PrepareOptions& options);
 
+/// No files: data like the paper's, from a seed (synthetic.h).
+RawData make_synthetic(const PrepareOptions& options);
+
 }  // namespace thinkrec
