@@ -302,6 +302,15 @@ TEST(MovieLens, OneMillion) {
   expect_error(ExitCode::kBadData, {"ratings.dat", "no interactions"}, [&] { prepare(options); });
 }
 
+TEST(MovieLens, Gzip) {
+  const Folder folder;
+  folder.write_gzip("ratings.dat.gz", "1::7::5::1\n1::8::3::2\n2::8::4::3\n2::7::4::4\n");
+  folder.write_gzip("movies.dat.gz", "7::Seven::Drama\n8::Eight::War\n");
+  EXPECT_EQ(prepare(options_for("movielens", folder)).label, (std::vector<std::uint8_t>{1, 0, 1, 1}));
+  folder.remove("movies.dat.gz");
+  expect_error(ExitCode::kNoInput, {"neither movies.dat nor movies.dat.gz"}, [&] { prepare(options_for("movielens", folder)); });
+}
+
 TEST(MovieLens, TwentyMillionAndLater) {
   const Folder folder;
   folder.write(

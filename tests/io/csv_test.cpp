@@ -93,6 +93,12 @@ TEST(LineReader, GzipMembersFollowEachOther) {
     const std::string path = folder.put("f.gz", one + two.substr(0, two.size() - missing));
     expect_error(ExitCode::kBadData, path, [&] { lines(path); });
   }
+  const std::string padding(300'000, '\0');
+  EXPECT_EQ(lines(folder.put("f.gz", one + padding + two + padding)), (Record{"a", "bc", "", "d"}));
+  expect_error(ExitCode::kBadData, ":2: the gzip stream is damaged: something else follows it; fetch",
+               [&] { lines(folder.put("f.gz", one + "no member")); });
+  expect_error(ExitCode::kBadData, "the gzip stream is damaged (", [&] { lines(folder.put("f.gz", one + "\x1f\x8c")); });
+  EXPECT_EQ(lines(folder.put("f", "\x1f")), Record{"\x1f"});  // too short for gzip
 }
 
 TEST(LineReader, TruncatedOrDamagedGzip) {
