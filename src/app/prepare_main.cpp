@@ -8,6 +8,7 @@
 #include "data/formats/dates.h"
 #include "data/prepare.h"
 #include "data/summary.h"
+#include "io/file.h"
 
 namespace {
 
@@ -53,6 +54,7 @@ OptionTable options() {
       {"seed", kInteger, "1", "[0, inf)", "", "synthetic: same seed, same data"},
       {"scale", kReal, "1", "(0, 100]", "", "synthetic: factor on the numbers of users, items and rows"},
       {"output", kPath, "", "", "", "data set to write"},
+      {"json", kPath, "", "", "", "write the row of Table 1 here as well, as JSON"},
       {"name", kText, "", "", "", "name of the data set; the input folder's when left out"},
       {"noun", kText, "", "", "",
        "what prompts call an item, singular,plural; for MovieLens data movie,movies, for Amazon's books book,books, for Yelp "
@@ -222,7 +224,9 @@ int main(int argc, char** argv) {
     const Dataset dataset = prepare(settings);
     save_dataset(dataset, output);
     log_info("wrote {}, hash {}", output, dataset.hash());
-    std::fputs(summary_text(dataset, summarize(dataset)).c_str(), stdout);
+    const DatasetSummary summary = summarize(dataset);
+    std::fputs(summary_text(dataset, summary).c_str(), stdout);
+    if (!line.text("json").empty()) write_file_atomic(line.text("json"), summary_json(dataset, summary));
     if (std::fflush(stdout) != 0) fail(ExitCode::kIo, "standard output cannot be written");
     return 0;
   });
