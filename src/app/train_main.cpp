@@ -1,8 +1,10 @@
 // thinkrec_train: all stages of a run, on any number of ranks.
 
 #include <filesystem>
+#include <optional>
 
 #include "app/ranked_program.h"
+#include "comm/watchdog.h"
 #include "comm/world.h"
 #include "core/command_line.h"
 #include "core/error.h"
@@ -32,6 +34,9 @@ OptionTable options() {
       {"resume", kChoice, "auto", "choices auto|never", "",
        "auto: go on from the newest checkpoint; never: refuse an existing run directory"},
       {"deterministic", kChoice, "", "choices |off|fast|strict", "", "as --set run.deterministic=..."},
+      {"inject", kTextList, "", "", "",
+       "a fault on purpose, RANK:STEP:KIND, to see what a run survives: kill, stop, loop, error, nan-loss, nan-gradient or inf-gradient; may "
+       "be repeated"},
       {"validate", kFlag, "false", "", "", "only check the recipe, listing every error"},
   };
 }
@@ -82,7 +87,17 @@ int run(int argc, char** argv, std::unique_ptr<World>& world) {
   }
   world->all().barrier();
   claim_run_dir(run_dir, recipe, world->all());
-  const Session session(std::move(recipe), run_dir, world->all());
+  FaultInjector faults(line.list("inject"), world->all().rank());
+  std::optional<Watchdog> watchdog;
+  std::unique_ptr<Collectives> watched;
+  if (const double limit = recipe.real("run.watchdog"); limit > 0) {
+    watchdog.emplace(
+        WatchdogOptions{(std::filesystem::path(run_dir) / "watch").string(), limit, recipe.real("run.watchdog_quiet")},
+        world->all());
+    watched = watchdog->watch(world->all());
+  }
+  const Session session(std::move(recipe), run_dir, watched ? *watched : world->all(),
+                        {watchdog ? &*watchdog : nullptr, &faults});
   run_stages(session, plan);
   return 0;
 }

@@ -22,6 +22,9 @@ class Collectives {
   virtual int rank() const = 0;  ///< of this process in this group, 0 .. size-1
   virtual int size() const = 0;
 
+  /// Tells whoever watches the ranks (watchdog.h) that this one gets on, between collectives.
+  virtual void note_progress() {}
+
   virtual void barrier() = 0;
   /// Element-wise sums over ranks, in place; every rank receives the same bits.
   virtual void all_reduce_sum(std::span<float> values) = 0;

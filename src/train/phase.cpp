@@ -271,12 +271,14 @@ PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const P
       rows += parts.back().rows.size();
     }
     if (parts.empty()) break;
-    const auto results = engine.run(least + 1, parts, stop_requested());
+    const StepFault fault = session.enter_step(phases[0].config.stage, least + 1);
+    const auto results = engine.run(least + 1, parts, stop_requested(), fault);
     const double seconds = seconds_since(start);
     for (std::size_t p = 0; p < parts.size(); ++p) lanes[parts[p].lane]->after_step(results[p], parts[p], seconds, rows);
     const bool open = std::any_of(lanes.begin(), lanes.end(), [](const auto& lane) { return lane->open(); });
     if (results[0].stop && open) return PhaseEnd::kStopped;
   }
+  session.enter_stage(phases[0].config.stage);
   for (const auto& lane : lanes) lane->finish();
   return PhaseEnd::kDone;
 }

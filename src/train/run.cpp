@@ -56,6 +56,7 @@ void run_stages(const Session& session, const RunPlan& plan) {
   const auto timed = [&](const char* stage, const auto& body) {
     const auto start = Clock::now();
     if (wanted(stage)) write_status(session, "running", stage);
+    session.enter_stage(stage);
     body();
     if (wanted(stage)) timings.add(stage, std::chrono::duration<double>(Clock::now() - start).count());
     if (!state.stopped) return;
@@ -79,6 +80,7 @@ void run_stages(const Session& session, const RunPlan& plan) {
       std::fflush(stdout);
     });
   }
+  session.enter_stage("report");
   write_status(session, "done", "");
   if (session.leader()) {
     write_report(session.run_dir());

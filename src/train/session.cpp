@@ -57,8 +57,8 @@ SharedModel::SharedModel(const std::string& path, Collectives& world, at::Tensor
 
 SharedModel::~SharedModel() = default;
 
-Session::Session(Recipe recipe, std::string run_dir, Collectives& world)
-    : recipe_(std::move(recipe)), run_dir_(std::move(run_dir)), world_(world) {
+Session::Session(Recipe recipe, std::string run_dir, Collectives& world, const RunAids& aids)
+    : recipe_(std::move(recipe)), run_dir_(std::move(run_dir)), world_(world), aids_(aids) {
   const auto node = world.split_by_node();
   threads_ = static_cast<int>(recipe_.integer("run.threads"));
   if (threads_ == 0) threads_ = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / node->size());
@@ -69,6 +69,7 @@ Session::Session(Recipe recipe, std::string run_dir, Collectives& world)
     NcclOptions options;
     options.timeout_s = recipe_.real("run.collective_timeout");
     gpu_world_ = make_nccl_collectives(world.split(0), device().index(), options);
+    if (aids_.watchdog != nullptr) gpu_world_ = aids_.watchdog->watch(std::move(gpu_world_), "gpu");
   }
   dataset_ = load_dataset(required_path(recipe_, "data.path", "make a data set with thinkrec_prepare"));
   data_hash_ = dataset_.hash();

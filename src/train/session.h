@@ -10,11 +10,13 @@
 #include "adapters/projector.h"
 #include "checkpoint/checkpoint.h"
 #include "comm/collectives.h"
+#include "comm/watchdog.h"
 #include "core/recipe.h"
 #include "data/dataset.h"
 #include "data/prompt.h"
 #include "model/llama.h"
 #include "text/tokenizer.h"
+#include "train/faults.h"
 #include "train/row_losses.h"
 
 namespace thinkrec {
@@ -35,10 +37,16 @@ class SharedModel {
   std::string hash_;
 };
 
+/// What stands beside a run; null where it is not wanted.
+struct RunAids {
+  Watchdog* watchdog = nullptr;  ///< it has made the run's world, too
+  FaultInjector* faults = nullptr;
+};
+
 class Session {
  public:
   /// Collective. Chooses the device (device.h), reads data set, tokenizer and model named by the recipe; sets the threads of this rank.
-  Session(Recipe recipe, std::string run_dir, Collectives& world);
+  Session(Recipe recipe, std::string run_dir, Collectives& world, const RunAids& aids = {});
 
   const Recipe& recipe() const { return recipe_; }
   const std::string& run_dir() const { return run_dir_; }
@@ -51,6 +59,15 @@ class Session {
   std::uint64_t seed() const { return static_cast<std::uint64_t>(recipe_.integer("run.seed")); }
   bool strict() const { return recipe_.text("run.deterministic") == "strict"; }
   bool leader() const { return world_.rank() == 0; }
+  /// Tells the watchdog what comes now, where there is one.
+  void enter_stage(const std::string& what) const {
+    if (aids_.watchdog != nullptr) aids_.watchdog->quiet(what);
+  }
+  /// The same of a step; returns the fault that it is to have.
+  StepFault enter_step(const std::string& what, std::int64_t step) const {
+    if (aids_.watchdog != nullptr) aids_.watchdog->step(what, step);
+    return aids_.faults != nullptr ? aids_.faults->before_step() : StepFault::kNone;
+  }
 
   /// A store for <run>/checkpoints/<stage>, tied to this recipe, data set, model and tokenizer.
   CheckpointStore store(const std::string& stage) const;
@@ -70,6 +87,7 @@ class Session {
   Recipe recipe_;
   std::string run_dir_;
   Collectives& world_;
+  RunAids aids_;
   at::TensorOptions options_;  // where and as what the model runs
   std::unique_ptr<Collectives> gpu_world_;
   Dataset dataset_;

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <limits>
 #include <numeric>
 
 #include "core/error.h"
@@ -34,7 +35,7 @@ StepEngine::StepEngine(const Llama& model, std::vector<StepLane> lanes, const Pr
   THINKREC_CHECK(lanes_.size() == 1 || !config_.train_inputs, "{} adapters would train one input", lanes_.size());
 }
 
-std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneRows> parts, bool stop) {
+std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneRows> parts, bool stop, StepFault fault) {
   // Share: which rows are this rank's, by tokens.
   std::vector<PlacedRow> rows;
   std::vector<std::int64_t> tokens;
@@ -64,6 +65,15 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
       row_gradients.push_back(own.gradient().clone());
       own.zero_gradient();
     }
+  }
+
+  if (fault == StepFault::kNanLoss) {
+    for (RowValue& value : values) value.bce = std::numeric_limits<double>::quiet_NaN();
+  } else if (fault != StepFault::kNone) {
+    const float wrong =
+        fault == StepFault::kNanGradient ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
+    if (config_.strict && !row_gradients.empty()) row_gradients[0][0].fill_(wrong);
+    if (!config_.strict) parameters(0).gradient()[0].fill_(wrong);
   }
 
   // Reduce: gradients and what every rank must agree on.

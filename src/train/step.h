@@ -11,6 +11,7 @@
 #include "adapters/projector.h"
 #include "comm/collectives.h"
 #include "model/llama.h"
+#include "train/faults.h"
 #include "train/features.h"
 #include "train/parameter_set.h"
 #include "train/row_losses.h"
@@ -60,9 +61,10 @@ class StepEngine {
   StepEngine(const Llama& model, std::vector<StepLane> lanes, const Projector& projector, const FeatureBank* features,
              StepConfig config, Collectives& ranks);
 
-  /// One optimizer step of these lanes, at least one; `step` is 1-based. `stop` is this rank's wish to stop. A result for each part: what
-  /// it would be had its lane stepped alone, up to the order of sums.
-  std::vector<StepResult> run(std::int64_t step, std::span<const LaneRows> parts, bool stop = false);
+  /// One optimizer step of these lanes, at least one; `step` is 1-based. `stop` is this rank's wish to stop, `fault` what it gets wrong in
+  /// the first part. A result for each part: what it would be had its lane stepped alone, up to the order of sums.
+  std::vector<StepResult> run(std::int64_t step, std::span<const LaneRows> parts, bool stop = false,
+                              StepFault fault = StepFault::kNone);
 
  private:
   struct RowValue {
