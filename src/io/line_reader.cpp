@@ -1,5 +1,6 @@
 #include <zlib.h>
 
+#include <cstdio>
 #include <cstring>
 
 #include "core/error.h"
@@ -10,45 +11,122 @@ namespace thinkrec {
 namespace {
 
 constexpr std::size_t kMaxLine = std::size_t{64} << 20;
-constexpr unsigned kBuffer = 1u << 18;
+constexpr std::size_t kBuffer = std::size_t{1} << 18;
+
+/// The bytes of a file: a gzip file's unpacked, member after member, another's as they are.
+class Unpacker {
+ public:
+  explicit Unpacker(const std::string& path) {
+    { const RandomAccessFile readable(path); }  // kNoInput with errno's text; folders and pipes are refused
+    file_ = std::fopen(path.c_str(), "rb");
+    if (file_ == nullptr) fail(ExitCode::kNoInput, "{}: cannot be opened: {}", path, std::strerror(errno));
+    std::setvbuf(file_, nullptr, _IONBF, 0);
+    packed_.resize(kBuffer);
+  }
+  ~Unpacker() {
+    std::fclose(file_);
+    if (gzip_) inflateEnd(&stream_);
+  }
+  Unpacker(const Unpacker&) = delete;
+  Unpacker& operator=(const Unpacker&) = delete;
+
+  /// Some bytes, none at the end; `place` is for messages.
+  template <class Place>
+  std::size_t read(std::vector<char>& out, Place place) {
+    if (!begun_) begin(place);
+    if (!gzip_) return take_plain(out, place);
+    stream_.next_out = reinterpret_cast<unsigned char*>(out.data());
+    stream_.avail_out = static_cast<unsigned>(out.size());
+    while (stream_.avail_out == out.size()) {
+      if (stream_.avail_in == 0 && !fill(place)) {
+        if (in_member_) fail(ExitCode::kBadData, "{}: the gzip stream is truncated; fetch the file again", place());
+        return 0;
+      }
+      if (!in_member_ && !begin_member(place)) continue;
+      const int code = inflate(&stream_, Z_NO_FLUSH);
+      if (code == Z_MEM_ERROR) throw std::bad_alloc();
+      if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR) {
+        fail(ExitCode::kBadData, "{}: the gzip stream is damaged ({}); fetch the file again", place(),
+             stream_.msg != nullptr ? stream_.msg : "it needs a dictionary");
+      }
+      in_member_ = code != Z_STREAM_END;
+    }
+    return out.size() - stream_.avail_out;
+  }
+
+ private:
+  static constexpr unsigned char kMagic[2] = {0x1f, 0x8b};
+
+  template <class Place>
+  void begin(Place place) {
+    begun_ = true;
+    fill(place);
+    gzip_ = stream_.avail_in >= 2 && std::memcmp(packed_.data(), kMagic, 2) == 0;
+    constexpr int kGzipOnly = 16 + MAX_WBITS;
+    if (gzip_ && inflateInit2(&stream_, kGzipOnly) != Z_OK) throw std::bad_alloc();
+    in_member_ = gzip_;
+  }
+
+  /// The next member, past padding by zeros; false when more bytes are needed to tell.
+  template <class Place>
+  bool begin_member(Place place) {
+    while (stream_.avail_in > 0 && *stream_.next_in == 0) {
+      ++stream_.next_in;
+      --stream_.avail_in;
+    }
+    if (stream_.avail_in == 0) return false;
+    if (*stream_.next_in != kMagic[0])
+      fail(ExitCode::kBadData, "{}: the gzip stream is damaged: something else follows it; fetch the file again", place());
+    inflateReset(&stream_);
+    in_member_ = true;
+    return true;
+  }
+
+  template <class Place>
+  bool fill(Place place) {
+    const std::size_t got = std::fread(packed_.data(), 1, packed_.size(), file_);
+    if (got == 0 && std::ferror(file_) != 0) fail(ExitCode::kNoInput, "{}: reading failed: {}", place(), std::strerror(errno));
+    stream_.next_in = packed_.data();
+    stream_.avail_in = static_cast<unsigned>(got);
+    return got > 0;
+  }
+
+  template <class Place>
+  std::size_t take_plain(std::vector<char>& out, Place place) {
+    if (stream_.avail_in == 0 && !fill(place)) return 0;
+    const std::size_t n = std::min<std::size_t>(stream_.avail_in, out.size());
+    std::memcpy(out.data(), stream_.next_in, n);
+    stream_.next_in += n;
+    stream_.avail_in -= static_cast<unsigned>(n);
+    return n;
+  }
+
+  std::FILE* file_ = nullptr;
+  std::vector<unsigned char> packed_;
+  z_stream stream_{};
+  bool begun_ = false, gzip_ = false, in_member_ = false;
+};
 
 }  // namespace
 
 struct LineReader::State {
+  explicit State(const std::string& name) : path(name), bytes(name) {}
+
   std::string path;
-  gzFile file = nullptr;  // reads plain files as they are
+  Unpacker bytes;
   std::vector<char> buffer = std::vector<char>(kBuffer);
   std::size_t at = 0, end = 0;
   std::int64_t line = 0;
 
-  ~State() {
-    if (file != nullptr) gzclose_r(file);
-  }
-
   /// False at the end of the file.
   bool refill() {
-    const int got = gzread(file, buffer.data(), kBuffer);
-    int code = Z_OK;
-    const char* text = gzerror(file, &code);
-    // A stream that ends too early gives its bytes first and Z_BUF_ERROR with the last of them.
-    if (got < 0 || (code != Z_OK && code != Z_STREAM_END)) {
-      if (code == Z_ERRNO) fail(ExitCode::kNoInput, "{}:{}: reading failed: {}", path, line + 1, std::strerror(errno));
-      fail(ExitCode::kBadData, "{}:{}: the gzip stream is truncated or damaged: {}", path, line + 1, text);
-    }
     at = 0;
-    end = static_cast<std::size_t>(got);
-    return got > 0;
+    end = bytes.read(buffer, [&] { return fmt::format("{}:{}", path, line + 1); });
+    return end > 0;
   }
 };
 
-LineReader::LineReader(const std::string& path) : state_(std::make_unique<State>()) {
-  { const RandomAccessFile readable(path); }  // kNoInput with errno's text; folders and pipes are refused
-  state_->path = path;
-  state_->file = gzopen(path.c_str(), "rb");
-  if (state_->file == nullptr)
-    fail(ExitCode::kNoInput, "{}: cannot be opened: {}", path, errno != 0 ? std::strerror(errno) : "out of memory");
-  gzbuffer(state_->file, kBuffer);
-}
+LineReader::LineReader(const std::string& path) : state_(std::make_unique<State>(path)) {}
 
 LineReader::~LineReader() = default;
 

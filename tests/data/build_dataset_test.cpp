@@ -90,6 +90,16 @@ TEST(BuildDataset, SplitTimesAreHalfOpen) {
   EXPECT_EQ(d.splits[0].size() + d.splits[1].size() + d.splits[2].size(), 8u);
 }
 
+TEST(BuildDataset, WhatFollowsTrainingIsHalved) {
+  PrepareOptions options = build_options();
+  options.train_until = 20;
+  const Dataset d = build_dataset(raw_of(kRows, 3, 4), options);
+  // By time: 5 10 10 | 20 20 | 20 30 40; of an odd rest the test split has one more.
+  EXPECT_EQ(d.rows(Split::kTrain), (std::vector<std::int64_t>{6, 3, 4}));
+  EXPECT_EQ(d.rows(Split::kValid), (std::vector<std::int64_t>{0, 1}));
+  EXPECT_EQ(d.rows(Split::kTest), (std::vector<std::int64_t>{7, 2, 5}));
+}
+
 TEST(BuildDataset, WindowAndMinimumInteractions) {
   PrepareOptions options = build_options();
   options.window_start = 10;
@@ -117,6 +127,62 @@ TEST(BuildDataset, MinimumIsOnePassNotACore) {
   EXPECT_EQ(d.interactions(), 5);
 }
 
+TEST(BuildDataset, CoreIsRepeated) {
+  // Without i1, which has one interaction, u2 has one left; without u2 the others stay.
+  PrepareOptions options = build_options();
+  options.k_core = 2;
+  const Dataset d =
+      build_dataset(raw_of({{0, 0, 5, 1}, {0, 0, 5, 2}, {1, 0, 5, 3}, {1, 0, 5, 4}, {2, 0, 5, 5}, {2, 1, 5, 6}}, 3, 2), options);
+  EXPECT_EQ(d.users, (std::vector<std::string>{"u0", "u1"}));
+  EXPECT_EQ(d.interactions(), 4);
+  options.k_core = 5;
+  expect_error(ExitCode::kBadData, {"none is left", "--k-core (now 5)"}, [&] {
+    build_dataset(raw_of({{0, 0, 5, 1}, {0, 0, 5, 2}, {1, 0, 5, 3}, {1, 0, 5, 4}}, 2, 1), options);
+  });
+}
+
+TEST(BuildDataset, Duplicates) {
+  const RawData raw = raw_of({{0, 0, 5, 30}, {0, 0, 1, 10}, {0, 1, 2, 5}, {0, 0, 4, 10}, {1, 0, 3, 7}, {0, 1, 5, 5}}, 2, 2);
+  const auto labels = [&](Duplicates which) {
+    PrepareOptions options = build_options();
+    options.duplicates = which;
+    options.split = {0.4, 0.3, 0.3};
+    return build_dataset(raw, options).label;
+  };
+  EXPECT_EQ(labels(Duplicates::kKeep), (std::vector<std::uint8_t>{0, 1, 0, 1, 1, 0}));
+  EXPECT_EQ(labels(Duplicates::kFirst), (std::vector<std::uint8_t>{0, 0, 0}));  // of one time the first in the file
+  EXPECT_EQ(labels(Duplicates::kLast), (std::vector<std::uint8_t>{1, 1, 0}));
+  PrepareOptions options = build_options();
+  options.duplicates = Duplicates::kFirst;
+  options.min_interactions = 2;  // counted without the duplicates
+  expect_error(ExitCode::kBadData, {"none is left"}, [&] { build_dataset(raw, options); });
+}
+
+TEST(BuildDataset, NounOfTheFormat) {
+  RawData raw = raw_of(kRows, 3, 4);
+  raw.noun = Noun{"business", "businesses"};
+  PrepareOptions options = build_options();
+  EXPECT_EQ(build_dataset(raw, options).noun.plural, "businesses");
+  options.noun = Noun{"shop", "shops"};
+  EXPECT_EQ(build_dataset(raw, options).noun.plural, "shops");
+}
+
+TEST(BuildDataset, DefaultsOfFormats) {
+  EXPECT_EQ(default_options("ratings").threshold, 4);
+  EXPECT_EQ(default_options("ratings").min_interactions, 0);
+  EXPECT_FALSE(default_options("csv").train_until);
+  const PrepareOptions amazon = default_options("amazon"), yelp = default_options("yelp");
+  EXPECT_EQ(amazon.threshold, 5);
+  EXPECT_EQ(amazon.min_interactions, 20);
+  EXPECT_EQ(amazon.window_start, 1483228800);
+  EXPECT_EQ(amazon.window_end, 1514764800);
+  EXPECT_EQ(amazon.train_until, 1509494400);
+  EXPECT_EQ(yelp.threshold, 4);
+  EXPECT_EQ(yelp.min_interactions, 20);
+  EXPECT_EQ(yelp.window_start, 1262304000);
+  EXPECT_EQ(yelp.train_until, 1575158400);
+}
+
 TEST(BuildDataset, Refusals) {
   const RawData raw = raw_of(kRows, 3, 4);
   const auto refuse = [&](ExitCode code, const std::vector<std::string>& parts,
@@ -135,6 +201,13 @@ TEST(BuildDataset, Refusals) {
   refuse(ExitCode::kConfig, {"--split-times", "20,20"}, [](auto& o) { o.split_times = {20, 20}; });
   refuse(ExitCode::kConfig, {"--window-start 5", "--window-end 5"}, [](auto& o) { o.window_start = o.window_end = 5; });
   refuse(ExitCode::kConfig, {"--threshold"}, [&](auto& o) { o.threshold = nan; });
+  refuse(ExitCode::kConfig, {"--k-core", "-1"}, [](auto& o) { o.k_core = -1; });
+  refuse(ExitCode::kConfig, {"--split-times or --train-until"}, [](auto& o) {
+    o.split_times = {20, 30};
+    o.train_until = 20;
+  });
+  refuse(ExitCode::kBadData, {"the train split is empty", "--train-until"}, [](auto& o) { o.train_until = 5; });
+  refuse(ExitCode::kBadData, {"the valid split is empty", "--train-until"}, [](auto& o) { o.train_until = 40; });
   refuse(ExitCode::kConfig, {"--min-interactions", "-1"}, [](auto& o) { o.min_interactions = -1; });
   refuse(ExitCode::kBadData, {"of 8 interactions none is left", "--min-interactions (now 100)"},
          [](auto& o) { o.min_interactions = 100; });
@@ -144,7 +217,8 @@ TEST(BuildDataset, Refusals) {
   });
   refuse(ExitCode::kBadData, {"the train split is empty", "--split-times"}, [](auto& o) { o.split_times = {5, 20}; });
   refuse(ExitCode::kBadData, {"the test split is empty", "--split-times"}, [](auto& o) { o.split_times = {20, 50}; });
-  expect_error(ExitCode::kConfig, {"'netflix'", "ratings, csv, recbole, movielens"}, [] { find_format("netflix"); });
+  expect_error(ExitCode::kConfig, {"'netflix'", "ratings, csv, recbole, movielens, amazon, yelp, synthetic"},
+               [] { find_format("netflix"); });
 }
 
 /// Against definitions written down plainly, on random ratings with many ties.

@@ -86,7 +86,7 @@ TEST_F(CsvSplits, Refusals) {
   folder_.remove("valid.csv");
   expect_error(ExitCode::kNoInput, {"neither valid.csv nor valid.csv.gz", "--input"}, [&] { read(); });
   PrepareOptions options = options_for("csv", folder_);
-  options.drop_unknown_items = true;
+  options.unknown_items = UnknownItems::kDrop;
   expect_error(ExitCode::kConfig, {"--unknown-items drop", "csv"}, [&] { prepare(options); });
   options = options_for("csv", folder_);
   SetUp();

@@ -40,6 +40,11 @@ class Folder {
   std::filesystem::path path_;
 };
 
+inline std::string read_bytes(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
 /// The body fails with this code, and the message holds all the parts.
 template <class Body>
 void expect_error(ExitCode code, const std::vector<std::string>& parts, Body body) {

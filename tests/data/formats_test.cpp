@@ -112,7 +112,7 @@ TEST_F(Ratings, Refusals) {
     write_interactions(lines);
     expect_error(ExitCode::kBadData, parts, [&] { read(); });
   };
-  refuse({"ann,x1,5,1", "ann,y9,5,2"}, {"interactions.csv:3", "'y9'", "items.csv", "--unknown-items drop"});
+  refuse({"ann,x1,5,1", "ann,y9,5,2"}, {"interactions.csv:3", "'y9'", "items.csv", "--unknown-items"});
   refuse({"ann,x1,nan,1"}, {"interactions.csv:2", "rating", "nan"});
   refuse({"ann,x1,NaN,1"}, {"interactions.csv:2", "rating"});
   refuse({"ann,x1,inf,1"}, {"interactions.csv:2", "rating"});
@@ -147,13 +147,25 @@ TEST_F(Ratings, Refusals) {
 TEST_F(Ratings, UnknownItemsMayBeDropped) {
   write_interactions({"ann,x1,5,1", "dee,y9,5,2", "ann,x2,5,3", "bob,x1,1,4", "bob,x2,5,5", "ann,y8,5,6"});
   PrepareOptions options = options_for("ratings", folder_);
-  options.drop_unknown_items = true;
+  options.unknown_items = UnknownItems::kDrop;
   EXPECT_EQ(find_format("ratings").read(options).dropped_interactions, 2);
   const Dataset d = prepare(options);
   EXPECT_EQ(d.interactions(), 4);
   EXPECT_EQ(d.users, (std::vector<std::string>{"ann", "bob"}));  // dee had nothing else
   write_interactions({"ann,y9,5,1"});
   expect_error(ExitCode::kBadData, {"interactions.csv", "all 1 are of unknown items"}, [&] { prepare(options); });
+}
+
+TEST_F(Ratings, UnknownItemsMayBeKept) {
+  write_interactions({"ann,x1,5,1", "dee,y9,5,2", "ann,x2,5,3", "bob,y9,1,4"});
+  PrepareOptions options = options_for("ratings", folder_);
+  options.unknown_items = UnknownItems::kKeep;
+  EXPECT_EQ(find_format("ratings").read(options).unlisted_items, 1);
+  const Dataset d = prepare(options);
+  EXPECT_EQ(ids(d), (std::vector<std::string>{"x1", "x2", "y9"}));
+  EXPECT_EQ(d.items[2].title, "y9");
+  write_interactions({"ann,,5,1"});
+  expect_error(ExitCode::kBadData, {"interactions.csv:2", "item id is empty"}, [&] { prepare(options); });
 }
 
 TEST_F(Ratings, UntitledItemsAreCounted) {
@@ -288,6 +300,15 @@ TEST(MovieLens, OneMillion) {
   expect_error(ExitCode::kBadData, {"ratings.dat:2", "'7' is not in", "movies.dat"}, [&] { prepare(options); });
   folder.write("ratings.dat", "");
   expect_error(ExitCode::kBadData, {"ratings.dat", "no interactions"}, [&] { prepare(options); });
+}
+
+TEST(MovieLens, Gzip) {
+  const Folder folder;
+  folder.write_gzip("ratings.dat.gz", "1::7::5::1\n1::8::3::2\n2::8::4::3\n2::7::4::4\n");
+  folder.write_gzip("movies.dat.gz", "7::Seven::Drama\n8::Eight::War\n");
+  EXPECT_EQ(prepare(options_for("movielens", folder)).label, (std::vector<std::uint8_t>{1, 0, 1, 1}));
+  folder.remove("movies.dat.gz");
+  expect_error(ExitCode::kNoInput, {"neither movies.dat nor movies.dat.gz"}, [&] { prepare(options_for("movielens", folder)); });
 }
 
 TEST(MovieLens, TwentyMillionAndLater) {

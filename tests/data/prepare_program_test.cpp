@@ -75,10 +75,64 @@ TEST_F(PrepareProgram, SettingsReachTheBuild) {
   EXPECT_EQ(d.users, std::vector<std::string>{"u0"});  // 14 interactions; the others have 13
 }
 
+TEST_F(PrepareProgram, DatesAndFilters) {
+  std::string text = "item,user,rating,timestamp\n";
+  for (int day = 0; day < 40; ++day)
+    text += fmt::format("{},u{},4,{}\n", day % 2 == 0 ? "a" : "b", day % 5, 1509408000 + day * 86400);
+  folder_.write("interactions.csv", text + "c,u0,4,1509408000\n");
+  const auto sizes = [&](const std::string& arguments) {
+    const Outcome outcome = run(base() + " " + arguments);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    const Dataset d = load_dataset(folder_.path("data.h5"));
+    return fmt::format("{} {} {}", d.splits[0].size(), d.splits[1].size(), d.splits[2].size());
+  };
+  EXPECT_EQ(sizes("--unknown-items keep --train-until 2017-11-05"), "6 17 18");
+  EXPECT_EQ(sizes("--unknown-items drop --train-until 1509840000"), "5 17 18");
+  EXPECT_EQ(sizes("--unknown-items keep --k-core 2 --train-until none"), "32 4 4");
+  EXPECT_EQ(sizes("--unknown-items drop --split-times 2017-11-02,2017-11-04 --window-end 2017-11-10"), "2 2 6");
+  EXPECT_EQ(sizes("--unknown-items drop --window-start 2017-11-10 --window-end none"), "24 3 3");
+  EXPECT_EQ(sizes("--unknown-items drop --duplicates first --window-start 2017-10-31"), "8 1 1");
+  EXPECT_EQ(sizes("--unknown-items drop --duplicates last"), "8 1 1");
+}
+
+TEST_F(PrepareProgram, DefaultsOfYelp) {
+  folder_.write("yelp_academic_dataset_business.json", "{\"business_id\":\"x\",\"name\":\"X\"}\n");
+  std::string text;
+  for (int i = 0; i < 21; ++i)
+    text += fmt::format("{{\"user_id\":\"ann\",\"business_id\":\"x\",\"stars\":{},\"date\":\"2019-{:02}-03 10:00:00\"}}\n",
+                        3 + i % 3, i < 18 ? 10 : 12);
+  folder_.write("yelp_academic_dataset_review.json", text);
+  const std::string yelp = fmt::format("--format yelp --input '{}' --output '{}'", folder_.path(), folder_.path("data.h5"));
+  ASSERT_EQ(run(yelp).code, 0);
+  Dataset d = load_dataset(folder_.path("data.h5"));
+  EXPECT_EQ(fmt::format("{} {} {}", d.splits[0].size(), d.splits[1].size(), d.splits[2].size()), "18 1 2");
+  EXPECT_EQ(std::accumulate(d.label.begin(), d.label.end(), 0), 14);
+  ASSERT_EQ(run(yelp + " --threshold 5 --split 0.5,0.25,0.25").code, 0);
+  d = load_dataset(folder_.path("data.h5"));
+  EXPECT_EQ(d.splits[0].size(), 11u);
+  EXPECT_EQ(std::accumulate(d.label.begin(), d.label.end(), 0), 7);
+  ASSERT_EQ(run(yelp + " --split-times 2019-10-04,2019-12-04").code, 65);  // no test rows
+  EXPECT_EQ(run(yelp + " --min-interactions 21").code, 65);
+}
+
+TEST_F(PrepareProgram, SyntheticDataNeedNoInput) {
+  const std::string synthetic = fmt::format("--format synthetic --like book --scale 0.01 --output '{}'", folder_.path("data.h5"));
+  Outcome outcome = run(synthetic + " --seed 3");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("synthetic-book"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("6,509        563        563        227        471      1.07"), std::string::npos) << outcome.out;
+  const std::string three = load_dataset(folder_.path("data.h5")).hash();
+  ASSERT_EQ(run(synthetic + " --seed 4 --name other").code, 0);
+  const Dataset other = load_dataset(folder_.path("data.h5"));
+  EXPECT_NE(other.hash(), three);
+  EXPECT_EQ(other.name, "other");
+}
+
 TEST_F(PrepareProgram, Help) {
   const Outcome outcome = run("--help");
   EXPECT_EQ(outcome.code, 0);
-  for (const char* part : {"--format", "--split-times", "--unknown-items", "recbole", "movielens", "0.8,0.1,0.1"}) {
+  for (const char* part :
+       {"--format", "--split-times", "--unknown-items", "recbole", "movielens", "0.8,0.1,0.1", "Defaults of", "2017-11-01"}) {
     EXPECT_NE(outcome.out.find(part), std::string::npos) << part;
   }
 }
@@ -99,6 +153,12 @@ TEST_F(PrepareProgram, Refusals) {
   refuse(base() + " --split 0.8,0.1,x", 64, {"--split"});
   refuse(base() + " --split-times 5", 64, {"--split-times", "2 values"});
   refuse(base() + " --split-times 5,6.5", 64, {"--split-times"});
+  refuse(base() + " --window-start soon", 64, {"--window-start", "YYYY-MM-DD", "'soon'"});
+  refuse(base() + " --window-end 2017-02-29", 64, {"--window-end"});
+  refuse(base() + " --train-until 1.5", 64, {"--train-until"});
+  refuse(base() + " --train-until 5 --split 0.8,0.1,0.1", 64, {"--train-until or --split,"});
+  refuse(base() + " --train-until 5 --split-times 5,6", 64, {"--train-until or --split-times"});
+  refuse(base() + " --duplicates some", 64, {"duplicates", "keep, first, last"});
   refuse(base() + " --noun book", 64, {"--noun", "2 values"});
   refuse(base() + " --noun ,books", 64, {"--noun"});
   refuse(base() + " --split 0.8,0.1,0.1 --split-times 5,6", 64, {"not both"});
@@ -109,11 +169,22 @@ TEST_F(PrepareProgram, Refusals) {
   refuse("--format ratings --input /nowhere-at-all --output x", 66, {"/nowhere-at-all"});
   refuse(fmt::format("--format ratings --input '{}' --output '{}/no/such/data.h5'", folder_.path(), folder_.path()), 74,
          {"no/such"});
-  for (const char* option : {"--threshold 3", "--split 0.8,0.1,0.1", "--split-times 1,2", "--window-start 1", "--window-end 2",
-                             "--min-interactions 2", "--unknown-items drop"}) {
+  for (const char* option :
+       {"--threshold 3", "--split 0.8,0.1,0.1", "--split-times 1,2", "--window-start 1", "--window-end 2", "--train-until 3",
+        "--duplicates first", "--k-core 2", "--min-interactions 2", "--unknown-items drop"}) {
     refuse(fmt::format("--format csv --input '{}' --output x {}", folder_.path(), option), 64,
            {"does not apply to --format csv", "ready-made"});
   }
+  refuse("--format synthetic --output x", 64, {"--like"});
+  refuse("--format synthetic --like ml1m --output x", 64, {"--like", "yelp, book"});
+  refuse("--format synthetic --like yelp --scale 0 --output x", 64, {"--scale"});
+  refuse("--format synthetic --like yelp --scale 0.0001 --output x", 78, {"--scale", "fewer than 50"});
+  refuse("--format synthetic --like yelp --seed -1 --output x", 64, {"--seed"});
+  refuse("--format synthetic --like yelp --input / --output x", 64, {"--input does not apply to --format synthetic"});
+  refuse("--format synthetic --like yelp --threshold 3 --output x", 64, {"--threshold does not apply", "ready-made"});
+  refuse("--format synthetic --like yelp --user-column u --output x", 64, {"--user-column does not apply"});
+  for (const char* option : {"--like yelp", "--seed 2", "--scale 0.5"})
+    refuse(base() + " " + option, 64, {"does not apply to --format ratings"});
   for (const char* option : {"user", "item", "rating", "timestamp", "title", "keywords", "category", "description"}) {
     refuse(fmt::format("--format movielens --input '{}' --output x --{}-column y", folder_.path(), option), 64,
            {"does not apply to --format movielens"});

@@ -84,6 +84,23 @@ TEST(LineReader, Errors) {
   expect_error(ExitCode::kBadData, ":2: a line of more than 64 MiB", [&] { lines(path); });
 }
 
+TEST(LineReader, GzipMembersFollowEachOther) {
+  const TempFolder folder;
+  const std::string one = gzip("a\nb", folder.file("1.gz")), two = gzip("c\n\nd\n", folder.file("2.gz"));
+  EXPECT_EQ(lines(folder.put("f.gz", one + two)), (Record{"a", "bc", "", "d"}));
+  EXPECT_EQ(lines(folder.put("f.gz", one + gzip("", folder.file("3.gz")) + two)), (Record{"a", "bc", "", "d"}));
+  for (const std::size_t missing : {std::size_t{1}, std::size_t{9}, two.size() - 12, two.size() - 5}) {
+    const std::string path = folder.put("f.gz", one + two.substr(0, two.size() - missing));
+    expect_error(ExitCode::kBadData, path, [&] { lines(path); });
+  }
+  const std::string padding(300'000, '\0');
+  EXPECT_EQ(lines(folder.put("f.gz", one + padding + two + padding)), (Record{"a", "bc", "", "d"}));
+  expect_error(ExitCode::kBadData, ":2: the gzip stream is damaged: something else follows it; fetch",
+               [&] { lines(folder.put("f.gz", one + "no member")); });
+  expect_error(ExitCode::kBadData, "the gzip stream is damaged (", [&] { lines(folder.put("f.gz", one + "\x1f\x8c")); });
+  EXPECT_EQ(lines(folder.put("f", "\x1f")), Record{"\x1f"});  // too short for gzip
+}
+
 TEST(LineReader, TruncatedOrDamagedGzip) {
   const TempFolder folder;
   std::string all;

@@ -112,9 +112,9 @@ void check_histories(const std::string& path, const std::vector<std::int64_t>& s
 }  // namespace
 
 RawData read_csv_splits(const PrepareOptions& options) {
-  if (options.drop_unknown_items) {
+  if (options.unknown_items != UnknownItems::kRefuse) {
     fail(ExitCode::kConfig,
-         "--unknown-items drop does not apply to the format 'csv': histories would no longer be those of the splits");
+         "--unknown-items drop or keep does not apply to the format 'csv': histories would no longer be those of the splits");
   }
   std::array<std::string, 3> paths;
   for (std::size_t s = 0; s < paths.size(); ++s)

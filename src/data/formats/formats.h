@@ -19,4 +19,13 @@ RawData read_recbole(const PrepareOptions& options);
 /// GroupLens' releases, told apart by their file names. Latin-1 becomes UTF-8; genres become keywords.
 RawData read_movielens(const PrepareOptions& options);
 
+/// Amazon's reviews of 2018: NAME.json and meta_NAME.json, one object a line. Keywords are the brand and the categories.
+RawData read_amazon(const PrepareOptions& options);
+
+/// Yelp's open data set: its reviews and businesses. Keywords are the city and the categories.
+RawData read_yelp(const PrepareOptions& options);
+
+/// No files: data like the paper's, from a seed (synthetic.h).
+RawData make_synthetic(const PrepareOptions& options);
+
 }  // namespace thinkrec

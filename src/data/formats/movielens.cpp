@@ -67,7 +67,10 @@ std::string flagged_genres(const CsvReader& file) {
 const Release& detect(const std::string& folder) {
   for (const Release& release : releases()) {
     std::error_code ignored;
-    if (std::filesystem::exists(std::filesystem::path(folder) / release.ratings, ignored)) return release;
+    for (const char* ending : {"", ".gz"}) {
+      if (std::filesystem::exists(std::filesystem::path(folder) / (std::string(release.ratings) + ending), ignored))
+        return release;
+    }
   }
   fail(ExitCode::kNoInput,
        "{}: no MovieLens files; the folder must hold u.data and u.item (100K), ratings.dat and movies.dat (1M, 10M), or "
@@ -80,8 +83,8 @@ const Release& detect(const std::string& folder) {
 
 RawData read_movielens(const PrepareOptions& options) {
   const Release& release = detect(options.input);
-  const std::string path = (std::filesystem::path(options.input) / release.ratings).string();
-  const std::string items_path = (std::filesystem::path(options.input) / release.items).string();
+  const std::string path = find_plain_or_gzip(options.input, release.ratings);
+  const std::string items_path = find_plain_or_gzip(options.input, release.items);
   check_shape(items_path, release.items_format, release.items_header, release.item_fields);
   check_shape(path, release.ratings_format, release.ratings_header, 4);
   RawBuilder builder(options);

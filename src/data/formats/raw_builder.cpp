@@ -16,12 +16,17 @@ std::int32_t checked_number(std::size_t size, const CsvReader& file) {
   return static_cast<std::int32_t>(size);
 }
 
+void check_id(const CsvReader& file, const char* what, std::string_view id) {
+  if (id.empty())
+    fail(ExitCode::kBadData, "{}: the {} id is empty; give the {} an id or remove the line", file.place(), what, what);
+  if (!is_utf8(id))
+    fail(ExitCode::kBadData, "{}: the {} id is not UTF-8; convert the file, for example with iconv", file.place(), what);
+}
+
 }  // namespace
 
 void RawBuilder::add_item(const CsvReader& file, std::string id, std::string title, std::string keywords) {
-  if (id.empty()) fail(ExitCode::kBadData, "{}: the item id is empty; give the item an id or remove the line", file.place());
-  if (!is_utf8(id))
-    fail(ExitCode::kBadData, "{}: the item id is not UTF-8; convert the file, for example with iconv", file.place());
+  check_id(file, "item", id);
   if (items_path_.empty()) items_path_ = file.place().substr(0, file.place().rfind(':'));
   const auto [where, is_new] = items_.emplace(id, checked_number(raw_.items.size(), file));
   if (!is_new) fail(ExitCode::kBadData, "{}: item '{}' is listed a second time; remove one of the two lines", file.place(), id);
@@ -36,9 +41,7 @@ void RawBuilder::add_item(const CsvReader& file, std::string id, std::string tit
 
 std::int32_t RawBuilder::user(const CsvReader& file, std::string_view id) {
   if (const auto found = users_.find(id); found != users_.end()) return found->second;
-  if (id.empty()) fail(ExitCode::kBadData, "{}: the user id is empty; give the user an id or remove the line", file.place());
-  if (!is_utf8(id))
-    fail(ExitCode::kBadData, "{}: the user id is not UTF-8; convert the file, for example with iconv", file.place());
+  check_id(file, "user", id);
   const std::int32_t number = checked_number(raw_.users.size(), file);
   users_.emplace(std::string(id), number);
   raw_.users.emplace_back(id);
@@ -47,11 +50,20 @@ std::int32_t RawBuilder::user(const CsvReader& file, std::string_view id) {
 
 std::int32_t RawBuilder::item(const CsvReader& file, std::string_view id) {
   if (const auto found = items_.find(id); found != items_.end()) return found->second;
-  if (!options_.drop_unknown_items) {
-    fail(ExitCode::kBadData, "{}: item '{}' is not in {}; add it there, or leave such interactions out by --unknown-items drop",
-         file.place(), id, items_path_.empty() ? "the items file" : items_path_);
-  }
-  return -1;
+  if (options_.unknown_items == UnknownItems::kDrop) return -1;
+  if (options_.unknown_items == UnknownItems::kKeep) return add_unlisted(file, id);
+  fail(ExitCode::kBadData,
+       "{}: item '{}' is not in {}; add it there, or say by --unknown-items what becomes of such interactions", file.place(), id,
+       items_path_.empty() ? "the items file" : items_path_);
+}
+
+std::int32_t RawBuilder::add_unlisted(const CsvReader& file, std::string_view id) {
+  check_id(file, "item", id);
+  const std::int32_t number = checked_number(raw_.items.size(), file);
+  items_.emplace(std::string(id), number);
+  raw_.items.push_back({std::string(id), std::string(id), ""});
+  ++raw_.unlisted_items;
+  return number;
 }
 
 void RawBuilder::add_rating(std::int32_t user, std::int32_t item, double rating, std::int64_t timestamp) {

@@ -28,7 +28,7 @@ class RawBuilder {
 
   /// The user's number, a new one for a new id; kBadData when it is empty or not UTF-8.
   std::int32_t user(const CsvReader& file, std::string_view id);
-  /// The item's number; -1 for an unknown one that is to be dropped. kBadData for an unknown one otherwise.
+  /// The item's number; an unknown one is -1, a new item, or kBadData, as the options say.
   std::int32_t item(const CsvReader& file, std::string_view id);
 
   void add_rating(std::int32_t user, std::int32_t item, double rating, std::int64_t timestamp);
@@ -41,6 +41,8 @@ class RawBuilder {
   const RawData& data() const { return raw_; }
 
  private:
+  std::int32_t add_unlisted(const CsvReader& file, std::string_view id);
+
   const PrepareOptions& options_;
   RawData raw_;
   TextIndex users_, items_;
