@@ -1,5 +1,6 @@
 // thinkrec_export: an adapter of a finished run as a PEFT folder.
 
+#include "app/programs.h"
 #include "adapters/peft_folder.h"
 #include "comm/world.h"
 #include "core/command_line.h"
@@ -10,20 +11,6 @@
 namespace {
 
 using namespace thinkrec;
-
-const ProgramInfo kProgram = {
-    "thinkrec_export", "Writes an adapter of a run as a PEFT folder, which transformers and others load onto the base model.",
-    "thinkrec_export --run-dir D --adapter global --output E"};
-
-OptionTable options() {
-  using enum OptionType;
-  return {
-      {"run-dir", kPath, "", "", "", "directory of the run"},
-      {"adapter", kText, "global", "", "", "global; expert:K for expert K; user:U for what serves user U, merged exactly"},
-      {"output", kPath, "", "", "", "folder to write"},
-      {"set", kTextList, "", "", "", "name=value: changes an option of the run's recipe that does not shape the result"},
-  };
-}
 
 /// The number in "expert:K".
 std::size_t expert_number(const std::string& text, std::size_t experts) {
@@ -43,7 +30,7 @@ std::int32_t user_number(const Dataset& dataset, const std::string& id) {
 
 int main(int argc, char** argv) {
   return run_program("thinkrec_export", [&] {
-    const CommandLine line(kProgram, options(), argc, argv);
+    const CommandLine line = read_command_line(export_program(), argc, argv);
     if (line.finished()) return 0;
     init_log("thinkrec_export", 0);
     const std::string wanted = line.text("adapter"), output = line.required("output");

@@ -4,6 +4,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "app/programs.h"
 #include "core/command_line.h"
 #include "core/error.h"
 #include "data/dataset.h"
@@ -17,19 +18,6 @@ namespace {
 
 using namespace thinkrec;
 using Json = nlohmann::json;
-
-const ProgramInfo kProgram = {
-    "thinkrec_inspect", "Shows what is in a data set, checkpoint, GGUF or safetensors file, or the tokens of text.",
-    "thinkrec_inspect FILE...   |   thinkrec_inspect --tokenizer PATH --encode < strings.jsonl", "FILE"};
-
-OptionTable options() {
-  using enum OptionType;
-  return {
-      {"tokenizer", kPath, "", "", "", "tokenizer file or folder, for --encode"},
-      {"encode", kFlag, "false", "", "",
-       "read JSON strings, one a line, from standard input; write their token ids as JSON arrays, one a line"},
-  };
-}
 
 void encode_lines(const Tokenizer& tokenizer) {
   std::string line;
@@ -111,7 +99,7 @@ void inspect(const std::string& path) {
 
 int main(int argc, char** argv) {
   return run_program("thinkrec_inspect", [&] {
-    const CommandLine line(kProgram, options(), argc, argv);
+    const CommandLine line = read_command_line(inspect_program(), argc, argv);
     if (line.finished()) return 0;
     if (line.flag("encode")) {
       encode_lines(*load_tokenizer(line.required("tokenizer")));

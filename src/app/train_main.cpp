@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "app/programs.h"
 #include "app/ranked_program.h"
 #include "comm/world.h"
 #include "core/command_line.h"
@@ -15,32 +16,6 @@
 namespace {
 
 using namespace thinkrec;
-
-const ProgramInfo kProgram = {
-    "thinkrec_train", "Trains an LLM recommender that gives its reasons: every stage of the ThinkRec method.",
-    "mpirun -np 8 thinkrec_train --config R.yaml --run-dir D [--stages encode,activate,group,expert,evaluate]"};
-
-OptionTable options() {
-  using enum OptionType;
-  return {
-      {"config", kPath, "", "", "",
-       "recipe: a YAML file, or the name of one that is embedded (--list-recipes); with --resume an existing run directory's own "
-       "recipe is compared with it"},
-      {"run-dir", kPath, "", "", "", "where the run lives; made when it is not there, resumed when it is"},
-      {"set", kTextList, "", "", "", "name=value, over the recipe; may be repeated"},
-      {"stages", kText, "encode,activate,group,expert,evaluate", "", "",
-       "stages to run, separated by commas; earlier ones must be finished"},
-      {"experts", kText, "", "", "", "train only these experts, separated by commas; empty: all"},
-      {"resume", kChoice, "auto", "choices auto|never", "",
-       "auto: go on from the newest checkpoint; never: refuse an existing run directory"},
-      {"deterministic", kChoice, "", "choices |off|fast|strict", "", "as --set run.deterministic=..."},
-      {"validate", kFlag, "false", "", "", "only check the recipe, listing every error"},
-      {"list-recipes", kFlag, "false", "", "", "only list the embedded recipes"},
-      {"copy-recipe", kText, "", "", "",
-       "only write this embedded recipe to a file, to be changed; its base stays an embedded one"},
-      {"output", kPath, "", "", "", "file that --copy-recipe writes; empty: the recipe's name in the current folder"},
-  };
-}
 
 RunPlan plan_of(const CommandLine& line) {
   RunPlan plan;
@@ -81,7 +56,7 @@ bool gave_recipes(const CommandLine& line) {
 }
 
 int run(int argc, char** argv, std::unique_ptr<World>& world) {
-  const CommandLine line(kProgram, options(), argc, argv);
+  const CommandLine line = read_command_line(train_program(), argc, argv);
   if (line.finished() || gave_recipes(line)) return 0;
   std::vector<std::string> sets = line.list("set");
   if (!line.text("deterministic").empty()) sets.push_back("run.deterministic=" + line.text("deterministic"));

@@ -1,6 +1,7 @@
 #include "core/embedded_recipes.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -38,6 +39,21 @@ std::string nearest_recipe(std::string_view name) {
 
 }  // namespace
 
+std::string recipe_summary(std::string_view text) {
+  std::string result;
+  while (text.starts_with('#')) {
+    const auto end = std::min(text.find('\n'), text.size() - 1) + 1;
+    const auto first = text.find_first_not_of("# ");
+    const auto last = text.find_last_not_of(" \n", end - 1);
+    if (first <= last) result += fmt::format("{}{}", result.empty() ? "" : " ", text.substr(first, last + 1 - first));
+    text.remove_prefix(end);
+  }
+  for (std::size_t at = 0; (at = result.find(". ", at)) != std::string::npos; ++at) {
+    if (std::isupper(static_cast<unsigned char>(result[at + 2])) != 0) return result.substr(0, at + 1);  // not "et al. 2023"
+  }
+  return result;
+}
+
 const EmbeddedRecipe* find_embedded_recipe(std::string_view name) {
   name = bare(name);
   const EmbeddedRecipe* found = nullptr;
@@ -67,10 +83,8 @@ std::string list_embedded_recipes() {
   for (const auto& recipe : embedded_recipes()) width = std::max(width, recipe.name.size());
   std::string result;
   for (const auto& recipe : embedded_recipes()) {
-    const auto line = recipe.text.substr(0, recipe.text.find('\n'));
-    const auto words = line.starts_with('#') ? line.find_first_not_of("# ") : std::string_view::npos;
-    result += words == std::string_view::npos ? fmt::format("{}\n", recipe.name)
-                                              : fmt::format("{:{}}  {}\n", recipe.name, width, line.substr(words));
+    const auto words = recipe_summary(recipe.text);
+    result += words.empty() ? fmt::format("{}\n", recipe.name) : fmt::format("{:{}}  {}\n", recipe.name, width, words);
   }
   return result;
 }

@@ -31,7 +31,10 @@ std::string suggest_embedded_recipe(std::string_view name);
 /// Where `base` of the recipe at `path` lies: relative to `path`, among the embedded recipes for an embedded one.
 std::string base_path(const std::string& path, const std::string& base);
 
-/// One line a recipe: its name, then the first line of its comment.
+/// The first sentence of the comment that a recipe begins with.
+std::string recipe_summary(std::string_view text);
+
+/// One line a recipe: its name, then its summary.
 std::string list_embedded_recipes();
 
 /// The recipe with its base, where it has one, named as an embedded recipe: it means the same in whatever folder it is put.

@@ -143,6 +143,17 @@ TEST_F(EmbeddedRecipes, TheListSaysWhatEachIs) {
   EXPECT_EQ(static_cast<std::size_t>(std::count(list.begin(), list.end(), '\n')), embedded_recipes().size());
 }
 
+TEST_F(EmbeddedRecipes, SummariesAreSentences) {
+  EXPECT_EQ(recipe_summary("# A (B et al. 2023), section 4.1,\n#  and more. Not this.\n# Nor this.\nx: 1\n"),
+            "A (B et al. 2023), section 4.1, and more.");
+  EXPECT_EQ(recipe_summary("# One.\n#\n# Two."), "One.");
+  EXPECT_EQ(recipe_summary("# No end"), "No end");
+  EXPECT_EQ(recipe_summary("#"), "");
+  EXPECT_EQ(recipe_summary("#\n"), "");
+  EXPECT_EQ(recipe_summary("x: 1\n# A.\n"), "");
+  EXPECT_EQ(recipe_summary(""), "");
+}
+
 TEST_F(EmbeddedRecipes, PortableTextChangesTheBaseAlone) {
   EXPECT_EQ(portable_text({"recipes/x", "# X.\nbase: tallrec.yaml  \nrun:\n  seed: 1"}),
             "# X.\nbase: embedded:recipes/tallrec\nrun:\n  seed: 1");
