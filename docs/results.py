@@ -12,15 +12,24 @@ import sys
 
 DOCS = pathlib.Path(__file__).resolve().parent
 METRICS = (("auc", "AUC"), ("uauc", "UAUC"), ("ndcg@5", "NDCG@5"), ("map@5", "MAP@5"))
-PAPER = {  # Table 2, ML1M
-    "mf": (.6401, .6079, .7286, .4520), "lightgcn": (.6140, .6230, .7333, .4600), "sasrec": (.6956, .6687, .7663, .4747),
-    "prompt4nr-hard": (.6936, .6433, .7665, .4652), "prompt4nr-soft": (.6936, .6433, .7665, .4652),
-    "prompt4nr-hybrid": (.6936, .6433, .7665, .4652), "tallrec": (.6872, .6553, .7683, .4706), "collm": (.7141, .6672, .7585, .4647),
-    "thinkrec": (.7764, .6775, .7747, .4774),
-    # Table 4 has no AUC
-    "without-both": (None, .6658, .7643, .4674), "without-thinking": (None, .6599, .7570, .4623),
-    "without-experts": (None, .6765, .7740, .4742),
+PAPER = {  # Tables 2 and 4, which has no AUC; Prompt4NR once for all its prompts
+    "ml1m": {"mf": (.6401, .6079, .7286, .4520), "lightgcn": (.6140, .6230, .7333, .4600), "sasrec": (.6956, .6687, .7663, .4747),
+             "prompt4nr": (.6936, .6433, .7665, .4652), "tallrec": (.6872, .6553, .7683, .4706), "collm": (.7141, .6672, .7585, .4647),
+             "thinkrec": (.7764, .6775, .7747, .4774), "without-both": (None, .6658, .7643, .4674),
+             "without-thinking": (None, .6599, .7570, .4623), "without-experts": (None, .6765, .7740, .4742)},
+    "yelp": {"mf": (.5838, .5389, .8120, .2552), "lightgcn": (.5360, .5179, .8076, .2520), "sasrec": (.6184, .6096, .8564, .2785),
+             "prompt4nr": (.6272, .6034, .8348, .2705), "tallrec": (.5334, .5206, .7988, .2538), "collm": (.6373, .5961, .8420, .2734),
+             "thinkrec": (.6955, .6065, .8585, .2826), "without-both": (None, .5904, .8429, .2736),
+             "without-thinking": (None, .5865, .8402, .2702), "without-experts": (None, .5999, .8562, .2791)},
+    "book": {"mf": (.6592, .5527, .6805, .2887), "lightgcn": (.5622, .4985, .6406, .2598), "sasrec": (.5411, .5197, .6550, .2701),
+             "prompt4nr": (.6764, .5699, .7023, .3048), "tallrec": (.6632, .5568, .7023, .3049), "collm": (.7830, .5672, .6917, .2968),
+             "thinkrec": (.8302, .5705, .6858, .2977), "without-both": (None, .5017, .6381, .2613),
+             "without-thinking": (None, .4692, .6284, .2548), "without-experts": (None, .5631, .6801, .2939)},
 }
+TABLE1 = {"ml1m": ("33,891", "10,401", "7,331", "5,945", "3,687", "1.48"),
+          "yelp": ("1,637,168", "144,929", "144,929", "40,617", "60,014", "1.24"),
+          "book": ("650,865", "56,262", "56,262", "22,686", "47,059", "1.07")}
+TITLES = {"ml1m": "MovieLens-1M", "yelp": "Yelp", "book": "Amazon-Book"}
 NAMES = {"mf-plain": "MF, plain", "mf": "MF", "lightgcn": "LightGCN", "lightgcn-recency": "LightGCN with recency", "sasrec": "SASRec",
          "prompt4nr-hard": "Prompt4NR, hard", "prompt4nr-soft": "Prompt4NR, soft", "prompt4nr-hybrid": "Prompt4NR, hybrid",
          "tallrec": "TALLRec", "collm": "CoLLM", "thinkrec": "**ThinkRec**", "without-thinking": "without thinking",
@@ -62,7 +71,14 @@ def header(*columns):
 class Results:
     def __init__(self, folder):
         self.folder = folder
+        data = read_json(folder / "data.json")
+        self.dataset = data["name"] if data else "ml1m"
         self.rows = {path.parent.name: read_json(path) for path in sorted(folder.glob("*/evaluation.json"))}
+
+    def paper(self, name, first=0):
+        """The paper's figures of a row as text, from metric `first` on; empty where it has none."""
+        known = PAPER[self.dataset].get("prompt4nr" if name.startswith("prompt4nr") else name)
+        return ", ".join(cell(value) for value in known[first:]) if known else ""
 
     def served(self, name):
         """What the row's users get: the fusion of experts."""
@@ -83,7 +99,7 @@ def data_table(results):
     keys = ("train", "valid", "test", "users", "items")
     lines = header("data set", *(f"#{key}" for key in keys), "σ/μ")
     lines.append(row(data["name"], *(f"{data[key]:,}" for key in keys), f"{data['sigma_over_mu']:.2f}"))
-    lines.append(row("paper, ML1M", "33,891", "10,401", "7,331", "5,945", "3,687", "1.48"))
+    lines.append(row("the paper's", *TABLE1[results.dataset]))
     lines += ["", "The paper's numbers of users and items are the sizes of its tables; here they are those that occur. σ/μ is over train rows per user."]
     return lines
 
@@ -95,7 +111,7 @@ def main_table(results):
         lines.append(row(title, *([f"{whole['rows']:,}", *cells(whole["models"][key])] if whole else [PENDING, "", "", "", ""]), ""))
     for name in ENCODERS:
         chosen = results.encoder(name)
-        paper = ", ".join(cell(v) for v in PAPER[name]) if name in PAPER else ""
+        paper = results.paper(name)
         if chosen is None:
             lines.append(row(NAMES[name], PENDING, "", "", "", "", paper))
             continue
@@ -103,7 +119,7 @@ def main_table(results):
         lines.append(row(f"{NAMES[name]}, mean of {chosen['seeds']} seeds", f"{chosen['rows']:,}",
                          *(cell(test[key.split('@')[0]]) for key, _ in METRICS), paper))
     for name in MODELS:
-        paper = ", ".join(cell(v) for v in PAPER[name])
+        paper = results.paper(name)
         if name not in results.rows:
             lines.append(row(NAMES[name], PENDING, "", "", "", "", paper))
             continue
@@ -126,7 +142,7 @@ def difference_table(results):
 def ablation_table(results):
     lines = header("", "rows", *(f"{title} [95 %]" for _, title in METRICS), "paper's UAUC, NDCG@5, MAP@5")
     for name in ABLATIONS:
-        paper = ", ".join(cell(v) for v in PAPER[name][1:])
+        paper = results.paper(name, 1)
         if name not in results.rows:
             lines.append(row(NAMES[name], PENDING, "", "", "", "", paper))
             continue
@@ -183,7 +199,7 @@ def experts_figure(results):
     points = [(int(name[-1]), name) for name in EXPERTS if name in results.rows]
     if len(points) < 2:
         return None
-    return chart("Number of experts, ML1M", "experts", [(x, str(x)) for x, _ in points], series_of(results, points))
+    return chart(f"Number of experts, {TITLES[results.dataset]}", "experts", [(x, str(x)) for x, _ in points], series_of(results, points))
 
 
 def grouping_figure(results):
@@ -191,7 +207,7 @@ def grouping_figure(results):
                     if name in results.rows and results.rows[name].get("cohens_d"))
     if len(points) < 2:
         return None
-    return chart("Grouping, ML1M: by how far the groups are apart", "Cohen's d of the two groups along the line between their means",
+    return chart(f"Grouping, {TITLES[results.dataset]}: by how far the groups are apart", "Cohen's d of the two groups along the line between their means",
                  [(x, f"{x:.2f}") for x, _ in points], series_of(results, points))
 
 
@@ -223,10 +239,10 @@ def page(results, folder_name):
     experts, groupings = experts_figure(results), grouping_figure(results)
     notes = results.folder / "notes.md"
     lines = [
-        "# Results on MovieLens-1M", "",
+        f"# Results on {TITLES[results.dataset]}", "",
         "The paper's tables, with the embedded 135 M model in place of its 8 B one. `launch/tables.sh` trains and scores every row and writes this",
         "page (`docs/results.py`); what a row leaves (adapter, scores, log, recipe) lies in `docs/results/<row>/`, and rows that are there are not",
-        "run again. Every language-model row trains on the same 3,000 train rows of the 33,891, for 375 steps of 8 rows (`configs/tables/ml1m.yaml`);",
+        "run again. Every language-model row trains on the same 3,000 train rows, for 375 steps of 8 rows (`configs/tables/embedded.yaml`);",
         "those scored on less than the whole test set are scored on one fixed sample of whole users. Intervals are of 95 %, by bootstrap over users;",
         "differences are paired. The paper's columns are for orientation: other model, other budget.", "",
         *(notes.read_text(encoding="utf-8").rstrip().splitlines() + [""] if notes.exists() else []),

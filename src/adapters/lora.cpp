@@ -98,6 +98,23 @@ LoraAdapter merge_adapters(const std::vector<LoraAdapter>& adapters, const std::
   return LoraAdapter(std::move(layers));
 }
 
+LlamaWeights merge_into(const LlamaWeights& base, const LoraAdapter& adapter) {
+  THINKREC_CHECK(adapter.layer_count() == static_cast<std::int64_t>(base.layers.size()), "{} layers on {}", adapter.layer_count(),
+                 base.layers.size());
+  const at::NoGradGuard no_grad;
+  LlamaWeights merged = base;
+  const auto sum = [](const at::Tensor& weight, const ops::LoraFactors& factors, double scale) {
+    return at::add(weight, at::mm(factors.b.to(at::kCPU), factors.a.to(at::kCPU)), scale).contiguous();
+  };
+  for (std::int64_t i = 0; i < adapter.layer_count(); ++i) {
+    const LoraAdapter::Layer& layer = adapter.layer(i);
+    LayerWeights& weights = merged.layers[static_cast<std::size_t>(i)];
+    weights.q = sum(weights.q, layer.q, layer.scale);
+    weights.v = sum(weights.v, layer.v, layer.scale);
+  }
+  return merged;
+}
+
 std::pair<at::Tensor, at::Tensor> LoraHook::apply(std::int64_t i, const at::Tensor& x, const at::Tensor& q, const at::Tensor& v,
                                                   const DeviceBatch& batch) const {
   THINKREC_CHECK(i < adapter_.layer_count(), "layer {} of an adapter with {}", i, adapter_.layer_count());

@@ -58,6 +58,10 @@ class LoraAdapter {
 LoraAdapter merge_adapters(const std::vector<LoraAdapter>& adapters, const std::vector<double>& weights,
                            std::int64_t first_layer);
 
+/// The weights with the adapter's products added to q and v (fp32, on the CPU; the others are shared with `base`), so that a plain model
+/// does what base and adapter do together.
+LlamaWeights merge_into(const LlamaWeights& base, const LoraAdapter& adapter);
+
 /// Puts an adapter on a model. Layers >= dropout_from see dropout, the frozen ones below do not.
 class LoraHook final : public ProjectionHook {
  public:

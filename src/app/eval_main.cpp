@@ -1,7 +1,5 @@
 // thinkrec_eval: metrics of a finished run, beside its baselines; or of generated texts.
 
-#include <sstream>
-
 #include "app/programs.h"
 #include "app/ranked_program.h"
 #include "comm/world.h"
@@ -37,8 +35,7 @@ void compare(const CommandLine& line) {
   constexpr std::uint64_t kSeed = 42;
   refuse_run_options(line, "compare");
   std::vector<ScoreFile> files;
-  std::istringstream names(line.text("compare"));
-  for (std::string name; std::getline(names, name, ',');) files.push_back(read_score_file(name));
+  for (const std::string& file : split_list(line.text("compare"))) files.push_back(read_score_file(file));
   const int k = static_cast<int>(line.integer("k"));
   const ComparisonReport report = report_comparison(compare_scores(files, k, kResamples, kSeed), k);
   give(line, report.table, report.json);

@@ -9,6 +9,7 @@
 #include "data/formats/dates.h"
 #include "data/prepare.h"
 #include "data/summary.h"
+#include "io/file.h"
 
 namespace {
 
@@ -149,7 +150,9 @@ int main(int argc, char** argv) {
     const Dataset dataset = prepare(settings);
     save_dataset(dataset, output);
     log_info("wrote {}, hash {}", output, dataset.hash());
-    std::fputs(summary_text(dataset, summarize(dataset)).c_str(), stdout);
+    const DatasetSummary summary = summarize(dataset);
+    std::fputs(summary_text(dataset, summary).c_str(), stdout);
+    if (!line.text("json").empty()) write_file_atomic(line.text("json"), summary_json(dataset, summary));
     if (std::fflush(stdout) != 0) fail(ExitCode::kIo, "standard output cannot be written");
     return 0;
   });

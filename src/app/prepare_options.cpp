@@ -47,6 +47,7 @@ OptionTable options() {
       {"seed", kInteger, "1", "[0, inf)", "", "synthetic: same seed, same data"},
       {"scale", kReal, "1", "(0, 100]", "", "synthetic: factor on the numbers of users, items and rows"},
       {"output", kPath, "", "", "", "data set to write"},
+      {"json", kPath, "", "", "", "write the row of Table 1 here as well, as JSON"},
       {"name", kText, "", "", "", "name of the data set; the input folder's when left out"},
       {"noun", kText, "", "", "",
        "what prompts call an item, singular,plural; for MovieLens data movie,movies, for Amazon's books book,books, for Yelp "

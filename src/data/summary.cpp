@@ -1,5 +1,7 @@
 #include "data/summary.h"
 
+#include <nlohmann/json.hpp>
+
 #include "core/error.h"
 
 namespace thinkrec {
@@ -95,6 +97,15 @@ std::string summary_text(const Dataset& dataset, const DatasetSummary& summary) 
                         100 * split.not_cold, split.median_history, grouped(split.empty_histories), 100 * split.short_histories);
   }
   return text;
+}
+
+std::string summary_json(const Dataset& dataset, const DatasetSummary& summary) {
+  nlohmann::ordered_json json = {{"name", dataset.name}};
+  for (std::size_t s = 0; s < 3; ++s) json[kSplitNames[s]] = summary.splits[s].rows;
+  json["users"] = summary.users;
+  json["items"] = summary.items;
+  json["sigma_over_mu"] = summary.sigma_over_mu;
+  return json.dump() + "\n";
 }
 
 }  // namespace thinkrec

@@ -29,4 +29,7 @@ DatasetSummary summarize(const Dataset& dataset);
 /// Table 1's row and the table of splits, as printed by thinkrec_prepare.
 std::string summary_text(const Dataset& dataset, const DatasetSummary& summary);
 
+/// The same for programs: {name, train, valid, test, users, items, sigma_over_mu}, one line.
+std::string summary_json(const Dataset& dataset, const DatasetSummary& summary);
+
 }  // namespace thinkrec

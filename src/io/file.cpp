@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "core/error.h"
 
@@ -47,6 +48,15 @@ std::string folder_of(const std::string& path) {
        known ? std::to_string(static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize) : "unknown");
 }
 
+void write_all(int descriptor, const std::string& path, std::string_view bytes, std::uint64_t needed) {
+  while (!bytes.empty()) {
+    const ssize_t put = ::write(descriptor, bytes.data(), bytes.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) fail_write(path, "writing", put < 0 ? errno : ENOSPC, needed);
+    bytes.remove_prefix(static_cast<std::size_t>(put));
+  }
+}
+
 }  // namespace
 
 std::string read_file(const std::string& path, std::uint64_t max_bytes) {
@@ -75,29 +85,40 @@ std::string read_file(const std::string& path, std::uint64_t max_bytes) {
   }
 }
 
+AtomicFile::AtomicFile(std::string path, std::uint64_t needed)
+    : path_(std::move(path)),
+      staging_(path_ + ".tmp-" + std::to_string(::getpid())),
+      needed_(needed),
+      descriptor_(::open(staging_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
+  if (descriptor_ < 0) fail_write(staging_, "opening for writing", errno, needed_);
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!staging_.empty()) ::unlink(staging_.c_str());
+}
+
+void AtomicFile::write(std::string_view bytes) { write_all(descriptor_, staging_, bytes, needed_); }
+
+void AtomicFile::commit() {
+  if (::fsync(descriptor_) != 0) fail_write(staging_, "fsync", errno, needed_);
+  if (::close(std::exchange(descriptor_, -1)) != 0) fail_write(staging_, "closing", errno, needed_);
+  rename_synced(staging_, path_);
+  staging_.clear();
+}
+
 void write_file_synced(const std::string& path, std::string_view bytes) {
   Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
   if (file.get() < 0) fail_write(path, "opening for writing", errno, bytes.size());
-  std::size_t written = 0;
-  while (written < bytes.size()) {
-    const ssize_t put = ::write(file.get(), bytes.data() + written, bytes.size() - written);
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) fail_write(path, "writing", put < 0 ? errno : ENOSPC, bytes.size());
-    written += static_cast<std::size_t>(put);
-  }
+  write_all(file.get(), path, bytes, bytes.size());
   if (::fsync(file.get()) != 0) fail_write(path, "fsync", errno, bytes.size());
   if (file.close() != 0) fail_write(path, "closing", errno, bytes.size());
 }
 
 void write_file_atomic(const std::string& path, std::string_view bytes) {
-  const std::string staging = path + ".tmp-" + std::to_string(::getpid());
-  try {
-    write_file_synced(staging, bytes);
-    rename_synced(staging, path);
-  } catch (...) {
-    ::unlink(staging.c_str());
-    throw;
-  }
+  AtomicFile file(path, bytes.size());
+  file.write(bytes);
+  file.commit();
 }
 
 void rename_synced(const std::string& from, const std::string& to) {

@@ -13,6 +13,23 @@ std::string read_file(const std::string& path, std::uint64_t max_bytes = std::ui
 /// Writes path.tmp-<pid>, fsyncs, renames over `path`, fsyncs the folder. Error kIo names path, errno text, bytes needed and free.
 void write_file_atomic(const std::string& path, std::string_view bytes);
 
+/// A file that is written piece by piece and is there as a whole or not at all, as by write_file_atomic.
+class AtomicFile {
+ public:
+  /// `needed` bytes are what a failed write reports.
+  AtomicFile(std::string path, std::uint64_t needed);
+  ~AtomicFile();  ///< without commit() nothing is left
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  void write(std::string_view bytes);
+  void commit();
+
+ private:
+  std::string path_, staging_;
+  std::uint64_t needed_;
+  int descriptor_;
+};
+
 /// Writes and fsyncs a new file; for files inside a staging folder that is renamed as a whole. Errors as write_file_atomic.
 void write_file_synced(const std::string& path, std::string_view bytes);
 

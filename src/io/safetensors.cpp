@@ -7,9 +7,11 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "io/file.h"
 #include "io/float_convert.h"
 #include "io/printable.h"
 #include "io/safetensors_header.h"
+#include "kernels/bfloat16.h"
 
 namespace thinkrec {
 namespace {
@@ -68,8 +70,19 @@ void SafetensorsFile::read(const SafetensorsEntry& entry, float* out) const {
   }
 }
 
-std::string encode_safetensors(std::vector<SafetensorsTensor> tensors, const std::map<std::string, std::string>& metadata) {
+namespace {
+
+std::size_t element_count(const SafetensorsTensor& tensor) {
+  std::size_t count = 1;
+  for (const std::int64_t extent : tensor.shape) count *= static_cast<std::size_t>(extent);
+  return count;
+}
+
+/// The length and the header of a file with these tensors, which are put into name order; `bytes` becomes that of their data.
+std::string encode_header(std::vector<SafetensorsTensor>& tensors, const std::map<std::string, std::string>& metadata,
+                          SavedType type, std::uint64_t& bytes) {
   std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  const char* dtype = type == SavedType::kF32 ? "F32" : "BF16";
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::uint64_t end = 0;
@@ -77,16 +90,16 @@ std::string encode_safetensors(std::vector<SafetensorsTensor> tensors, const std
     const SafetensorsTensor& tensor = tensors[i];
     THINKREC_CHECK(tensor.name != "__metadata__" && (i == 0 || tensors[i - 1].name != tensor.name),
                    "tensor '{}' twice or reserved", tensor.name);
-    std::uint64_t bytes = sizeof(float);
+    std::uint64_t size = type == SavedType::kF32 ? 4 : 2;
     for (const std::int64_t extent : tensor.shape) {
-      THINKREC_CHECK(extent >= 0 && !__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(extent), &bytes),
+      THINKREC_CHECK(extent >= 0 && !__builtin_mul_overflow(size, static_cast<std::uint64_t>(extent), &size),
                      "tensor '{}': shape [{}]", tensor.name, fmt::join(tensor.shape, ", "));
     }
     const std::uint64_t begin = end;
-    THINKREC_CHECK(!__builtin_add_overflow(begin, bytes, &end), "tensor '{}': the file overflows", tensor.name);
+    THINKREC_CHECK(!__builtin_add_overflow(begin, size, &end), "tensor '{}': the file overflows", tensor.name);
     // push_back on the underlying vector: ordered_json looks every new key up by a walk over all of them.
     header.get_ref<nlohmann::ordered_json::object_t&>().push_back(
-        {tensor.name, nlohmann::ordered_json{{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}}});
+        {tensor.name, nlohmann::ordered_json{{"dtype", dtype}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}}});
   }
   std::string text;
   try {
@@ -97,16 +110,47 @@ std::string encode_safetensors(std::vector<SafetensorsTensor> tensors, const std
   text.resize((text.size() + 7) / 8 * 8, ' ');
   THINKREC_CHECK(text.size() <= kMaxHeader, "a safetensors header of {} bytes", text.size());
   const std::uint64_t length = text.size();
-  std::string file(kLengthBytes, '\0');
-  std::memcpy(file.data(), &length, kLengthBytes);
-  file.reserve(kLengthBytes + text.size() + static_cast<std::size_t>(end));
-  file += text;
-  for (const SafetensorsTensor& tensor : tensors) {
-    std::size_t count = 1;
-    for (const std::int64_t extent : tensor.shape) count *= static_cast<std::size_t>(extent);
-    if (count > 0) file.append(reinterpret_cast<const char*>(tensor.data), count * sizeof(float));
-  }
+  std::string start(kLengthBytes, '\0');
+  std::memcpy(start.data(), &length, kLengthBytes);
+  bytes = end;
+  return start + text;
+}
+
+std::string_view bytes_of(const SafetensorsTensor& tensor) {
+  const std::size_t count = element_count(tensor);
+  return count == 0 ? std::string_view() : std::string_view(reinterpret_cast<const char*>(tensor.data), count * sizeof(float));
+}
+
+}  // namespace
+
+std::string encode_safetensors(std::vector<SafetensorsTensor> tensors, const std::map<std::string, std::string>& metadata) {
+  std::uint64_t bytes = 0;
+  std::string file = encode_header(tensors, metadata, SavedType::kF32, bytes);
+  file.reserve(file.size() + static_cast<std::size_t>(bytes));
+  for (const SafetensorsTensor& tensor : tensors) file += bytes_of(tensor);
   return file;
+}
+
+void write_safetensors(const std::string& path, std::vector<SafetensorsTensor> tensors,
+                       const std::map<std::string, std::string>& metadata, SavedType type) {
+  std::uint64_t bytes = 0;
+  const std::string header = encode_header(tensors, metadata, type, bytes);
+  AtomicFile file(path, header.size() + bytes);
+  file.write(header);
+  std::vector<kernels::Bfloat16> buffer;
+  for (const SafetensorsTensor& tensor : tensors) {
+    if (type == SavedType::kF32) {
+      file.write(bytes_of(tensor));
+      continue;
+    }
+    const std::size_t count = element_count(tensor);
+    for (std::size_t done = 0; done < count; done += buffer.size()) {
+      buffer.resize(std::min<std::size_t>(std::size_t{1} << 19, count - done));
+      for (std::size_t i = 0; i < buffer.size(); ++i) kernels::from_float(tensor.data[done + i], buffer[i]);
+      file.write({reinterpret_cast<const char*>(buffer.data()), buffer.size() * sizeof(kernels::Bfloat16)});
+    }
+  }
+  file.commit();
 }
 
 }  // namespace thinkrec

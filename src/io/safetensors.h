@@ -52,4 +52,11 @@ struct SafetensorsTensor {
 /// The bytes of a safetensors file with these tensors, in name order, data aligned to 8 bytes.
 std::string encode_safetensors(std::vector<SafetensorsTensor> tensors, const std::map<std::string, std::string>& metadata);
 
+enum class SavedType { kF32, kBf16 };
+
+/// The same straight to a file, tensor by tensor; as bf16 each value is rounded to the nearest, ties to even. Errors as
+/// write_file_atomic.
+void write_safetensors(const std::string& path, std::vector<SafetensorsTensor> tensors,
+                       const std::map<std::string, std::string>& metadata, SavedType type);
+
 }  // namespace thinkrec

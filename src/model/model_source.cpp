@@ -16,33 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The tensors of a model in block order: Hugging Face name, GGUF name, where it goes, heads if llama.cpp permutes its rows.
-struct Slot {
-  std::string hf, gguf;
-  at::Tensor to;
-  std::int64_t permuted_heads = 0;
-};
-
-std::vector<Slot> slots(const LlamaConfig& config, const LlamaWeights& weights) {
-  std::vector<Slot> all = {{"model.embed_tokens.weight", "token_embd.weight", weights.embedding, 0}};
-  for (std::int64_t i = 0; i < config.layers; ++i) {
-    const LayerWeights& layer = weights.layers[static_cast<std::size_t>(i)];
-    const std::string hf = fmt::format("model.layers.{}.", i), gguf = fmt::format("blk.{}.", i);
-    all.push_back({hf + "input_layernorm.weight", gguf + "attn_norm.weight", layer.attention_norm});
-    all.push_back({hf + "self_attn.q_proj.weight", gguf + "attn_q.weight", layer.q, config.heads});
-    all.push_back({hf + "self_attn.k_proj.weight", gguf + "attn_k.weight", layer.k, config.kv_heads});
-    all.push_back({hf + "self_attn.v_proj.weight", gguf + "attn_v.weight", layer.v});
-    all.push_back({hf + "self_attn.o_proj.weight", gguf + "attn_output.weight", layer.o});
-    all.push_back({hf + "post_attention_layernorm.weight", gguf + "ffn_norm.weight", layer.mlp_norm});
-    all.push_back({hf + "mlp.gate_proj.weight", gguf + "ffn_gate.weight", layer.gate});
-    all.push_back({hf + "mlp.up_proj.weight", gguf + "ffn_up.weight", layer.up});
-    all.push_back({hf + "mlp.down_proj.weight", gguf + "ffn_down.weight", layer.down});
-  }
-  all.push_back({"model.norm.weight", "output_norm.weight", weights.final_norm});
-  if (!config.tied_head) all.push_back({"lm_head.weight", "output.weight", weights.head});
-  return all;
-}
-
 void check_shape(const std::string& origin, const std::string& name, const std::vector<std::int64_t>& shape,
                  const at::Tensor& to) {
   if (at::IntArrayRef(shape) != to.sizes()) {
@@ -60,24 +33,24 @@ void unpermute_rows(const at::Tensor& matrix, std::int64_t heads) {
 class GgufSource final : public ModelSource {
  public:
   explicit GgufSource(const std::string& path) : file_(path), config_(gguf_config(file_)) {
-    for (const Slot& slot : slots(config_, view_weights(config_, nullptr))) tensor_of(slot);
+    for (const NamedWeight& slot : named_weights(config_, view_weights(config_, nullptr))) tensor_of(slot);
   }
   const LlamaConfig& config() const override { return config_; }
 
   void read(float* block) const override {
     const at::NoGradGuard no_grad;
-    for (const Slot& slot : slots(config_, view_weights(config_, block))) {
-      file_.read(tensor_of(slot), slot.to.mutable_data_ptr<float>());
-      if (slot.permuted_heads > 0) unpermute_rows(slot.to, slot.permuted_heads);
+    for (const NamedWeight& slot : named_weights(config_, view_weights(config_, block))) {
+      file_.read(tensor_of(slot), slot.tensor.mutable_data_ptr<float>());
+      if (slot.permuted_heads > 0) unpermute_rows(slot.tensor, slot.permuted_heads);
     }
   }
 
   std::string hash() const override { return sha256_file(file_.path()); }
 
  private:
-  const GgufTensor& tensor_of(const Slot& slot) const {
+  const GgufTensor& tensor_of(const NamedWeight& slot) const {
     const GgufTensor& tensor = file_.tensor(slot.gguf);
-    check_shape(file_.path(), slot.gguf, tensor.shape, slot.to);
+    check_shape(file_.path(), slot.gguf, tensor.shape, slot.tensor);
     return tensor;
   }
 
@@ -99,14 +72,14 @@ class HfSource final : public ModelSource {
         }
       }
     }
-    for (const Slot& slot : slots(config_, view_weights(config_, nullptr))) place_of(slot);
+    for (const NamedWeight& slot : named_weights(config_, view_weights(config_, nullptr))) place_of(slot);
   }
   const LlamaConfig& config() const override { return config_; }
 
   void read(float* block) const override {
-    for (const Slot& slot : slots(config_, view_weights(config_, block))) {
+    for (const NamedWeight& slot : named_weights(config_, view_weights(config_, block))) {
       const auto [file, entry] = place_of(slot);
-      file->read(*entry, slot.to.mutable_data_ptr<float>());
+      file->read(*entry, slot.tensor.mutable_data_ptr<float>());
     }
   }
 
@@ -117,12 +90,12 @@ class HfSource final : public ModelSource {
   }
 
  private:
-  std::pair<const SafetensorsFile*, const SafetensorsEntry*> place_of(const Slot& slot) const {
+  std::pair<const SafetensorsFile*, const SafetensorsEntry*> place_of(const NamedWeight& slot) const {
     const auto found = where_.find(slot.hf);
     if (found == where_.end()) fail(ExitCode::kBadData, "{}: tensor '{}' is missing", folder_, slot.hf);
     const SafetensorsFile& file = files_[found->second];
     const SafetensorsEntry* entry = file.find(slot.hf);
-    check_shape(file.path(), slot.hf, entry->shape, slot.to);
+    check_shape(file.path(), slot.hf, entry->shape, slot.tensor);
     return {&file, entry};
   }
 

@@ -58,4 +58,24 @@ LlamaWeights view_weights(const LlamaConfig& c, float* block) {
   return weights;
 }
 
+std::vector<NamedWeight> named_weights(const LlamaConfig& config, const LlamaWeights& weights) {
+  std::vector<NamedWeight> all = {{"model.embed_tokens.weight", "token_embd.weight", weights.embedding, 0}};
+  for (std::int64_t i = 0; i < config.layers; ++i) {
+    const LayerWeights& layer = weights.layers[static_cast<std::size_t>(i)];
+    const std::string hf = fmt::format("model.layers.{}.", i), gguf = fmt::format("blk.{}.", i);
+    all.push_back({hf + "input_layernorm.weight", gguf + "attn_norm.weight", layer.attention_norm});
+    all.push_back({hf + "self_attn.q_proj.weight", gguf + "attn_q.weight", layer.q, config.heads});
+    all.push_back({hf + "self_attn.k_proj.weight", gguf + "attn_k.weight", layer.k, config.kv_heads});
+    all.push_back({hf + "self_attn.v_proj.weight", gguf + "attn_v.weight", layer.v});
+    all.push_back({hf + "self_attn.o_proj.weight", gguf + "attn_output.weight", layer.o});
+    all.push_back({hf + "post_attention_layernorm.weight", gguf + "ffn_norm.weight", layer.mlp_norm});
+    all.push_back({hf + "mlp.gate_proj.weight", gguf + "ffn_gate.weight", layer.gate});
+    all.push_back({hf + "mlp.up_proj.weight", gguf + "ffn_up.weight", layer.up});
+    all.push_back({hf + "mlp.down_proj.weight", gguf + "ffn_down.weight", layer.down});
+  }
+  all.push_back({"model.norm.weight", "output_norm.weight", weights.final_norm});
+  if (!config.tied_head) all.push_back({"lm_head.weight", "output.weight", weights.head});
+  return all;
+}
+
 }  // namespace thinkrec

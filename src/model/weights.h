@@ -34,6 +34,16 @@ std::int64_t weight_count(const LlamaConfig& config);
 /// Views into `block` (weight_count floats, fp32, in the layout of this file); the caller keeps it alive. nullptr: shapes alone.
 LlamaWeights view_weights(const LlamaConfig& config, float* block);
 
+/// A tensor by its Hugging Face and GGUF names.
+struct NamedWeight {
+  std::string hf, gguf;
+  at::Tensor tensor;
+  std::int64_t permuted_heads = 0;  ///< of q and k: llama.cpp stores their rows in another order
+};
+
+/// In block order; without the head where it is tied.
+std::vector<NamedWeight> named_weights(const LlamaConfig& config, const LlamaWeights& weights);
+
 /// A model on disk: a Hugging Face folder (config.json, *.safetensors with or without index) or a .gguf file.
 /// Opening reads only headers and holds the tensors' names and shapes to the configuration. Errors: kNoInput, kBadData naming file and tensor.
 class ModelSource {

@@ -63,8 +63,8 @@ void read_token_types(const std::vector<std::int64_t>& types, const std::string&
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> load_gguf_tokenizer(const std::string& path) {
-  const GgufFile file(path);
+ByteBpeSpec read_gguf_tokenizer(const GgufFile& file) {
+  const std::string& path = file.path();
   const auto& model = file.get<std::string>("tokenizer.ggml.model");
   if (model != "gpt2") {
     fail(ExitCode::kBadData, "{}: the tokenizer (tokenizer.ggml.model) {} is not supported; byte-level BPE, 'gpt2', is", path,
@@ -100,7 +100,11 @@ std::unique_ptr<Tokenizer> load_gguf_tokenizer(const std::string& path) {
     }
     spec.bos = id_of("tokenizer.ggml.bos_token_id");
   }
-  return make_byte_bpe(std::move(spec), path);
+  return spec;
+}
+
+std::unique_ptr<Tokenizer> load_gguf_tokenizer(const std::string& path) {
+  return make_byte_bpe(read_gguf_tokenizer(GgufFile(path)), path);
 }
 
 }  // namespace thinkrec

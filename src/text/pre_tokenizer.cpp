@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/error.h"
 #include "text/unicode.h"
 
 namespace thinkrec {
@@ -83,22 +84,30 @@ void walk(Text text, const std::function<void(Text)>& word, const Next& next) {
   }
 }
 
+/// As the tokenizer.json files of the models have them.
+constexpr std::pair<std::string_view, SplitRule> kRegexes[] = {
+    {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitRule::kGpt2},
+    {R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitRule::kGpt2},
+    {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+     SplitRule::kLlama3},
+    {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+     SplitRule::kQwen2},
+};
+
 }  // namespace
 
 std::optional<SplitRule> rule_of_regex(std::string_view regex) {
-  // As the tokenizer.json files of the models have them.
-  static constexpr std::pair<std::string_view, SplitRule> kKnown[] = {
-      {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitRule::kGpt2},
-      {R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitRule::kGpt2},
-      {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-       SplitRule::kLlama3},
-      {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-       SplitRule::kQwen2},
-  };
-  for (const auto& [known, rule] : kKnown) {
+  for (const auto& [known, rule] : kRegexes) {
     if (regex == known) return rule;
   }
   return std::nullopt;
+}
+
+std::string_view regex_of_rule(SplitRule rule) {
+  for (const auto& [known, of] : kRegexes) {
+    if (rule == of) return known;
+  }
+  fail(ExitCode::kInternal, "a split rule without a regular expression");
 }
 
 void split_words(SplitRule rule, Text text, const std::function<void(Text)>& word) {

@@ -18,6 +18,9 @@ enum class SplitRule {
 /// The rule that a regular expression of a tokenizer.json stands for; nothing where it is not one of those above.
 std::optional<SplitRule> rule_of_regex(std::string_view regex);
 
+/// The regular expression of a rule, of those that rule_of_regex knows. Not of kDigits: kInternal.
+std::string_view regex_of_rule(SplitRule rule);
+
 /// Calls `word` for each piece of the text, in order; none is empty and together they are the text. Takes linear time.
 void split_words(SplitRule rule, std::u32string_view text, const std::function<void(std::u32string_view)>& word);
 

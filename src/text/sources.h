@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "io/gguf.h"
+#include "text/byte_bpe.h"
 #include "text/tokenizer.h"
 
 namespace thinkrec {
@@ -18,6 +20,7 @@ struct TokenizerConfig {
 
 /// Each fails with kNoInput where the file cannot be read, kBadData naming it and what is wrong or not supported in it.
 std::unique_ptr<Tokenizer> load_gguf_tokenizer(const std::string& path);
+ByteBpeSpec read_gguf_tokenizer(const GgufFile& file);
 std::unique_ptr<Tokenizer> load_hf_tokenizer(const std::string& path, const TokenizerConfig& config);  ///< tokenizer.json
 std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(const std::string& path, const TokenizerConfig& config);  ///< .model
 /// An empty config where there is no such file.

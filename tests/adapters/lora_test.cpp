@@ -118,6 +118,19 @@ TEST(LoraHook, IsTheSumOfTheWeights) {
   }
 }
 
+TEST(MergeInto, MakesAPlainModelOfBoth) {
+  const at::NoGradGuard no_grad;
+  const LlamaConfig config = tiny_config();
+  const TinyModel model(config, 3);
+  const LoraAdapter adapter = random_adapter(config, {.lora_rank = 5, .alpha = 7}, 4);
+  const PackedBatch batch = pack(random_rows({5, 1, 11}, 97, 1));
+  const at::Tensor q = model->weights().layers[0].q.clone();
+  const Llama merged(config, merge_into(model->weights(), adapter));
+  const LoraHook hook(adapter);
+  expect_close(run(merged, batch, nullptr), run(*model, batch, &hook), 2e-5, "merged");
+  EXPECT_TRUE(at::equal(model->weights().layers[0].q, q)) << "the base has changed";
+}
+
 TEST(LoraHook, BeyondTheKernelsRankIsTheSame) {
   // Rank 64 goes through the kernel; the same product padded with zeros to rank 65, through libtorch.
   const LlamaConfig config = tiny_config();

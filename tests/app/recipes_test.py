@@ -93,7 +93,7 @@ def main():
         for adapter in ("global", "expert:1", "user:u1"):
             world.run("thinkrec_export", "--run-dir", trained["thinkrec"], "--adapter", adapter, "--output", f"{folder}/peft-{adapter[:4]}")
         assert json.load(open(f"{folder}/peft-glob/adapter_config.json"))["r"] == 4
-        for adapter, code, words in (("expert:2", 64, "experts 0 to 1"), ("user:nobody", 65, "nobody"), ("all", 64, "global, expert:K or user:U")):
+        for adapter, code, words in (("expert:2", 64, "experts 0 to 1"), ("user:nobody", 65, "nobody"), ("all", 64, "global, expert:K, user:U or none")):
             failed = world.run("thinkrec_export", "--run-dir", trained["thinkrec"], "--adapter", adapter, "--output", f"{folder}/x", code=code)
             assert words in failed.stderr, failed.stderr
     print("recipes: passed")

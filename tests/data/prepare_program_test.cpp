@@ -45,8 +45,12 @@ class PrepareProgram : public testing::Test {
 };
 
 TEST_F(PrepareProgram, WritesTheDataSetAndPrintsTheRow) {
-  const Outcome outcome = run(base() + " --name shop --noun book,books --strip-year");
+  const Outcome outcome =
+      run(fmt::format("{} --name shop --noun book,books --strip-year --json '{}'", base(), folder_.path("row.json")));
   ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_TRUE(read_file(folder_.path("row.json"))
+                  .starts_with(R"({"name":"shop","train":32,"valid":4,"test":4,"users":3,"items":2,"sigma_over_mu":0.)"))
+      << read_file(folder_.path("row.json"));
   std::istringstream lines(outcome.out);
   std::string header, row;
   std::getline(lines, header);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "support/testing.h"
 #include "encoders/encoder.h"
 #include "encoders/random.h"
 
@@ -100,17 +101,6 @@ inline std::vector<std::int64_t> all_rows(const Dataset& dataset) {
   std::vector<std::int64_t> rows(dataset.interactions());
   for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<std::int64_t>(i);
   return rows;
-}
-
-template <class Action>
-void expect_error(ExitCode code, const std::string& part, const Action& action) {
-  try {
-    action();
-    ADD_FAILURE() << "no error with " << part;
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
-  }
 }
 
 /// What every encoder promises about histories.

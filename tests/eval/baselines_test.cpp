@@ -7,7 +7,7 @@
 #include <numeric>
 #include <random>
 
-#include "eval/eval_testing.h"
+#include "support/testing.h"
 #include "eval/logistic.h"
 #include "eval/metrics.h"
 #include "eval/ml1m.h"

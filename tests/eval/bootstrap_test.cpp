@@ -11,7 +11,7 @@
 #include <random>
 
 #include "eval/baselines.h"
-#include "eval/eval_testing.h"
+#include "support/testing.h"
 #include "eval/ml1m.h"
 
 namespace thinkrec {

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "eval/eval_testing.h"
+#include "support/testing.h"
 
 namespace thinkrec {
 namespace {

@@ -11,7 +11,7 @@
 #include <numeric>
 #include <random>
 
-#include "eval/eval_testing.h"
+#include "support/testing.h"
 #include "eval/ml1m.h"
 #include "eval/user_table.h"
 

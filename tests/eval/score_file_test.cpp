@@ -3,25 +3,15 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
-#include <filesystem>
-#include <fstream>
-
-#include "eval/eval_testing.h"
+#include "support/testing.h"
 
 namespace thinkrec {
 namespace {
 
 class ScoreFiles : public ::testing::Test {
  protected:
-  void SetUp() override { std::filesystem::create_directories(folder_); }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::string write(const std::string& name, const std::string& text) const {
-    const std::string path = (folder_ / name).string();
-    std::ofstream(path) << text;
-    return path;
-  }
-  std::filesystem::path folder_ = std::filesystem::path(::testing::TempDir()) /
-                                  (std::string("score_file_") + ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  std::string write(const std::string& name, const std::string& text) const { return folder_.put(name, text); }
+  testing::TempFolder folder_;
 };
 
 using testing::expect_error;
@@ -39,7 +29,7 @@ TEST_F(ScoreFiles, AreReadByRowOfTheAskedModelOrTheLast) {
 }
 
 TEST_F(ScoreFiles, MayBeCompressed) {
-  const std::string path = (folder_ / "a.csv.gz").string(), text = "row,user,item,label,fused\n1,a,b,1,3\n";
+  const std::string path = folder_.file("a.csv.gz"), text = "row,user,item,label,fused\n1,a,b,1,3\n";
   gzFile file = gzopen(path.c_str(), "wb");
   gzwrite(file, text.data(), static_cast<unsigned>(text.size()));
   gzclose(file);
@@ -47,7 +37,7 @@ TEST_F(ScoreFiles, MayBeCompressed) {
 }
 
 TEST_F(ScoreFiles, RefuseWhatIsNoScore) {
-  expect_error(ExitCode::kNoInput, "nowhere.csv", [&] { read_score_file((folder_ / "nowhere.csv").string()); });
+  expect_error(ExitCode::kNoInput, "nowhere.csv", [&] { read_score_file(folder_.file("nowhere.csv")); });
   const std::string head = "row,user,item,label,fused\n";
   expect_error(ExitCode::kBadData, "fused", [&] { read_score_file(write("a.csv", head) + ":global"); });
   expect_error(ExitCode::kBadData, "has no rows", [&] { read_score_file(write("b.csv", head)); });

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "eval/eval_testing.h"
+#include "support/testing.h"
 #include "eval/small_wordnet.h"
 
 namespace thinkrec {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "eval/eval_testing.h"
+#include "support/testing.h"
 #include "eval/small_wordnet.h"
 
 namespace thinkrec {

@@ -7,7 +7,7 @@
 #include <numeric>
 #include <random>
 
-#include "experts/experts_testing.h"
+#include "support/testing.h"
 
 namespace thinkrec {
 namespace {

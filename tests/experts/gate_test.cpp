@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "experts/experts_testing.h"
+#include "support/testing.h"
 
 namespace thinkrec {
 namespace {

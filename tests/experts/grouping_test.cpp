@@ -13,7 +13,7 @@
 #include <set>
 
 #include "experts/clustering.h"
-#include "experts/experts_testing.h"
+#include "support/testing.h"
 
 namespace thinkrec {
 namespace {

@@ -52,6 +52,23 @@ TEST(File, ReadsWhatWasWritten) {
   EXPECT_EQ(files_in(folder), 2u) << "a staging file was left";
 }
 
+TEST(File, WrittenInPiecesIsThereAsAWholeOrNotAtAll) {
+  const TempFolder folder;
+  const std::string path = folder.put("f", "old");
+  {
+    AtomicFile file(path, 6);
+    file.write("never");
+    EXPECT_EQ(read_file(path), "old");
+  }
+  EXPECT_EQ(files_in(folder), 1u) << "a staging file was left";
+  AtomicFile file(path, 6);
+  for (const char* piece : {"ab", "", "cd"}) file.write(piece);
+  file.commit();
+  EXPECT_EQ(read_file(path), "abcd");
+  EXPECT_EQ(files_in(folder), 1u);
+  expect_error(ExitCode::kIo, "opening for writing failed", [&] { AtomicFile(folder.file("no/f"), 6); });
+}
+
 TEST(File, ReadErrors) {
   const TempFolder folder;
   expect_error(ExitCode::kNoInput, "No such file", [&] { read_file(folder.file("none")); });

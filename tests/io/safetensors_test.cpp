@@ -1,6 +1,7 @@
 #include "io/safetensors.h"
 
 #include <bit>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -110,6 +111,30 @@ TEST_F(Safetensors, RoundTrip) {
     EXPECT_EQ(got, values[i]);
   }
   EXPECT_TRUE(taken(encode_safetensors({}, {})).entries().empty());
+}
+
+TEST_F(Safetensors, WritesToAFileWhatItEncodes) {
+  const TempFolder folder;
+  std::vector<float> values(600'000);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) * 1.001f;
+  const std::vector<SafetensorsTensor> tensors = {
+      {"b", {2, 300'000}, values.data()}, {"a", {1}, values.data() + 5}, {"e", {0}, nullptr}};
+  write_safetensors(folder.file("f"), tensors, {{"k", "v"}}, SavedType::kF32);
+  EXPECT_EQ(read_file(folder.file("f")), encode_safetensors(tensors, {{"k", "v"}}));
+
+  // 1 + 2^-8 lies between two: ties go to even. A NaN stays one.
+  values[0] = 1.00390625f, values[1] = 1.01171875f, values[2] = std::nanf("");
+  write_safetensors(folder.file("half"), tensors, {}, SavedType::kBf16);
+  const SafetensorsFile file(folder.file("half"));
+  const SafetensorsEntry* entry = file.find("b");
+  ASSERT_NE(entry, nullptr);
+  EXPECT_EQ(entry->dtype, "BF16");
+  std::vector<float> got(values.size());
+  file.read(*entry, got.data());
+  EXPECT_EQ(got[0], 1.f);
+  EXPECT_EQ(got[1], 1.015625f);
+  EXPECT_TRUE(std::isnan(got[2]));
+  for (std::size_t i = 3; i < got.size(); ++i) ASSERT_NEAR(got[i], values[i], values[i] / 256) << i;
 }
 
 TEST_F(Safetensors, EncodeErrors) {

@@ -8,7 +8,7 @@
 
 #include "core/error.h"
 #include "report/markup.h"
-#include "report/temporary_folder.h"
+#include "support/testing.h"
 
 namespace thinkrec {
 namespace {
@@ -35,8 +35,8 @@ std::string metrics() {
   return text + "{\"stage\":\"expert/0\",\"step\":1,\"loss\":0.5}\n";
 }
 
-std::string report(const TemporaryFolder& folder) {
-  write_report(folder.path());
+std::string report(const testing::TempFolder& folder) {
+  write_report(folder.path().string());
   return folder.read("report.html");
 }
 
@@ -65,10 +65,10 @@ void expect_balanced(const std::string& text) {
 }
 
 TEST(Html, AWholeRun) {
-  const TemporaryFolder folder;
-  folder.write("metrics.jsonl", metrics());
-  folder.write("evaluation.json", kEvaluation);
-  folder.write("recipe.yaml", "run:\n  seed: 7\nmodel:\n  path: /models/tiny.gguf\n");
+  const testing::TempFolder folder;
+  folder.put("metrics.jsonl", metrics());
+  folder.put("evaluation.json", kEvaluation);
+  folder.put("recipe.yaml", "run:\n  seed: 7\nmodel:\n  path: /models/tiny.gguf\n");
   const auto text = report(folder);
   expect_balanced(text);
   for (const char* part : {"MovieLens-1M",
@@ -99,7 +99,7 @@ TEST(Html, AWholeRun) {
 }
 
 TEST(Html, MissingPartsAreOneSentenceEach) {
-  const TemporaryFolder folder;
+  const testing::TempFolder folder;
   const auto text = report(folder);
   expect_balanced(text);
   std::size_t sentences = 0;
@@ -109,13 +109,13 @@ TEST(Html, MissingPartsAreOneSentenceEach) {
 }
 
 TEST(Html, PartsOfPartsMayBeMissing) {
-  const TemporaryFolder folder;
-  folder.write("evaluation.json",
-               R"({"models":{"global":{"auc":0.7},"odd":3,"none":{}},"gate":{},"groups":[{}],"timings":{},"data":{}})");
-  folder.write(
+  const testing::TempFolder folder;
+  folder.put("evaluation.json",
+             R"({"models":{"global":{"auc":0.7},"odd":3,"none":{}},"gate":{},"groups":[{}],"timings":{},"data":{}})");
+  folder.put(
       "metrics.jsonl",
       "{\"stage\":\"a\",\"step\":1,\"loss\":null}\n{\"stage\":\"b\",\"step\":5,\"loss\":0.5}\nnonsense\n{\"stage\":\"a\",\"st");
-  folder.write("recipe.yaml", "a: [1\n");
+  folder.put("recipe.yaml", "a: [1\n");
   const auto text = report(folder);
   expect_balanced(text);
   EXPECT_NE(text.find("0.7000"), std::string::npos);
@@ -125,7 +125,7 @@ TEST(Html, PartsOfPartsMayBeMissing) {
 
 TEST(Html, NothingFromAFileIsMarkup) {
   const std::string evil = "</style></title><script>alert(1)</script>\"'&";
-  const TemporaryFolder folder;
+  const testing::TempFolder folder;
   nlohmann::ordered_json evaluation = nlohmann::ordered_json::parse(kEvaluation);
   evaluation["split"] = evil;
   evaluation["models"][evil] = {{"auc", 0.5}, {evil, 0.4}};
@@ -133,12 +133,12 @@ TEST(Html, NothingFromAFileIsMarkup) {
   evaluation["timings"][evil] = 3;
   evaluation["data"][evil] = evil;
   evaluation["data"]["name"] = evil;
-  folder.write("evaluation.json", evaluation.dump());
-  folder.write(
+  folder.put("evaluation.json", evaluation.dump());
+  folder.put(
       "metrics.jsonl",
       nlohmann::json{{"stage", evil}, {"step", 1}, {"loss", 1}, {"time", 1.8e9}, {"tokens_per_s", 3}, {"valid_auc", 0.6}}.dump() +
           "\n" + nlohmann::json{{"stage", evil}, {"step", 2}, {"loss", 1}, {"time", 1.9e9}, {"tokens_per_s", 3}}.dump() + "\n");
-  folder.write("recipe.yaml", "model: {path: '" + std::string("</pre><script>") + "'}\n");
+  folder.put("recipe.yaml", "model: {path: '" + std::string("</pre><script>") + "'}\n");
   const auto text = report(folder);
   EXPECT_EQ(text.find("<script"), std::string::npos);
   EXPECT_EQ(text.find("alert(1)</"), std::string::npos);
@@ -153,11 +153,11 @@ TEST(Html, Escaping) {
 }
 
 TEST(Html, ABadEvaluationIsNamed) {
-  const TemporaryFolder folder;
+  const testing::TempFolder folder;
   for (const char* bad : {"{\"models\":", "[1]", ""}) {
-    folder.write("evaluation.json", bad);
+    folder.put("evaluation.json", bad);
     try {
-      write_report(folder.path());
+      write_report(folder.path().string());
       FAIL();
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ExitCode::kBadData);
@@ -168,7 +168,7 @@ TEST(Html, ABadEvaluationIsNamed) {
 
 TEST(Html, RandomDamageNeverCrashesNorBreaksThePage) {
   std::mt19937 random(9);
-  const TemporaryFolder folder;
+  const testing::TempFolder folder;
   const auto pick = [&](nlohmann::ordered_json& at, const auto& self) -> void {  // replaces some values by ones of another kind
     const nlohmann::ordered_json odd[] = {nullptr,
                                           -1,
@@ -191,10 +191,10 @@ TEST(Html, RandomDamageNeverCrashesNorBreaksThePage) {
   for (int round = 0; round < 150; ++round) {
     auto evaluation = nlohmann::ordered_json::parse(kEvaluation);
     pick(evaluation, pick);
-    folder.write("evaluation.json", evaluation.dump());
+    folder.put("evaluation.json", evaluation.dump());
     std::string log = metrics();
     for (int n = 0; n < 40; ++n) log[random() % log.size()] = static_cast<char>(random() % 256);
-    folder.write("metrics.jsonl", log);
+    folder.put("metrics.jsonl", log);
     const auto text = report(folder);
     if (round % 10 == 0) expect_balanced(text);
     for (const char* part : {"nan", "inf%", "\"inf", " inf "})

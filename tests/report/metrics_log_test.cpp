@@ -8,7 +8,7 @@
 
 #include "core/error.h"
 #include "io/file.h"
-#include "report/temporary_folder.h"
+#include "support/testing.h"
 
 namespace thinkrec {
 namespace {
@@ -23,8 +23,8 @@ std::vector<json> lines_of(const std::string& text) {
 }
 
 TEST(MetricsLog, WritesOneLineAStep) {
-  const TemporaryFolder folder;
-  MetricsLog log(folder.path("metrics.jsonl"), true);
+  const testing::TempFolder folder;
+  MetricsLog log(folder.file("metrics.jsonl"), true);
   log.write("activate/text", 3, {{"loss", 0.5}, {"bad", std::numeric_limits<double>::quiet_NaN()}, {"step", 99}});
   const auto now = lines_of(folder.read("metrics.jsonl"));  // before the log is closed: every line is flushed
   ASSERT_EQ(now.size(), 1U);
@@ -37,22 +37,22 @@ TEST(MetricsLog, WritesOneLineAStep) {
 }
 
 TEST(MetricsLog, OtherRanksDoNothing) {
-  const TemporaryFolder folder;
-  MetricsLog log(folder.path("metrics.jsonl"), false);
+  const testing::TempFolder folder;
+  MetricsLog log(folder.file("metrics.jsonl"), false);
   log.write("a", 1, {{"loss", 1}});
   log.resume("a", 0);
-  EXPECT_FALSE(std::filesystem::exists(folder.path("metrics.jsonl")));
+  EXPECT_FALSE(std::filesystem::exists(folder.file("metrics.jsonl")));
 }
 
 TEST(MetricsLog, ResumeDropsLaterStepsOfTheStageOnly) {
-  const TemporaryFolder folder;
+  const testing::TempFolder folder;
   {
-    MetricsLog log(folder.path("m"), true);
+    MetricsLog log(folder.file("m"), true);
     for (int step = 1; step <= 5; ++step) log.write("a", step, {{"loss", step}});
     for (int step = 1; step <= 5; ++step) log.write("b", step, {{"loss", step}});
   }
-  folder.write("m", folder.read("m") + "nonsense\n{\"note\": 1}\n{\"stage\": \"b\", \"st");
-  MetricsLog log(folder.path("m"), true);
+  folder.put("m", folder.read("m") + "nonsense\n{\"note\": 1}\n{\"stage\": \"b\", \"st");
+  MetricsLog log(folder.file("m"), true);
   EXPECT_EQ(folder.read("m").back(), '\n') << "the half-written line is cut off";
   log.resume("b", 2);
   log.write("b", 3, {});
@@ -64,17 +64,17 @@ TEST(MetricsLog, ResumeDropsLaterStepsOfTheStageOnly) {
 }
 
 TEST(MetricsLog, KilledAnywhereAndRestartedEachStepIsThereOnce) {
-  const TemporaryFolder folder;
+  const testing::TempFolder folder;
   {
-    MetricsLog log(folder.path("m"), true);
+    MetricsLog log(folder.file("m"), true);
     for (int step = 1; step <= 6; ++step) log.write("a", step, {{"loss", 0.25}});
   }
   const auto whole = folder.read("m");
   for (std::size_t length = 0; length <= whole.size(); length += 7) {
-    folder.write("m", whole.substr(0, length));
+    folder.put("m", whole.substr(0, length));
     const auto kept = std::count(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length), '\n');
     const std::int64_t checkpoint = kept / 2 * 2;  // saved every second step
-    MetricsLog log(folder.path("m"), true);
+    MetricsLog log(folder.file("m"), true);
     log.resume("a", checkpoint);
     for (std::int64_t step = checkpoint + 1; step <= 6; ++step) log.write("a", step, {{"loss", 0.25}});
     std::multiset<std::int64_t> steps;
@@ -90,14 +90,14 @@ std::vector<std::string> event_files(const std::string& folder) {
 }
 
 TEST(MetricsLog, TheBoardHasTheSameStepsAfterAResume) {
-  TemporaryFolder folder;
-  const std::string board = folder.path("board");
+  testing::TempFolder folder;
+  const std::string board = folder.file("board");
   {
-    MetricsLog log(folder.path("m"), true, board);
+    MetricsLog log(folder.file("m"), true, board);
     log.write("a", 1, {{"kept", 1.0}});
     log.write("a", 2, {{"dropped", 2.0}});
   }
-  MetricsLog log(folder.path("m"), true, board);
+  MetricsLog log(folder.file("m"), true, board);
   log.resume("a", 1);
   log.write("a", 2, {{"again", 3.0}});
   const auto files = event_files(board);
@@ -109,24 +109,24 @@ TEST(MetricsLog, TheBoardHasTheSameStepsAfterAResume) {
 }
 
 TEST(MetricsLog, WithoutAFolderThereIsNoBoard) {
-  TemporaryFolder folder;
-  MetricsLog log(folder.path("m"), true);
+  testing::TempFolder folder;
+  MetricsLog log(folder.file("m"), true);
   log.write("a", 1, {{"x", 1.0}});
-  EXPECT_EQ(event_files(folder.path("")).size(), 1U);
+  EXPECT_EQ(event_files(folder.file("")).size(), 1U);
 }
 
 TEST(MetricsLog, FailuresNameTheFile) {
-  const TemporaryFolder folder;
+  const testing::TempFolder folder;
   try {
-    MetricsLog log(folder.path("no/such/folder/m"), true);
+    MetricsLog log(folder.file("no/such/folder/m"), true);
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::kIo);
     EXPECT_NE(std::string(error.what()).find("no/such/folder/m"), std::string::npos);
   }
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
-  std::filesystem::create_symlink("/dev/full", folder.path("full"));
-  MetricsLog log(folder.path("full"), true);
+  std::filesystem::create_symlink("/dev/full", folder.file("full"));
+  MetricsLog log(folder.file("full"), true);
   EXPECT_THROW(log.write("a", 1, {}), Error);
 }
 

@@ -4,7 +4,7 @@
 
 #include <cstdlib>
 
-#include "report/temporary_folder.h"
+#include "support/testing.h"
 #include "report/tensorboard.h"
 
 namespace thinkrec {
@@ -13,10 +13,10 @@ namespace {
 TEST(TensorBoardOracle, ReadsTheSameScalars) {
   const char* chosen = std::getenv("THINKREC_ORACLE_PYTHON");
   const std::string python = chosen != nullptr ? chosen : THINKREC_DEPS_DIR "/oracles/bin/python";
-  const TemporaryFolder folder;
+  const testing::TempFolder folder;
   std::string wanted;
   {
-    TensorBoardWriter writer(folder.path("events"), true);
+    TensorBoardWriter writer(folder.file("events"), true);
     for (int step = 1; step <= 2000; ++step) {
       const double loss = 1.0 / step;
       writer.write("activate/text", step, {{"loss", loss}, {"tokens_per_s", 1000 + step}});
@@ -26,7 +26,7 @@ TEST(TensorBoardOracle, ReadsTheSameScalars) {
       wanted += fmt::format("activate/text/tokens_per_s {} {}.000000\n", step, 1000 + step);
   }
   const auto command = fmt::format("'{}' '{}/tests/report/tensorboard_oracle.py' '{}' > '{}' 2> '{}'", python,
-                                   THINKREC_SOURCE_DIR, folder.path("events"), folder.path("out"), folder.path("err"));
+                                   THINKREC_SOURCE_DIR, folder.file("events"), folder.file("out"), folder.file("err"));
   const int status = std::system(command.c_str());
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   if (code == 77 || code == 126 || code == 127) GTEST_SKIP() << "tensorboard cannot be imported by " << python;

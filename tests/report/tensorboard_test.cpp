@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "report/temporary_folder.h"
+#include "support/testing.h"
 
 namespace thinkrec {
 namespace {
@@ -125,8 +125,8 @@ TEST(TensorBoard, ChecksumsOfRfc3720) {
 }
 
 TEST(TensorBoard, WritesScalarsThatReadBack) {
-  const TemporaryFolder folder;
-  TensorBoardWriter writer(folder.path("events"), true);
+  const testing::TempFolder folder;
+  TensorBoardWriter writer(folder.file("events"), true);
   writer.write("activate/text", 300,
                {{"loss", 0.5}, {"rows", 7}, {"ok", true}, {"note", "x"}, {"none", nullptr}, {"step", 3}, {"time", 4}});
   writer.write("empty", 1, {{"note", "x"}});
@@ -144,36 +144,35 @@ TEST(TensorBoard, WritesScalarsThatReadBack) {
 }
 
 TEST(TensorBoard, AResumedRunIsWrittenAgainFromTheMetrics) {
-  const TemporaryFolder folder;
-  { TensorBoardWriter(folder.path("events"), true).write("a", 9, {{"loss", 1}}); }
-  folder.write("events/mine.txt", "kept");
-  folder.write(
-      "m",
-      "{\"stage\":\"a\",\"step\":1,\"time\":1800000000.5,\"loss\":0.75,\"lr\":null}\nnonsense\n{\"stage\":3,\"step\":1}\n"
-      "{\"stage\":\"a\",\"step\":2,\"loss\":0.5}\n{\"stage\":\"a\",\"st");
-  const TensorBoardWriter writer(folder.path("events"), true, folder.path("m"));
+  const testing::TempFolder folder;
+  { TensorBoardWriter(folder.file("events"), true).write("a", 9, {{"loss", 1}}); }
+  folder.put("events/mine.txt", "kept");
+  folder.put("m",
+             "{\"stage\":\"a\",\"step\":1,\"time\":1800000000.5,\"loss\":0.75,\"lr\":null}\nnonsense\n{\"stage\":3,\"step\":1}\n"
+             "{\"stage\":\"a\",\"step\":2,\"loss\":0.5}\n{\"stage\":\"a\",\"st");
+  const TensorBoardWriter writer(folder.file("events"), true, folder.file("m"));
   const auto events = read_events(writer.path());
   ASSERT_EQ(events.size(), 3U);
   EXPECT_EQ(events[1].wall_time, 1800000000.5);
   EXPECT_EQ(events[1].scalars, (std::vector<std::pair<std::string, float>>{{"a/loss", 0.75F}}));
   EXPECT_EQ(events[2].step, 2);
   std::size_t files = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder.path("events"))) ++files;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder.file("events"))) ++files;
   EXPECT_EQ(files, 2U) << "the new event file and the file that is none of ours";
 }
 
 TEST(TensorBoard, OtherRanksDoNothing) {
-  const TemporaryFolder folder;
-  TensorBoardWriter writer(folder.path("events"), false);
+  const testing::TempFolder folder;
+  TensorBoardWriter writer(folder.file("events"), false);
   writer.write("a", 1, {{"loss", 1}});
-  EXPECT_FALSE(std::filesystem::exists(folder.path("events")));
+  EXPECT_FALSE(std::filesystem::exists(folder.file("events")));
 }
 
 TEST(TensorBoard, FailuresNameTheFolder) {
-  const TemporaryFolder folder;
-  folder.write("file", "x");
+  const testing::TempFolder folder;
+  folder.put("file", "x");
   try {
-    TensorBoardWriter writer(folder.path("file/events"), true);
+    TensorBoardWriter writer(folder.file("file/events"), true);
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::kIo);

@@ -19,7 +19,7 @@ std::unique_ptr<Tokenizer> load_changed(const std::function<void(Json&)>& change
   const TempFolder folder;
   Json json = small();
   change(json);
-  return load_tokenizer(folder.put("tokenizer.json", json));
+  return load_tokenizer(folder.put("tokenizer.json", json.dump()));
 }
 
 void refuses(const std::string& part, const std::function<void(Json&)>& change) {
@@ -100,21 +100,21 @@ TEST(HfTokenizer, BosIsWhatThePostProcessorPutsInFront) {
 
 TEST(HfTokenizer, ConfigInTheFolderNamesTheEos) {
   const TempFolder folder;
-  folder.put("tokenizer.json", small());
+  folder.put("tokenizer.json", small().dump());
   const auto size = static_cast<std::int32_t>(small()["model"]["vocab"].size());
-  EXPECT_EQ(load_tokenizer(folder.path())->eos(), size + 1);
-  const std::string before = load_tokenizer(folder.path())->hash();
-  folder.put("tokenizer_config.json", Json{{"eos_token", "<|begin_of_text|>"}, {"add_bos_token", false}});
-  EXPECT_EQ(load_tokenizer(folder.path())->eos(), size);
-  EXPECT_NE(load_tokenizer(folder.path())->hash(), before);
-  EXPECT_EQ(load_tokenizer(folder.path() + "/tokenizer.json")->eos(), size);
-  folder.put("tokenizer_config.json", Json{{"eos_token", {{"content", "<tool>"}}}});
-  EXPECT_EQ(load_tokenizer(folder.path())->eos(), size + 2);
-  folder.put("tokenizer_config.json", Json{{"eos_token", nullptr}});
-  EXPECT_EQ(load_tokenizer(folder.path())->eos(), size + 1);
+  EXPECT_EQ(load_tokenizer(folder.path().string())->eos(), size + 1);
+  const std::string before = load_tokenizer(folder.path().string())->hash();
+  folder.put("tokenizer_config.json", Json{{"eos_token", "<|begin_of_text|>"}, {"add_bos_token", false}}.dump());
+  EXPECT_EQ(load_tokenizer(folder.path().string())->eos(), size);
+  EXPECT_NE(load_tokenizer(folder.path().string())->hash(), before);
+  EXPECT_EQ(load_tokenizer(folder.file("tokenizer.json"))->eos(), size);
+  folder.put("tokenizer_config.json", Json{{"eos_token", {{"content", "<tool>"}}}}.dump());
+  EXPECT_EQ(load_tokenizer(folder.path().string())->eos(), size + 2);
+  folder.put("tokenizer_config.json", Json{{"eos_token", nullptr}}.dump());
+  EXPECT_EQ(load_tokenizer(folder.path().string())->eos(), size + 1);
   const auto bad = [&](const std::string& part, const Json& config) {
-    folder.put("tokenizer_config.json", config);
-    expect_error(ExitCode::kBadData, part, [&] { load_tokenizer(folder.path()); });
+    folder.put("tokenizer_config.json", config.dump());
+    expect_error(ExitCode::kBadData, part, [&] { load_tokenizer(folder.path().string()); });
   };
   bad("no added token '</s>', which tokenizer_config.json names as EOS", {{"eos_token", "</s>"}});
   bad("tokenizer_config.json: 'eos_token' is not a text", {{"eos_token", 2}});
@@ -260,8 +260,8 @@ TEST(HfTokenizer, DamagedFilesGiveErrorsOnly) {
 
 TEST(LoadTokenizer, SaysWhatIsMissing) {
   const TempFolder folder;
-  expect_error(ExitCode::kNoInput, "/nowhere: no such tokenizer", [&] { load_tokenizer(folder.path() + "/nowhere"); });
-  expect_error(ExitCode::kNoInput, "neither tokenizer.json nor tokenizer.model", [&] { load_tokenizer(folder.path()); });
+  expect_error(ExitCode::kNoInput, "/nowhere: no such tokenizer", [&] { load_tokenizer(folder.file("nowhere")); });
+  expect_error(ExitCode::kNoInput, "neither tokenizer.json nor tokenizer.model", [&] { load_tokenizer(folder.path().string()); });
 }
 
 }  // namespace

@@ -59,12 +59,12 @@ TEST(SentencePieceTokenizer, FolderWithConfig) {
   EXPECT_EQ(plain->eos(), 2);
   EXPECT_EQ(plain->hash(), load_tokenizer(fixture("bpe.model"))->hash());
   EXPECT_NE(plain->hash(), load_tokenizer(fixture("unigram.model"))->hash());
-  folder.put("tokenizer_config.json", Json{{"add_bos_token", false}, {"eos_token", "<|im_end|>"}});
+  folder.put("tokenizer_config.json", Json{{"add_bos_token", false}, {"eos_token", "<|im_end|>"}}.dump());
   const auto changed = load_tokenizer(folder.path());
   EXPECT_EQ(changed->bos(), std::nullopt);
   EXPECT_EQ(changed->eos(), changed->find_special("<|im_end|>"));
   EXPECT_NE(changed->hash(), plain->hash());
-  folder.put("tokenizer_config.json", Json{{"eos_token", "<|nope|>"}});
+  folder.put("tokenizer_config.json", Json{{"eos_token", "<|nope|>"}}.dump());
   expect_error(ExitCode::kBadData, "the model has no token '<|nope|>'", [&] { load_tokenizer(folder.path()); });
 }
 

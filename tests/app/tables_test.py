@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""launch/tables.sh from raw files as Yelp gives them out to a page of results, on a tiny model; and again, when all is there."""
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+
+from tiny_world import write_model
+
+PROGRAMS, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+SETTINGS = ["run.micro_tokens=600", "encoder.max_epochs=2", "encoder.width=8", "features.folds=2", "prompt.history=3", "prompt.max_tokens=900",
+            "activate.phases.0.steps=3", "activate.phases.0.batch=4", "activate.phases.0.validate_every=0", "valid.rows=20", "expert.layers=2",
+            "expert.steps=2", "expert.batch=4", "expert.validate_every=0", "evaluate.rows=40", "evaluate.bootstrap=20", "mix.reason_share=0"]
+
+
+def write_yelp(folder, users=30, items=30, rows=2400):
+    folder.mkdir(parents=True)
+    rng = random.Random(3)
+    with open(folder / "yelp_academic_dataset_business.json", "w") as out:
+        for i in range(items):
+            out.write(json.dumps({"business_id": f"b{i}", "name": f"Caf\u00e9 {i}", "city": "Town", "categories": "Food, Tea" if i % 2 else None}) + "\n")
+    with open(folder / "yelp_academic_dataset_review.json", "w") as out:
+        for t in range(rows):
+            user, item = rng.randrange(users), rng.randrange(items)
+            stars = max(1, min(5, 3 + (user + item) % 2 + rng.randrange(-1, 3)))
+            date = f"{2010 + 12 * t // rows:04}-{1 + t % 12:02}-{1 + t % 28:02} 10:00:{t % 60:02}"
+            out.write(json.dumps({"review_id": f"r{t}", "user_id": f"u{user}", "business_id": f"b{item}", "stars": stars, "date": date}) + "\n")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        write_model(folder / "model")
+        write_yelp(folder / "data" / "yelp")
+        results = folder / "results"
+        environment = {**os.environ, "THINKREC_PROGRAMS": PROGRAMS, "THINKREC_DATA": str(folder / "data"), "THINKREC_REASONS": "0"}
+
+        def tables(*rows, code=0, **changes):
+            command = [str(SOURCE / "launch" / "tables.sh"), "--dataset", "yelp", "--threads", "1", "--model", str(folder / "model"),
+                       "--results", str(results)]
+            for setting in SETTINGS:
+                command += ["--set", setting]
+            done = subprocess.run(command + list(rows), capture_output=True, text=True, env={**environment, **changes})
+            assert done.returncode == code, f"{done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+            return done
+
+        tables("encoders", "tallrec", "without-experts")
+        left = {path.name for path in (results / "without-experts").iterdir()}
+        assert left == {"adapter.safetensors", "scores.csv.gz", "metrics.jsonl.gz", "recipe.yaml", "run.txt", "evaluation.json",
+                        "against-thinkrec.json"}, left
+        page = (folder / "results.md").read_text()
+        assert page.startswith("# Results on Yelp") and "| **ThinkRec** | " in page and "| without experts − ThinkRec | " in page, page
+        assert page.count("mean of 5 seeds") == 5 and "| TALLRec | " in page and "| CoLLM | *not yet run*" in page, page
+        stamps = {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}
+        again = tables("encoders", "tallrec", "without-experts")
+        assert "tallrec is there" in again.stdout and "trains" not in again.stdout, again.stdout
+        assert stamps == {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}
+        assert "no row 'nothing'" in tables("nothing", code=64).stderr
+        (results / "data.json").unlink()
+        assert "nowhere" in tables("encoders", code=66, THINKREC_DATA=str(folder / "nowhere")).stderr
+    print("tables: passed")
+
+
+if __name__ == "__main__":
+    main()
