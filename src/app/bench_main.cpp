@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "app/programs.h"
 #include "adapters/peft_folder.h"
 #include "comm/world.h"
 #include "core/command_line.h"
@@ -23,31 +24,6 @@ using namespace thinkrec;
 using Json = nlohmann::json;
 
 constexpr std::int32_t kYes = 5;  // the yardstick's token for Yes
-
-const ProgramInfo kProgram = {
-    "thinkrec_bench", "Times the trainer's step: constant learning rate 1e-4, weight decay 1e-3, no clipping. One JSON line.",
-    "thinkrec_bench --model DIR --adapter DIR --workload FILE --stage global --threads 1 --batch 8 --steps 6"};
-
-OptionTable options() {
-  using enum OptionType;
-  return {
-      {"model", kPath, "", "", "", "Hugging Face folder or .gguf file"},
-      {"adapter", kPath, "", "", "", "PEFT folder to start from"},
-      {"workload", kPath, "", "", "", "JSON lines: {\"ids\", \"prompt_len\", \"label\", \"reason\", \"user\"}"},
-      {"stage", kChoice, "global", "choices global|expert", "",
-       "expert trains the last max(1, layers / 4) layers, from cached hidden states"},
-      {"experts", kInteger, "1", "[1, 64]", "",
-       "stage expert: so many at once over one base, each on `batch` rows of its own a step"},
-      {"threads", kInteger, "1", "[1, 1024]", "threads", ""},
-      {"batch", kInteger, "8", "[1, 65536]", "rows", "of a step, taken in order, starting over at the end"},
-      {"steps", kInteger, "6", "[1, inf)", "steps", "timed"},
-      {"warmup", kInteger, "2", "[0, inf)", "steps", "not timed, first"},
-      {"dropout", kReal, "0", "[0, 1)", "", ""},
-      {"dtype", kChoice, "fp32", "choices fp32|bf16", "", "of the frozen weights and activations; bf16 on GPUs alone"},
-      {"device", kChoice, "cpu", "choices cpu|cuda", "", ""},
-      {"micro-tokens", kInteger, "4096", "[1, inf)", "tokens", "of one forward and backward pass"},
-  };
-}
 
 std::vector<EncodedRow> read_workload(const std::string& path, std::int64_t vocab) {
   std::ifstream in(path);
@@ -98,7 +74,7 @@ double median(std::vector<double> values) {
 
 int main(int argc, char** argv) {
   return run_program("thinkrec_bench", [&] {
-    const CommandLine line(kProgram, options(), argc, argv);
+    const CommandLine line = read_command_line(bench_program(), argc, argv);
     if (line.finished()) return 0;
     at::set_num_threads(static_cast<int>(line.integer("threads")));
     const auto ranks = make_solo_collectives();

@@ -1,5 +1,6 @@
 // thinkrec_eval: metrics of a finished run, beside its baselines; or of generated texts.
 
+#include "app/programs.h"
 #include "app/ranked_program.h"
 #include "comm/world.h"
 #include "core/command_line.h"
@@ -14,33 +15,6 @@
 namespace {
 
 using namespace thinkrec;
-
-const ProgramInfo kProgram = {
-    "thinkrec_eval",
-    "Evaluates a finished run: baselines, encoder, untrained LM, global adapter, experts and fusion; or compares runs; or texts.",
-    "mpirun -np 8 thinkrec_eval --run-dir D --split test [--json out.json] [--scores scores.csv]\n"
-    "       thinkrec_eval --compare A/scores.csv,B/scores.csv:global [--json out.json]\n"
-    "       thinkrec_eval --text-pairs pairs.jsonl [--json out.json]"};
-
-OptionTable options() {
-  using enum OptionType;
-  return {
-      {"run-dir", kPath, "", "", "", "a run directory of thinkrec_train"},
-      {"split", kChoice, "test", "choices train|valid|test", "", "rows to score"},
-      {"all-rows", kFlag, "false", "", "", "score every row of the split, not the sample that the recipe scored"},
-      {"json", kPath, "", "", "", "write the metrics here"},
-      {"scores", kPath, "", "", "", "write every row's scores here, as CSV"},
-      {"compare", kText, "", "", "",
-       "instead of scoring: FILE[:MODEL],... of --scores, on the rows that all have, each against the first by a paired bootstrap over "
-       "users; without a MODEL the last column"},
-      {"k", kInteger, "5", "[1, 1000]", "", "of NDCG@k and MAP@k in --compare"},
-      {"text-pairs", kPath, "", "", "",
-       "instead of a run: JSON lines {\"reference\": ..., \"candidate\": ...} to score with METEOR, BLEU-4 and ROUGE-L"},
-      {"wordnet", kPath, WordNet::kFolder, "", "", "folder of WordNet 3.0, for METEOR; Debian's package wordnet-base"},
-      {"set", kTextList, "", "", "",
-       "name=value, over the run's recipe, for settings that do not change the run (run.threads, data.path, ...)"},
-  };
-}
 
 /// Of what does without a run: the options that go with one only.
 void refuse_run_options(const CommandLine& line, const char* instead) {
@@ -75,7 +49,7 @@ void evaluate_texts(const CommandLine& line) {
 }
 
 int run(int argc, char** argv, std::unique_ptr<World>& world) {
-  const CommandLine line(kProgram, options(), argc, argv);
+  const CommandLine line = read_command_line(eval_program(), argc, argv);
   if (line.finished()) return 0;
   world = std::make_unique<World>(argc, argv);
   init_log("thinkrec_eval", world->all().rank());

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "app/programs.h"
 #include "adapters/peft_folder.h"
 #include "comm/world.h"
 #include "core/command_line.h"
@@ -15,27 +16,6 @@
 namespace {
 
 using namespace thinkrec;
-
-const ProgramInfo kProgram = {
-    "thinkrec_export",
-    "Writes an adapter of a run as a PEFT folder, or merged into the base model as a Hugging Face folder, for transformers, vLLM and others.",
-    "thinkrec_export --run-dir D --adapter global --output E [--merge]\n"
-    "       thinkrec_export --model M --adapter none|peft:FOLDER --merge --output E"};
-
-OptionTable options() {
-  using enum OptionType;
-  return {
-      {"run-dir", kPath, "", "", "", "directory of the run"},
-      {"model", kPath, "", "", "", "instead of a run: a base model, for --adapter none or peft:FOLDER"},
-      {"adapter", kText, "global", "", "",
-       "global; expert:K for expert K; user:U for what serves user U, merged exactly; none; peft:FOLDER for an adapter made elsewhere"},
-      {"merge", kFlag, "false", "", "",
-       "write the whole model with the adapter in its weights, with tokenizer and chat template"},
-      {"dtype", kChoice, "fp32", "choices fp32|bf16", "", "of the merged model's weights"},
-      {"output", kPath, "", "", "", "folder to write"},
-      {"set", kTextList, "", "", "", "name=value: changes an option of the run's recipe that does not shape the result"},
-  };
-}
 
 /// The number in "expert:K".
 std::size_t expert_number(const std::string& text, std::size_t experts) {
@@ -135,7 +115,7 @@ int export_run(const CommandLine& line) {
 
 int main(int argc, char** argv) {
   return run_program("thinkrec_export", [&] {
-    const CommandLine line(kProgram, options(), argc, argv);
+    const CommandLine line = read_command_line(export_program(), argc, argv);
     if (line.finished()) return 0;
     init_log("thinkrec_export", 0);
     return line.has("model") ? export_model(line) : export_run(line);

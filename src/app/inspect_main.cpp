@@ -4,6 +4,8 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "app/environment.h"
+#include "app/programs.h"
 #include "core/command_line.h"
 #include "core/error.h"
 #include "data/dataset.h"
@@ -17,19 +19,6 @@ namespace {
 
 using namespace thinkrec;
 using Json = nlohmann::json;
-
-const ProgramInfo kProgram = {
-    "thinkrec_inspect", "Shows what is in a data set, checkpoint, GGUF or safetensors file, or the tokens of text.",
-    "thinkrec_inspect FILE...   |   thinkrec_inspect --tokenizer PATH --encode < strings.jsonl", "FILE"};
-
-OptionTable options() {
-  using enum OptionType;
-  return {
-      {"tokenizer", kPath, "", "", "", "tokenizer file or folder, for --encode"},
-      {"encode", kFlag, "false", "", "",
-       "read JSON strings, one a line, from standard input; write their token ids as JSON arrays, one a line"},
-  };
-}
 
 void encode_lines(const Tokenizer& tokenizer) {
   std::string line;
@@ -107,12 +96,27 @@ void inspect(const std::string& path) {
   fail(ExitCode::kBadData, "{}: not a file that thinkrec knows (data set, checkpoint, .gguf, .safetensors)", path);
 }
 
+void show_environment(bool json) {
+  const OrderedJson environment = read_environment();
+  const std::string text = json ? environment.dump(1) + "\n" : environment_text(environment);
+  std::fputs(text.c_str(), stdout);
+  if (std::fflush(stdout) != 0) fail(ExitCode::kIo, "standard output cannot be written");
+  if (const auto failed = failed_parts(environment); !failed.empty())
+    fail(ExitCode::kInternal, "the self-test failed in {}; the report above says why", fmt::join(failed, ", "));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   return run_program("thinkrec_inspect", [&] {
-    const CommandLine line(kProgram, options(), argc, argv);
+    const CommandLine line = read_command_line(inspect_program(), argc, argv);
     if (line.finished()) return 0;
+    if (line.flag("environment")) {
+      if (line.flag("encode") || !line.positional().empty()) fail(ExitCode::kUsage, "--environment goes alone, or with --json");
+      show_environment(line.flag("json"));
+      return 0;
+    }
+    if (line.has("json")) fail(ExitCode::kUsage, "--json goes with --environment only");
     if (line.flag("encode")) {
       encode_lines(*load_tokenizer(line.required("tokenizer")));
     } else if (line.positional().empty()) {

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "app/programs.h"
 #include "comm/world.h"
 #include "core/command_line.h"
 #include "core/error.h"
@@ -18,24 +19,6 @@
 namespace {
 
 using namespace thinkrec;
-
-const ProgramInfo kProgram = {"thinkrec_recommend", "Ranks items for a user by the fused experts and explains the choice.",
-                              "thinkrec_recommend --run-dir D --user U [--candidates a,b,c] [--top 5] [--explain]"};
-
-OptionTable options() {
-  using enum OptionType;
-  return {
-      {"run-dir", kPath, "", "", "", "a finished run directory of thinkrec_train"},
-      {"user", kText, "", "", "", "user id as in the raw data"},
-      {"candidates", kText, "", "", "", "item ids to rank, separated by commas; empty: the items that the encoder ranks highest"},
-      {"pool", kInteger, "20", "[1, 100000]", "items", "how many the encoder proposes when no candidates are given"},
-      {"top", kInteger, "5", "[1, 100000]", "items", "how many are shown"},
-      {"explain", kFlag, "false", "", "", "generate a reason for each item shown"},
-      {"max-new-tokens", kInteger, "96", "[1, 4096]", "tokens", "of a reason"},
-      {"json", kFlag, "false", "", "", "one JSON line an item instead of text"},
-      {"set", kTextList, "", "", "", "name=value, over the run's recipe, for settings that do not change the run"},
-  };
-}
 
 std::int64_t find_user(const Dataset& dataset, const std::string& id) {
   const auto found = std::find(dataset.users.begin(), dataset.users.end(), id);
@@ -115,7 +98,7 @@ const char* served_by(const Gate& gate) {
 
 int main(int argc, char** argv) {
   return run_program("thinkrec_recommend", [&] {
-    const CommandLine line(kProgram, options(), argc, argv);
+    const CommandLine line = read_command_line(recommend_program(), argc, argv);
     if (line.finished()) return 0;
     init_log("thinkrec_recommend", 0);
     const auto world = make_solo_collectives();

@@ -3,10 +3,12 @@
 #include <filesystem>
 #include <optional>
 
+#include "app/programs.h"
 #include "app/ranked_program.h"
 #include "comm/watchdog.h"
 #include "comm/world.h"
 #include "core/command_line.h"
+#include "core/embedded_recipes.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/recipe_options.h"
@@ -16,30 +18,6 @@
 namespace {
 
 using namespace thinkrec;
-
-const ProgramInfo kProgram = {
-    "thinkrec_train", "Trains an LLM recommender that gives its reasons: every stage of the ThinkRec method.",
-    "mpirun -np 8 thinkrec_train --config R.yaml --run-dir D [--stages encode,activate,group,expert,evaluate]"};
-
-OptionTable options() {
-  using enum OptionType;
-  return {
-      {"config", kPath, "", "", "",
-       "recipe, a YAML file (see configs/); with --resume an existing run directory's own recipe is compared with it"},
-      {"run-dir", kPath, "", "", "", "where the run lives; made when it is not there, resumed when it is"},
-      {"set", kTextList, "", "", "", "name=value, over the recipe; may be repeated"},
-      {"stages", kText, "encode,activate,group,expert,evaluate", "", "",
-       "stages to run, separated by commas; earlier ones must be finished"},
-      {"experts", kText, "", "", "", "train only these experts, separated by commas; empty: all"},
-      {"resume", kChoice, "auto", "choices auto|never", "",
-       "auto: go on from the newest checkpoint; never: refuse an existing run directory"},
-      {"deterministic", kChoice, "", "choices |off|fast|strict", "", "as --set run.deterministic=..."},
-      {"inject", kTextList, "", "", "",
-       "a fault on purpose, RANK:STEP:KIND, to see what a run survives: kill, stop, loop, error, nan-loss, nan-gradient or inf-gradient; may "
-       "be repeated"},
-      {"validate", kFlag, "false", "", "", "only check the recipe, listing every error"},
-  };
-}
 
 RunPlan plan_of(const CommandLine& line) {
   RunPlan plan;
@@ -69,9 +47,19 @@ int validate(const CommandLine& line, const std::vector<std::string>& sets) {
   return errors.empty() ? 0 : static_cast<int>(ExitCode::kConfig);
 }
 
+/// --list-recipes and --copy-recipe; whether one of them was asked for.
+bool gave_recipes(const CommandLine& line) {
+  const bool copy = line.has("copy-recipe");
+  if (line.has("output") && !copy) fail(ExitCode::kUsage, "--output goes with --copy-recipe; a run lives in --run-dir");
+  if (copy && line.flag("list-recipes")) fail(ExitCode::kUsage, "give --list-recipes or --copy-recipe, not both");
+  if (line.flag("list-recipes")) std::fputs(list_embedded_recipes().c_str(), stdout);
+  if (copy) std::printf("wrote %s\n", copy_embedded_recipe(line.required("copy-recipe"), line.text("output")).c_str());
+  return copy || line.flag("list-recipes");
+}
+
 int run(int argc, char** argv, std::unique_ptr<World>& world) {
-  const CommandLine line(kProgram, options(), argc, argv);
-  if (line.finished()) return 0;
+  const CommandLine line = read_command_line(train_program(), argc, argv);
+  if (line.finished() || gave_recipes(line)) return 0;
   std::vector<std::string> sets = line.list("set");
   if (!line.text("deterministic").empty()) sets.push_back("run.deterministic=" + line.text("deterministic"));
   line.required("config");

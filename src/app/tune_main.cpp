@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "app/programs.h"
 #include "app/ranked_program.h"
 #include "comm/world.h"
 #include "core/command_line.h"
@@ -20,26 +21,6 @@ namespace {
 
 using namespace thinkrec;
 using Json = nlohmann::json;
-
-const ProgramInfo kProgram = {
-    "thinkrec_tune",
-    "Trains the encoder of a recipe at every point of a grid and tells the point that scores the valid rows best; that one alone is "
-    "then scored on the test rows. Trials are shared over ranks; what is finished is not done twice.",
-    "mpirun -np 2 thinkrec_tune --config R.yaml --output D --learning-rates 1e-3,1e-4 --widths 64,128,256 --weight-decays 1e-2,1e-3"};
-
-OptionTable options() {
-  using enum OptionType;
-  return {
-      {"config", kPath, "", "", "", "recipe; its section encoder says what the grid leaves open"},
-      {"set", kTextList, "", "", "", "name=value: changes an option of the recipe"},
-      {"output", kPath, "", "", "", "folder: trials/, one file each, and chosen.json, the best point with its metrics"},
-      {"learning-rates", kText, "", "", "", "of the grid; empty: the recipe's"},
-      {"widths", kText, "", "", "", "of the grid; empty: the recipe's"},
-      {"weight-decays", kText, "", "", "", "of the grid; empty: the recipe's"},
-      {"seeds", kInteger, "1", "[1, 1000]", "",
-       "trials of each point, with seeds from the recipe's on; a point is judged by their mean"},
-  };
-}
 
 struct Point {
   double learning_rate;
@@ -113,7 +94,7 @@ Json run_trial(const Dataset& dataset, EncoderConfig config, const Trial& trial,
 
 int main(int argc, char** argv) {
   return run_ranked_program("thinkrec_tune", [&](std::unique_ptr<World>& world) {
-    const CommandLine line(kProgram, options(), argc, argv);
+    const CommandLine line = read_command_line(tune_program(), argc, argv);
     if (line.finished()) return 0;
     world = std::make_unique<World>(argc, argv);
     Collectives& ranks = world->all();

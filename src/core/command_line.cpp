@@ -12,6 +12,7 @@
 #include <new>
 
 #include "core/error.h"
+#include "core/option_documents.h"
 
 namespace thinkrec {
 namespace {
@@ -38,6 +39,16 @@ std::string wrapped(const std::string& text, const std::string& indent, std::siz
   return line.empty() ? result : result + indent + line + "\n";
 }
 
+/// What --help, --version or --help-format prints.
+std::string common_text(const ProgramInfo& program, const OptionTable& table, const Option& option, const std::string& value) {
+  if (const auto error = validate_value(option, value)) fail(ExitCode::kUsage, "--{} {}", option.name, *error);
+  if (option.name == "help") return help_text(program, table);
+  if (option.name == "version") return program.name + " " + THINKREC_VERSION + "\n";
+  return value == "man"        ? man_page(program, table)
+         : value == "markdown" ? markdown_section(program, table)
+                               : bash_completion(program, table);
+}
+
 /// Boost's exceptions in the words of the other messages.
 [[noreturn]] void translate(const po::error& error) { fail(ExitCode::kUsage, "{} (see --help)", error.what()); }
 
@@ -54,11 +65,13 @@ CommandLine::CommandLine(const ProgramInfo& program, const OptionTable& table, i
 
 void CommandLine::parse(const ProgramInfo& program, int argc, const char* const* argv) {
   po::options_description description;
-  std::vector<std::string> names = {"help", "version"};
-  std::set<std::string> flags = {"--help", "--version"};
-  for (const auto& entry : table_) {
-    names.push_back(entry.name);
-    if (entry.type == OptionType::kFlag) flags.insert("--" + entry.name);
+  std::vector<std::string> names;
+  std::set<std::string> flags;
+  for (const OptionTable* table : {&common_options(), static_cast<const OptionTable*>(&table_)}) {
+    for (const auto& entry : *table) {
+      names.push_back(entry.name);
+      if (entry.type == OptionType::kFlag) flags.insert("--" + entry.name);
+    }
   }
   for (const auto& name : names) {
     description.add(boost::make_shared<po::option_description>(name.c_str(), po::value<std::string>()));
@@ -80,8 +93,9 @@ void CommandLine::parse(const ProgramInfo& program, int argc, const char* const*
   const auto parsed = po::command_line_parser(arguments).options(description).style(style).allow_unregistered().run();
 
   for (const auto& item : parsed.options) {
-    if (item.string_key == "help" || item.string_key == "version") {
-      const auto text = item.string_key == "help" ? help_text(program, table_) : program.name + " " + THINKREC_VERSION + "\n";
+    for (const auto& common : common_options()) {
+      if (item.unregistered || item.string_key != common.name) continue;
+      const auto text = common_text(program, table_, common, item.value.front());
       std::fputs(text.c_str(), stdout);
       std::fflush(stdout);
       finished_ = true;
@@ -183,7 +197,11 @@ std::string help_text(const ProgramInfo& program, const OptionTable& table) {
     const char* value = option.type == OptionType::kFlag ? "" : is_list(option.type) ? " value ..." : " value";
     result += "  --" + option.name + value + "\n" + wrapped(option.help + " " + describe(option), "      ", kHelpWidth);
   }
-  result += "  --help, -h\n      Prints this text.\n  --version\n      Prints the version.\n";
+  for (const auto& option : common_options()) {
+    const bool flag = option.type == OptionType::kFlag;
+    result += fmt::format("  --{}{}\n", option.name, flag ? "" : " value");
+    result += wrapped(option.help + (flag ? "" : " " + describe(option)), "      ", kHelpWidth);
+  }
   return result;
 }
 

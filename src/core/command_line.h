@@ -20,8 +20,8 @@ struct ProgramInfo {
 };
 
 /// Options are given as --name value, --name=value; a kFlag also as --name alone; a kTextList may be repeated and collects, every
-/// occurrence one element (no splitting at commas); repeating any other option is an error. --help and --version print to
-/// standard output; the caller then returns 0 (see finished()). Error kUsage: unknown option (nearest name suggested), missing or
+/// occurrence one element (no splitting at commas); repeating any other option is an error. --help, --version and --help-format
+/// print to standard output; the caller then returns 0 (see finished()). Error kUsage: unknown option (nearest name suggested), missing or
 /// bad value, unexpected positional argument.
 class CommandLine {
  public:

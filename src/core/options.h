@@ -12,6 +12,9 @@ namespace thinkrec {
 
 enum class OptionType { kText, kInteger, kReal, kFlag, kChoice, kPath, kTextList, kRealList };
 
+/// What bash completes an option's value with, beside files for a kPath and the choices of a range.
+enum class Completion { kDefault, kRecipes, kRecipeKeys };
+
 /// `range` is empty, "choices a|b|c", an interval "(0, 1]", "[1, inf)", or a bound ">= 0", "> 0", "<= 1", "< 1". Bounds hold for
 /// every element of a kRealList, choices for every element of a kTextList. A list as text is comma-separated: "q_proj,v_proj".
 struct Option {
@@ -22,6 +25,7 @@ struct Option {
   std::string unit;
   std::string help;
   bool affects_result = true;  ///< false: left out of Recipe::hash()
+  Completion completion = Completion::kDefault;
 };
 using OptionTable = std::vector<Option>;
 

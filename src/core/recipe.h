@@ -4,6 +4,7 @@
 // Names in the table are dotted ("activate.learning_rate"); a component `*` is a list index ("activate.phases.*.prompt"). A
 // recipe may name a file whose values it overrides at top level, `base: other.yaml`, relative to itself; a list is replaced as a
 // whole. Order: table default < base < recipe < --set. Relative paths of kPath options are relative to the current directory.
+// A recipe that is no file may be an embedded one, by its name (core/embedded_recipes.h).
 
 #include <cstdint>
 #include <map>

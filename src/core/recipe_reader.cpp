@@ -8,6 +8,7 @@
 #include <memory>
 #include <utility>
 
+#include "core/embedded_recipes.h"
 #include "core/error.h"
 
 namespace thinkrec {
@@ -44,7 +45,7 @@ bool may_be_empty(const Option& option) {
 }
 
 /// errno's text, or nothing when the file was read; at most one byte over the bound, which parse_yaml then refuses.
-std::string read_bounded(const std::string& path, std::string& text) {
+std::string read_file(const std::string& path, std::string& text) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
   if (!file) return std::strerror(errno);
   text.resize(kMaxRecipeBytes + 1);
@@ -54,15 +55,30 @@ std::string read_bounded(const std::string& path, std::string& text) {
   return "";
 }
 
+/// Why there is no recipe at `path`, or nothing when it was read: an embedded one by its path, which is spelt out then, or a file.
+std::string read_bounded(std::string& path, std::string& text) {
+  if (!path.starts_with(kEmbedded)) return read_file(path, text);
+  const EmbeddedRecipe* recipe = find_embedded_recipe(path);
+  if (recipe == nullptr) return "there is no such recipe" + suggest_embedded_recipe(path);
+  path = fmt::format("{}{}.yaml", kEmbedded, recipe->name);
+  text = recipe->text;
+  return "";
+}
+
 }  // namespace
 
 RecipeReader::RecipeReader(const OptionTable& table) : table_(table), schema_(build_schema(table_)) { recipe_.table_ = table; }
 
-void RecipeReader::read(const std::string& path, std::span<const std::string> sets) {
+void RecipeReader::read(const std::string& given, std::span<const std::string> sets) {
+  std::string path = given;
   try {
     if (!path.empty()) {
+      std::error_code ignored;
+      const bool is_file = std::filesystem::exists(path, ignored) && !std::filesystem::is_directory(path, ignored);
+      if (!is_file && find_embedded_recipe(path) != nullptr && !path.starts_with(kEmbedded)) path.insert(0, kEmbedded);
       std::string text;
-      const auto reason = read_bounded(path, text);
+      auto reason = read_bounded(path, text);
+      if (!is_file && !reason.empty() && !path.starts_with(kEmbedded)) reason += suggest_embedded_recipe(path);
       if (!reason.empty()) fail(ExitCode::kNoInput, "{}: the recipe cannot be read: {}", path, reason);
       read_text(path, text);
     }
@@ -96,13 +112,13 @@ void RecipeReader::read_base(const std::string& path, const YamlNode& root) {
       error(entry.place, "base: must be the path of another recipe");
       return;
     }
-    const auto base = (std::filesystem::path(path).parent_path() / entry.value->text).lexically_normal().string();
+    auto base = base_path(path, entry.value->text);
+    std::string text;
+    const auto reason = read_bounded(base, text);
     if (std::find(chain_.begin(), chain_.end(), base) != chain_.end() || chain_.size() > kMaxBases) {
       error(entry.place, fmt::format("base: '{}' leads in a circle, or the chain of bases is longer than {}", base, kMaxBases));
       return;
     }
-    std::string text;
-    const auto reason = read_bounded(base, text);
     if (reason.empty()) {
       read_text(base, text);
     } else {

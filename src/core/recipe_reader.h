@@ -16,8 +16,9 @@ class RecipeReader {
  public:
   explicit RecipeReader(const OptionTable& table);
 
-  /// Files, then sets, then defaults; at most 200 errors are kept. Error kNoInput when `path` cannot be read.
-  void read(const std::string& path, std::span<const std::string> sets);
+  /// Files, then sets, then defaults; at most 200 errors are kept. Error kNoInput when `given` is neither a file that can be read
+  /// nor an embedded recipe.
+  void read(const std::string& given, std::span<const std::string> sets);
 
   const std::vector<std::string>& errors() const { return errors_; }
   Recipe take() { return std::move(recipe_); }

@@ -53,6 +53,14 @@ def main():
         open(typo, "w").write(open(recipe).read().replace("encoder:", "encodr:"))
         expect(world, 78, ["typo.yaml:", "encodr", "encoder"], "thinkrec_train", "--config", typo, "--run-dir", f"{folder}/y")
         expect(world, 66, ["none.yaml"], "thinkrec_train", "--config", f"{folder}/none.yaml", "--run-dir", f"{folder}/y")
+        expect(world, 66, ["quickstrat", "'quickstart'"], "thinkrec_train", "--config", "quickstrat", "--run-dir", f"{folder}/y")
+        expect(world, 64, ["--output", "--copy-recipe"], "thinkrec_train", "--output", f"{folder}/z.yaml")
+        expect(world, 64, ["not both"], "thinkrec_train", "--list-recipes", "--copy-recipe", "tallrec")
+        expect(world, 64, ["tallrek", "recipes/tallrec"], "thinkrec_train", "--copy-recipe", "tallrek", "--output", f"{folder}/z.yaml")
+        assert "\nrecipes/tallrec " in world.run("thinkrec_train", "--list-recipes").stdout
+        assert f"wrote {folder}/z.yaml" in world.run("thinkrec_train", "--copy-recipe", "tallrec", "--output", f"{folder}/z.yaml").stdout
+        assert f"{folder}/z.yaml: no errors" in world.run("thinkrec_train", "--config", f"{folder}/z.yaml", "--validate").stdout
+        expect(world, 64, [f"{folder}/z.yaml", "--output"], "thinkrec_train", "--copy-recipe", "collm", "--output", f"{folder}/z.yaml")
         expect(world, 64, ["--confg", "--config"], "thinkrec_train", "--confg", recipe)
         expect(world, 64, ["evaluat"], "thinkrec_train", "--config", recipe, "--run-dir", run, "--stages", "evaluat")
         expect(world, 78, [run, "--run-dir", "seed"], "thinkrec_train", "--config", recipe, "--run-dir", run, "--set", "run.seed=6", ranks=2)

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "core/error.h"
+#include "core/option_documents.h"
 
 namespace thinkrec {
 namespace {
@@ -133,6 +134,22 @@ TEST(CommandLine, HelpAndVersionGoToStandardOutput) {
   testing::internal::CaptureStdout();
   EXPECT_TRUE(parse({"--version"}).finished());
   EXPECT_EQ(testing::internal::GetCapturedStdout().find("thinkrec_x 0."), 0U);
+}
+
+TEST(CommandLine, HelpComesInOtherFormats) {
+  const auto printed = [](const char* format) {
+    testing::internal::CaptureStdout();
+    EXPECT_TRUE(parse({"--nonsense", "--help-format", format}).finished());
+    return testing::internal::GetCapturedStdout();
+  };
+  EXPECT_EQ(printed("man"), man_page(kProgram, table()));
+  EXPECT_EQ(printed("markdown"), markdown_section(kProgram, table()));
+  EXPECT_EQ(printed("completion"), bash_completion(kProgram, table()));
+  EXPECT_EQ(error_of({"--help-format=mann"}),
+            "--help-format must be one of man, markdown, completion, got 'mann' (did you mean 'man'?)");
+  EXPECT_NE(error_of({"--help-format"}).find("help-format"), std::string::npos);
+  EXPECT_EQ(error_of({"--help-fromat", "man"}), "unknown option --help-fromat (did you mean --help-format?) (see --help)");
+  EXPECT_EQ(error_of({"--help=maybe"}), "--help must be true or false, got 'maybe'");
 }
 
 TEST(CommandLine, HelpKeepsToItsWidth) {

@@ -1,0 +1,40 @@
+// The options of thinkrec_bench.
+
+#include "app/programs.h"
+
+namespace thinkrec {
+namespace {
+
+const ProgramInfo kProgram = {
+    "thinkrec_bench", "Times the trainer's step: constant learning rate 1e-4, weight decay 1e-3, no clipping. One JSON line.",
+    "thinkrec_bench --model DIR --adapter DIR --workload FILE --stage global --threads 1 --batch 8 --steps 6"};
+
+OptionTable options() {
+  using enum OptionType;
+  return {
+      {"model", kPath, "", "", "", "Hugging Face folder or .gguf file"},
+      {"adapter", kPath, "", "", "", "PEFT folder to start from"},
+      {"workload", kPath, "", "", "", "JSON lines: {\"ids\", \"prompt_len\", \"label\", \"reason\", \"user\"}"},
+      {"stage", kChoice, "global", "choices global|expert", "",
+       "expert trains the last max(1, layers / 4) layers, from cached hidden states"},
+      {"experts", kInteger, "1", "[1, 64]", "",
+       "stage expert: so many at once over one base, each on `batch` rows of its own a step"},
+      {"threads", kInteger, "1", "[1, 1024]", "threads", "of libtorch and the kernels"},
+      {"batch", kInteger, "8", "[1, 65536]", "rows", "of a step, taken in order, starting over at the end"},
+      {"steps", kInteger, "6", "[1, inf)", "steps", "timed"},
+      {"warmup", kInteger, "2", "[0, inf)", "steps", "not timed, first"},
+      {"dropout", kReal, "0", "[0, 1)", "", "on the input of the adapters"},
+      {"dtype", kChoice, "fp32", "choices fp32|bf16", "", "of the frozen weights and activations; bf16 on GPUs alone"},
+      {"device", kChoice, "cpu", "choices cpu|cuda", "", "where the model runs"},
+      {"micro-tokens", kInteger, "4096", "[1, inf)", "tokens", "of one forward and backward pass"},
+  };
+}
+
+}  // namespace
+
+const Program& bench_program() {
+  static const Program kThis = {kProgram, options()};
+  return kThis;
+}
+
+}  // namespace thinkrec

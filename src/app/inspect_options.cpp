@@ -1,0 +1,32 @@
+// The options of thinkrec_inspect.
+
+#include "app/programs.h"
+
+namespace thinkrec {
+namespace {
+
+const ProgramInfo kProgram = {
+    "thinkrec_inspect", "Shows what is in a data set, checkpoint, GGUF or safetensors file, or the tokens of text.",
+    "thinkrec_inspect FILE...   |   thinkrec_inspect --tokenizer PATH --encode < strings.jsonl   |   thinkrec_inspect --environment",
+    "FILE"};
+
+OptionTable options() {
+  using enum OptionType;
+  return {
+      {"tokenizer", kPath, "", "", "", "tokenizer file or folder, for --encode"},
+      {"encode", kFlag, "false", "", "",
+       "read JSON strings, one a line, from standard input; write their token ids as JSON arrays, one a line"},
+      {"environment", kFlag, "false", "", "",
+       "versions, machine, GPUs, settings and free disk, and a self-test of a few seconds; for reports of bugs"},
+      {"json", kFlag, "false", "", "", "--environment as JSON"},
+  };
+}
+
+}  // namespace
+
+const Program& inspect_program() {
+  static const Program kThis = {kProgram, options()};
+  return kThis;
+}
+
+}  // namespace thinkrec

@@ -1,0 +1,34 @@
+// The options of thinkrec_recommend.
+
+#include "app/programs.h"
+
+namespace thinkrec {
+namespace {
+
+const ProgramInfo kProgram = {"thinkrec_recommend", "Ranks items for a user by the fused experts and explains the choice.",
+                              "thinkrec_recommend --run-dir D --user U [--candidates a,b,c] [--top 5] [--explain]"};
+
+OptionTable options() {
+  using enum OptionType;
+  return {
+      {"run-dir", kPath, "", "", "", "a finished run directory of thinkrec_train"},
+      {"user", kText, "", "", "", "user id as in the raw data"},
+      {"candidates", kText, "", "", "", "item ids to rank, separated by commas; empty: the items that the encoder ranks highest"},
+      {"pool", kInteger, "20", "[1, 100000]", "items", "how many the encoder proposes when no candidates are given"},
+      {"top", kInteger, "5", "[1, 100000]", "items", "how many are shown"},
+      {"explain", kFlag, "false", "", "", "generate a reason for each item shown"},
+      {"max-new-tokens", kInteger, "96", "[1, 4096]", "tokens", "of a reason"},
+      {"json", kFlag, "false", "", "", "one JSON line an item instead of text"},
+      {"set", kTextList, "", "", "", "name=value, over the run's recipe, for settings that do not change the run", true,
+       Completion::kRecipeKeys},
+  };
+}
+
+}  // namespace
+
+const Program& recommend_program() {
+  static const Program kThis = {kProgram, options()};
+  return kThis;
+}
+
+}  // namespace thinkrec

@@ -1,0 +1,45 @@
+// The options of thinkrec_train.
+
+#include "app/programs.h"
+
+namespace thinkrec {
+namespace {
+
+const ProgramInfo kProgram = {
+    "thinkrec_train", "Trains an LLM recommender that gives its reasons: every stage of the ThinkRec method.",
+    "mpirun -np 8 thinkrec_train --config R.yaml --run-dir D [--stages encode,activate,group,expert,evaluate]"};
+
+OptionTable options() {
+  using enum OptionType;
+  return {
+      {"config", kPath, "", "", "",
+       "recipe: a YAML file, or the name of one that is embedded (--list-recipes); with --resume an existing run directory's own "
+       "recipe is compared with it",
+       true, Completion::kRecipes},
+      {"run-dir", kPath, "", "", "", "where the run lives; made when it is not there, resumed when it is"},
+      {"set", kTextList, "", "", "", "name=value, over the recipe; may be repeated", true, Completion::kRecipeKeys},
+      {"stages", kText, "encode,activate,group,expert,evaluate", "", "",
+       "stages to run, separated by commas; earlier ones must be finished"},
+      {"experts", kText, "", "", "", "train only these experts, separated by commas; empty: all"},
+      {"resume", kChoice, "auto", "choices auto|never", "",
+       "auto: go on from the newest checkpoint; never: refuse an existing run directory"},
+      {"deterministic", kChoice, "", "choices |off|fast|strict", "", "as --set run.deterministic=..."},
+      {"inject", kTextList, "", "", "",
+       "a fault on purpose, RANK:STEP:KIND, to see what a run survives: kill, stop, loop, error, nan-loss, nan-gradient or inf-gradient; "
+       "may be repeated"},
+      {"validate", kFlag, "false", "", "", "only check the recipe, listing every error"},
+      {"list-recipes", kFlag, "false", "", "", "only list the embedded recipes"},
+      {"copy-recipe", kText, "", "", "",
+       "only write this embedded recipe to a file, to be changed; its base stays an embedded one", true, Completion::kRecipes},
+      {"output", kPath, "", "", "", "file that --copy-recipe writes; empty: the recipe's name in the current folder"},
+  };
+}
+
+}  // namespace
+
+const Program& train_program() {
+  static const Program kThis = {kProgram, options()};
+  return kThis;
+}
+
+}  // namespace thinkrec

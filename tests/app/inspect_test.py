@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""thinkrec_inspect --environment: its text, its JSON, and the command lines that it refuses.
+
+  inspect_test.py BUILD
+"""
+import json
+import os
+import subprocess
+import sys
+
+
+def run(inspect, *arguments, code=0, before=""):
+    command = ["bash", "-c", f'{before} exec "$0" "$@"', inspect, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, stdin=subprocess.DEVNULL)
+    assert done.returncode == code, f"{arguments}: exit code {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def main():
+    inspect = os.path.join(sys.argv[1], "thinkrec_inspect")
+    text = run(inspect, "--environment").stdout
+    for part in ("versions\n", "\nmachine\n", "\ngpus\n", "\nsettings\n", "\nfolder\n", "\nself test\n"):
+        assert part in text, f"'{part}' is missing from\n{text}"
+    report = json.loads(run(inspect, "--environment", "--json", before="OMP_NUM_THREADS=2").stdout)
+    assert report["settings"]["omp_max_threads"] == 2 and report["settings"]["OMP_NUM_THREADS"] == "2", report["settings"]
+    assert report["self_test"]["mpi"]["ok"] is True, report["self_test"]
+    assert "--environment only" in run(inspect, "--json", code=64).stderr
+    assert "goes alone" in run(inspect, "--environment", "file.h5", code=64).stderr
+    assert "goes alone" in run(inspect, "--environment", "--encode", code=64).stderr
+    assert "did you mean --environment?" in run(inspect, "--enviroment", code=64).stderr
+    # Without a free descriptor no part can be tested: the report comes all the same.
+    failed = run(inspect, "--environment", code=70, before="ulimit -n 4;")
+    assert "self-test failed in matmul, mpi, hdf5" in failed.stderr, failed.stderr
+    assert "FAILED  no pipe: Too many open files" in failed.stdout, failed.stdout
+    if os.path.exists("/dev/full"):
+        assert "cannot be written" in run(inspect, "--environment", code=74, before="exec >/dev/full;").stderr
+    print("inspect: environment reported, in text and JSON")
+
+
+if __name__ == "__main__":
+    main()
