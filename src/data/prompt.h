@@ -1,15 +1,17 @@
 #pragma once
-// From a row of the data set to the tokens the model reads (paper, appendix B.2). Each item is tokenised once; a prompt is put
-// together from pieces, so that train, evaluation and serving see the same tokens.
+// From a row of the data set to the tokens the model reads (paper, appendix B.2). A prompt is runs of text between slots for
+// vectors; its tokens are those of each run as a whole. Where the tokenizer allows for it (text/seam.h), each item is tokenised
+// once and prompts are put together from pieces, which gives the same tokens.
 
 #include <cstdint>
-#include <map>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/ended_text.h"
 #include "text/tokenizer.h"
 
 namespace thinkrec {
@@ -57,6 +59,7 @@ struct VerdictTokens {
 };
 VerdictTokens verdict_tokens(const Tokenizer& tokenizer);
 
+/// The functions may be called by several threads at once.
 class PromptBuilder {
  public:
   PromptBuilder(const Dataset& dataset, const Tokenizer& tokenizer, PromptConfig config);
@@ -70,6 +73,15 @@ class PromptBuilder {
   /// The prompt and an explanation, closed by the end-of-sequence token where the model has one.
   EncodedRow reason(const Reason& reason) const;
 
+  /// Tokens of recommendation(row) and reason(reason), without making them where prompts are made of pieces.
+  std::int64_t recommendation_tokens(std::int64_t row) const;
+  std::int64_t reason_tokens(const Reason& reason) const;
+
+  /// prompt(row) with every run of text tokenised as a whole: what pieces are held to.
+  EncodedRow prompt_of_whole_runs(std::int64_t row) const;
+  /// Whether prompts are made of pieces: the tokenizer cuts at seams, and the template leaves seams between its parts.
+  bool in_pieces() const { return in_pieces_; }
+
   const PromptConfig& config() const { return config_; }
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const VerdictTokens& verdicts() const { return verdicts_; }
@@ -77,27 +89,57 @@ class PromptBuilder {
   std::string hash() const;
 
  private:
-  struct Piece {  // part of the template: literal tokens, or a placeholder
+  struct Piece {  // part of the template: literal text, or a placeholder
     enum class Kind { kLiteral, kHistory, kUserFeature, kTargetTitle, kTargetFeature, kSoft } kind;
-    std::vector<std::int32_t> tokens;
+    std::string text;                   // kLiteral
+    std::vector<std::int32_t> tokens;   // kLiteral: of its text behind what ends the placeholder before it
+    std::size_t end = 0;                // kHistory, kTargetTitle: what follows it directly, as EndedText::end has it
     std::int64_t first = 0, count = 0;  // kSoft
   };
-  struct ItemTokens {
-    std::vector<std::int32_t> title;        // ` "Title"`
-    std::vector<std::int32_t> description;  // ` with description: a, b`, empty without keywords
+  /// What is asked about, and the part of the history that is shown.
+  struct Question {
+    std::int32_t item;
+    FeatureRef user;
+    std::vector<std::int64_t> history;  // interactions, the oldest first
   };
-  EncodedRow build(std::int64_t user, std::int64_t begin, std::int64_t end, std::int32_t item, FeatureRef user_ref,
-                   std::int64_t answer_room) const;
-  const ItemTokens& item_tokens(std::int32_t item) const;
+  struct ItemTexts {
+    EndedText title;        // ` "Title"`
+    EndedText description;  // ` with description: a, b`, empty without keywords
+  };
+  class TokenWriter;
+  class TokenCounter;
+  class RunWriter;
+
+  void read_template();
+  void add_literal(std::string text, bool before_placeholder);
+  void cut_template();
+  Question ask(std::int64_t user, std::int64_t begin, std::int64_t end, std::int32_t item, FeatureRef user_ref,
+               std::int64_t answer_room) const;
+  Question ask_about(std::int64_t row, std::int64_t answer_room) const;
+  EncodedRow write(const Question& question, bool pieces) const;
+  std::int64_t count(const Question& question) const;
+  template <class Writer>
+  void lay_out(const Question& question, Writer& writer) const;
+  std::vector<std::int32_t> answer_of(const Reason& reason) const;
+
+  std::string title_text(std::int32_t item) const;
+  std::string description_text(std::int32_t item) const;
+  bool described(std::int32_t item) const;
+  const ItemTexts& item_texts(std::int32_t item) const;
 
   const Dataset& dataset_;
   const Tokenizer& tokenizer_;
   PromptConfig config_;
   VerdictTokens verdicts_;
   std::vector<Piece> pieces_;
-  std::vector<std::int32_t> feature_words_, evaluation_yes_, evaluation_no_, separator_, nothing_;
-  mutable std::vector<ItemTokens> items_;
-  mutable std::vector<bool> item_ready_;
+  bool in_pieces_ = true;
+  // What may follow an item without a space: the separator, then what literals begin with. As a run of its own, where a slot is last.
+  std::vector<std::string> endings_;
+  std::vector<std::vector<std::int32_t>> ending_runs_;
+  EndedText feature_words_, none_;
+  std::array<EndedText, 2> evaluation_;  // by label
+  mutable std::vector<ItemTexts> items_;
+  std::unique_ptr<std::once_flag[]> item_once_;
 };
 
 }  // namespace thinkrec

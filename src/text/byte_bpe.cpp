@@ -72,6 +72,13 @@ class ByteBpe final : public Tokenizer {
     return ids;
   }
 
+  /// No word of the regular expressions holds a space behind a character that is none, none looks back, and what they look ahead
+  /// for (more white space, the letters of a contraction) a seam is not. Merges stay inside words.
+  SeamCuts seam_cuts() const override {
+    const bool words = std::any_of(rules_.begin(), rules_.end(), [](SplitRule rule) { return rule != SplitRule::kDigits; });
+    return words ? SeamCuts::kAnywhere : SeamCuts::kNone;
+  }
+
   std::string decode(std::span<const std::int32_t> ids) const override {
     std::string text;
     for (const std::int32_t id : ids) {

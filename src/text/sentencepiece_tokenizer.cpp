@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "io/file.h"
+#include "text/sentencepiece_model.h"
 #include "text/sources.h"
 #include "text/unicode.h"
 
@@ -27,6 +28,7 @@ class SentencePiece final : public Tokenizer {
       }
       eos_ = id;
     }
+    seam_cuts_ = find_seam_cuts(read_sentencepiece_settings(bytes));
     hash_ = sha256_hex(fmt::format("sentencepiece 1 {} {} ", bos_.value_or(-1), eos_.value_or(-1)) + bytes);
   }
 
@@ -38,6 +40,15 @@ class SentencePiece final : public Tokenizer {
     if (!status.ok())
       fail(ExitCode::kInternal, "sentencepiece cannot encode a text of {} bytes: {}", text.size(), status.ToString());
     return {ids.begin(), ids.end()};
+  }
+
+  SeamCuts seam_cuts() const override { return seam_cuts_; }
+
+  std::vector<std::int32_t> encode_behind(std::string_view text) const override {
+    // Alone, the text would be given a space of the library's own; behind a letter it keeps the one it has.
+    std::vector<std::int32_t> ids = encode("a" + std::string(text));
+    ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(letter_tokens_));
+    return ids;
   }
 
   std::string decode(std::span<const std::int32_t> ids) const override {
@@ -64,10 +75,30 @@ class SentencePiece final : public Tokenizer {
   std::string hash() const override { return hash_; }
 
  private:
+  /// Merges of BPE are local: where no piece holds a space behind another character, none crosses a seam. The best path of a
+  /// unigram model is found by sums of floats that begin at the text's front, so that near ties may fall otherwise; and what a
+  /// table of normalisation joins is not known here.
+  SeamCuts find_seam_cuts(const SentencePieceSettings& settings) {
+    if (settings.type != SentencePieceSettings::kBpe || settings.normalises || settings.space_behind) return SeamCuts::kNone;
+    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
+      if (processor_.IsControl(id) || processor_.IsUnknown(id)) continue;
+      bool character = false;
+      for (const char32_t c : decode_utf8(processor_.IdToPiece(id))) {
+        const bool space = c == U' ' || c == U'\u2581';
+        if (space && character) return SeamCuts::kNone;
+        character = character || !space;
+      }
+    }
+    letter_tokens_ = encode("a").size();
+    return SeamCuts::kBehind;
+  }
+
   static std::optional<std::int32_t> known(int id) { return id >= 0 ? std::optional<std::int32_t>(id) : std::nullopt; }
 
   sentencepiece::SentencePieceProcessor processor_;
   std::optional<std::int32_t> bos_, eos_;
+  SeamCuts seam_cuts_ = SeamCuts::kNone;
+  std::size_t letter_tokens_ = 0;  // of "a" at the front of a text
   std::string hash_;
 };
 

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "data/read_ahead.h"
 #include "data/sampler.h"
 #include "eval/metrics.h"
 #include "io/file.h"
@@ -38,6 +39,8 @@ class Lane {
         store_(session.store(config_.folder)),
         progress_(config_.stage, config_.steps, show_progress && team.rank() == 0) {
     resume();
+    if (open())
+      ahead_ = std::make_unique<ReadAhead<Batch>>(step_, config_.steps, [this](std::int64_t step) { return make(step); });
   }
 
   StepLane step_lane() { return {&adapter_, &parameters_}; }
@@ -48,15 +51,10 @@ class Lane {
   LaneRows next(std::size_t lane) {
     LaneRows part;
     part.lane = lane;
-    encoded_.clear();
-    const auto draws = sampler_.step(step_);
-    for (const Draw& draw : draws) {
-      const auto index = static_cast<std::size_t>(draw.index);
-      encoded_.push_back(draw.reason ? prompts_.reason(*rows_.reasons[index]) : prompts_.recommendation(rows_.train[index]));
-    }
+    batch_ = ahead_->next();
     // The stream is part of a row's number, so that two phases that share a step have dropout masks of their own.
-    for (std::size_t i = 0; i < draws.size(); ++i)
-      part.rows.push_back({&encoded_[i], draws[i].number + (config_.stream << kStreamShift)});
+    for (std::size_t i = 0; i < batch_.rows.size(); ++i)
+      part.rows.push_back({&batch_.rows[i], batch_.draws[i].number + (config_.stream << kStreamShift)});
     ++step_;
     part.learning_rate =
         learning_rate(step_, config_.steps, std::min(config_.warmup, config_.steps), config_.peak_rate, config_.floor_rate);
@@ -99,6 +97,21 @@ class Lane {
 
  private:
   static constexpr int kStreamShift = 40;  // 2^40 rows are more than any phase draws
+
+  struct Batch {
+    std::vector<Draw> draws;
+    std::vector<EncodedRow> rows;  // of the draws
+  };
+
+  /// Runs on the thread that reads ahead: what it reads does not change.
+  Batch make(std::int64_t step) const {
+    Batch batch{sampler_.step(step), {}};
+    for (const Draw& draw : batch.draws) {
+      const auto index = static_cast<std::size_t>(draw.index);
+      batch.rows.push_back(draw.reason ? prompts_.reason(*rows_.reasons[index]) : prompts_.recommendation(rows_.train[index]));
+    }
+    return batch;
+  }
 
   static NamedTensors trainable(const PhaseConfig& config, const Session& session, const LoraAdapter& adapter,
                                 const Projector& projector) {
@@ -198,11 +211,12 @@ class Lane {
   Sampler sampler_;
   CheckpointStore store_;
   Progress progress_;
-  std::vector<EncodedRow> encoded_;
+  Batch batch_;
   std::int64_t step_ = 0, best_step_ = -1, skipped_ = 0;
   double best_score_ = -std::numeric_limits<double>::infinity();
   bool done_ = false;
   std::vector<StoredTensor> best_;
+  std::unique_ptr<ReadAhead<Batch>> ahead_;  // last, so that its thread ends first
 };
 
 StepConfig step_config(const Session& session, const PhaseConfig& config, std::int32_t yes_token) {
