@@ -56,7 +56,11 @@ class Hdf5Reader {
   std::vector<std::int32_t> int32s(const std::string& name) const;
   std::vector<std::int64_t> int64s(const std::string& name) const;
   std::vector<std::uint8_t> bytes(const std::string& name) const;
+  /// In slabs of some MB of the file: no more than the strings themselves is held.
   std::vector<std::string> strings(const std::string& name) const;
+  /// `count` values of a one-dimensional data set from `first` on; kInternal where it has not so many.
+  std::vector<std::int64_t> int64s(const std::string& name, std::int64_t first, std::int64_t count) const;
+  std::vector<std::uint8_t> bytes(const std::string& name, std::int64_t first, std::int64_t count) const;
   std::string text_attribute(const std::string& name) const;
   std::int64_t int_attribute(const std::string& name) const;
   /// Names of the data sets and groups directly under group `name` ("/" for the root), sorted.

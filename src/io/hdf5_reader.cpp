@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
+#include <optional>
 
 #include "core/error.h"
 #include "io/hdf5.h"
@@ -87,21 +88,41 @@ struct Hdf5Reader::State {
     }
   }
 
+  /// A part of a one-dimensional data set.
+  struct Slab {
+    std::int64_t first, count;
+  };
+
   template <class T>
-  std::vector<T> read(const std::string& name, hid_t file_type, hid_t memory_type, const char* type_name) const {
+  std::vector<T> read(const std::string& name, hid_t file_type, hid_t memory_type, const char* type_name,
+                      std::optional<Slab> slab = std::nullopt) const {
     hdf5_quiet();
     const Hdf5Handle set = open_set(name);
     const Hdf5Handle type(H5Dget_type(set.get()), H5Tclose);
     if (!type.valid() || H5Tequal(type.get(), file_type) <= 0) bad(name, "its values are not {}", type_name);
     check_storage(name, set);
     std::uint64_t bytes = sizeof(T);
-    for (const std::int64_t extent : extents(name, set)) {
+    const std::vector<std::int64_t> shape = extents(name, set);
+    for (const std::int64_t extent : shape) {
       if (__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(extent), &bytes)) bad(name, "its size overflows");
     }
     // Before memory is taken: all values are stored, so they fit the file.
     if (bytes > size || bytes > H5Dget_storage_size(set.get())) bad(name, "it claims {} bytes, more than are stored", bytes);
-    std::vector<T> values(static_cast<std::size_t>(bytes / sizeof(T)));
-    if (!values.empty() && H5Dread(set.get(), memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()) < 0) {
+    if (slab) {
+      THINKREC_CHECK(shape.size() == 1 && slab->first >= 0 && slab->count >= 0 && slab->first <= shape[0] - slab->count,
+                     "'{}': {} values from {} of shape [{}]", name, slab->count, slab->first, fmt::join(shape, ", "));
+    }
+    std::vector<T> values(slab ? static_cast<std::size_t>(slab->count) : static_cast<std::size_t>(bytes / sizeof(T)));
+    Hdf5Handle memory, place;
+    if (slab) {
+      const auto first = static_cast<hsize_t>(slab->first), count = static_cast<hsize_t>(slab->count);
+      memory = Hdf5Handle(H5Screate_simple(1, &count, nullptr), H5Sclose);
+      place = Hdf5Handle(H5Dget_space(set.get()), H5Sclose);
+      if (count > 0 && H5Sselect_hyperslab(place.get(), H5S_SELECT_SET, &first, nullptr, &count, nullptr) < 0)
+        bad(name, "cannot be read in part: {}", hdf5_reason());
+    }
+    if (!values.empty() && H5Dread(set.get(), memory_type, slab ? memory.get() : H5S_ALL, slab ? place.get() : H5S_ALL,
+                                   H5P_DEFAULT, values.data()) < 0) {
       bad(name, "cannot be read, the file is damaged: {}", hdf5_reason());
     }
     return values;
@@ -183,17 +204,41 @@ std::vector<std::uint8_t> Hdf5Reader::bytes(const std::string& name) const {
   return state_->read<std::uint8_t>(name, H5T_STD_U8LE, H5T_NATIVE_UINT8, "bytes");
 }
 
+std::vector<std::int64_t> Hdf5Reader::int64s(const std::string& name, std::int64_t first, std::int64_t count) const {
+  return state_->read<std::int64_t>(name, H5T_STD_I64LE, H5T_NATIVE_INT64, "64-bit integers", State::Slab{first, count});
+}
+
+std::vector<std::uint8_t> Hdf5Reader::bytes(const std::string& name, std::int64_t first, std::int64_t count) const {
+  return state_->read<std::uint8_t>(name, H5T_STD_U8LE, H5T_NATIVE_UINT8, "bytes", State::Slab{first, count});
+}
+
 std::vector<std::string> Hdf5Reader::strings(const std::string& name) const {
-  const auto offsets = int64s(name + "/offsets");
-  const auto all = bytes(name + "/bytes");
-  if (offsets.empty() || offsets.front() != 0 || offsets.back() != static_cast<std::int64_t>(all.size()) ||
-      !std::is_sorted(offsets.begin(), offsets.end())) {
-    state_->bad(name, "its offsets do not fit its bytes");
-  }
+  constexpr std::int64_t kSlabStrings = std::int64_t{1} << 16, kSlabBytes = std::int64_t{4} << 20;
+  const auto length = [&](const char* part) {
+    const auto extents = shape(name + part);
+    if (extents.size() != 1) state_->bad(name, "it is not one-dimensional");
+    return extents[0];
+  };
+  const std::int64_t count = length("/offsets") - 1, size = length("/bytes");
+  const auto unfit = [&] { state_->bad(name, "its offsets do not fit its bytes"); };
+  if (count < 0) unfit();
   std::vector<std::string> values;
-  values.reserve(offsets.size() - 1);
-  for (std::size_t i = 0; i + 1 < offsets.size(); ++i)
-    values.emplace_back(all.begin() + offsets[i], all.begin() + offsets[i + 1]);
+  std::int64_t at = 0;  // the bytes before are read
+  for (std::int64_t begin = 0; begin == 0 || begin < count; begin += kSlabStrings) {
+    const auto offsets = int64s(name + "/offsets", begin, std::min(kSlabStrings, count - begin) + 1);
+    if (offsets.front() != at || offsets.back() > size || !std::is_sorted(offsets.begin(), offsets.end())) unfit();
+    if (begin == 0) values.reserve(static_cast<std::size_t>(count));  // as many offsets are stored
+    for (std::size_t i = 0; i + 1 < offsets.size();) {
+      std::size_t end = i + 1;  // as many strings as fit the slab, at least one
+      while (end + 1 < offsets.size() && offsets[end + 1] - at <= kSlabBytes) ++end;
+      const auto slab = bytes(name + "/bytes", at, offsets[end] - at);
+      for (; i < end; ++i) values.emplace_back(slab.begin() + (offsets[i] - at), slab.begin() + (offsets[i + 1] - at));
+      at = offsets[end];
+    }
+  }
+  if (at != size) unfit();
+  // An empty list reads no bytes; they are held to their type and checksum all the same.
+  if (count == 0) bytes(name + "/bytes");
   return values;
 }
 

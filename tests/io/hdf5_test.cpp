@@ -243,6 +243,44 @@ TEST(Hdf5, StringsWhoseOffsetsDoNotFit) {
   }
 }
 
+TEST(Hdf5, PartsOfADataSet) {
+  Hdf5Writer writer;
+  const auto ids = numbers<std::int64_t>(300'000, 4);  // several chunks
+  const auto bytes = numbers<std::uint8_t>(10, 5);
+  writer.write("ids", std::span<const std::int64_t>(ids));
+  writer.write("bytes", std::span<const std::uint8_t>(bytes));
+  writer.write("none", std::span<const std::int64_t>());
+  const TempFolder folder;
+  const std::string path = folder.put("f.h5", writer.finish());
+  const Hdf5Reader reader = Hdf5Reader::open(path);
+  for (const auto& [first, count] :
+       {std::pair<std::int64_t, std::int64_t>{0, 300'000}, {0, 1}, {299'999, 1}, {130'000, 5000}, {7, 0}, {300'000, 0}}) {
+    EXPECT_EQ(reader.int64s("ids", first, count), std::vector<std::int64_t>(ids.begin() + first, ids.begin() + first + count));
+  }
+  EXPECT_EQ(reader.bytes("bytes", 3, 4), std::vector<std::uint8_t>(bytes.begin() + 3, bytes.begin() + 7));
+  EXPECT_TRUE(reader.int64s("none", 0, 0).empty());
+  for (const auto& [first, count] : {std::pair<std::int64_t, std::int64_t>{0, 300'001}, {300'001, 0}, {-1, 2}, {5, -1}})
+    expect_error(ExitCode::kInternal, "'ids'", [&] { reader.int64s("ids", first, count); });
+  expect_error(ExitCode::kBadData, "not bytes", [&] { reader.bytes("ids", 0, 1); });
+  expect_error(ExitCode::kBadData, "'no': is missing", [&] { reader.bytes("no", 0, 1); });
+}
+
+TEST(Hdf5, ManyAndLongStringsAreReadInSlabs) {
+  std::mt19937_64 random(8);
+  std::vector<std::string> texts(150'000);  // more than a slab of offsets
+  for (std::string& text : texts) text.assign(random() % 40, static_cast<char>(random()));
+  texts[70'000].assign(std::size_t{9} << 20, 'x');  // more than a slab of bytes, alone
+  Hdf5Writer writer;
+  writer.write("s", std::span<const std::string>(texts));
+  writer.write("none", std::span<const std::string>());
+  writer.write("flat/offsets", std::span<const std::int64_t>(std::vector<std::int64_t>{0, 0, 0, 3}));
+  writer.write("flat/bytes", std::span<const float>(std::vector<float>{1, 2, 3}), {3, 1});
+  const Hdf5Reader reader = Hdf5Reader::from_bytes(writer.finish(), "f");
+  EXPECT_EQ(reader.strings("s"), texts);
+  EXPECT_TRUE(reader.strings("none").empty());
+  expect_error(ExitCode::kBadData, "'flat': it is not one-dimensional", [&] { reader.strings("flat"); });
+}
+
 TEST(Hdf5, WriterErrors) {
   Hdf5Writer writer;
   const std::vector<float> six(6);
