@@ -186,6 +186,21 @@ TEST(Kmeans, FindsTheOptimumOfSmallCases) {
   }
 }
 
+TEST(Kmeans, EndsWithEveryPointInTheClusterOfItsNearestMean) {
+  for (const auto& [count, d, clusters] :
+       {std::tuple<std::int64_t, std::int64_t, int>{3000, 2, 7}, {2000, 9, 16}, {500, 40, 3}}) {
+    const Vector values = random_vectors(count, d, 23);
+    const Points points{count, d, {values.begin(), values.end()}};
+    const Labels found = kmeans(points, clusters, 4);
+    const Points means = cluster_means(points, found, clusters);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const double own = squared_distance(points[i], means[found[static_cast<std::size_t>(i)]], d);
+      for (int c = 0; c < clusters; ++c)
+        ASSERT_LE(own, squared_distance(points[i], means[c], d) * (1 + 1e-12)) << i << " of " << count;
+    }
+  }
+}
+
 TEST(GroupUsers, OddShapes) {
   struct Shape {
     std::int64_t users, d;
