@@ -161,6 +161,14 @@ bool is_loopback(const std::string& host) {
   return host == "::1" || host == "localhost";
 }
 
+void check_reach(const ServeConfig& config) {
+  if (config.token.empty() && !is_loopback(config.host)) {
+    fail(ExitCode::kConfig,
+         "listening on {}, which others can reach, needs a token: --token-env NAME names the environment variable with it",
+         config.host);
+  }
+}
+
 bool same_secret(const std::string& given, const std::string& secret) {
   unsigned difference = given.size() == secret.size() && !secret.empty() ? 0 : 1;
   for (std::size_t i = 0; i < given.size() && !secret.empty(); ++i)
@@ -367,11 +375,7 @@ class RecommendServer::Listener : public httplib::Server {
 };
 
 RecommendServer::RecommendServer(RankingBackend& backend, const ServeConfig& config) {
-  if (config.token.empty() && !is_loopback(config.host)) {
-    fail(ExitCode::kConfig,
-         "listening on {}, which others can reach, needs a token: --token-env NAME names the environment variable with it",
-         config.host);
-  }
+  check_reach(config);
   listener_ = std::make_unique<Listener>(backend, config);
 }
 

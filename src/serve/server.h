@@ -26,6 +26,9 @@ struct ServeConfig {
 /// 127.0.0.0/8, ::1 or localhost.
 bool is_loopback(const std::string& host);
 
+/// Error kConfig without a token on an address that is not loopback.
+void check_reach(const ServeConfig& config);
+
 /// The same time whatever the place where they first differ.
 bool same_secret(const std::string& given, const std::string& secret);
 
@@ -33,8 +36,8 @@ bool same_secret(const std::string& given, const std::string& secret);
 /// bounded.
 class RecommendServer {
  public:
-  /// Listens, and answers from threads of its own, before this returns. Error kConfig without a token on an address that is not loopback;
-  /// kIo when the address cannot be listened on. `backend` must outlive it.
+  /// Listens, and answers from threads of its own, before this returns. Errors as
+  /// check_reach; kIo when the address cannot be listened on. `backend` must outlive it.
   RecommendServer(RankingBackend& backend, const ServeConfig& config);
   ~RecommendServer();  ///< as stop()
   int port() const;
