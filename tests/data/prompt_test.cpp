@@ -179,5 +179,30 @@ TEST(OpenRow, SeesTheWholeHistoryAndMovesNothingElse) {
   EXPECT_THROW(with_open_row(data, 1), Error);
 }
 
+TEST(OpenRow, SeveralUsersHaveTheRowsThatEachWouldHaveAlone) {
+  Dataset data;
+  data.users = {"a", "b", "c"};
+  data.user = {0, 1, 1, 2};
+  data.item = {3, 4, 5, 6};
+  data.label = {1, 0, 1, 1};
+  data.timestamp = {10, 11, 12, 13};
+  data.user_begin = {0, 1, 3, 4};
+  data.splits = {{{0, 1}, {2}, {3}}};
+  const std::vector<std::int64_t> users = {0, 2};
+  const auto [open, rows] = with_open_rows(data, users);
+  EXPECT_EQ(rows, (std::vector<std::int64_t>{1, 5}));
+  EXPECT_EQ(open.user, (std::vector<std::int32_t>{0, 0, 1, 1, 2, 2}));
+  EXPECT_EQ(open.item, (std::vector<std::int32_t>{3, 0, 4, 5, 6, 0}));
+  EXPECT_EQ(open.timestamp, (std::vector<std::int64_t>{10, 10, 11, 12, 13, 13}));
+  EXPECT_EQ(open.user_begin, (std::vector<std::int64_t>{0, 2, 4, 6}));
+  EXPECT_EQ(open.splits[0], (std::vector<std::int64_t>{0, 2}));
+  EXPECT_EQ(open.splits[2], (std::vector<std::int64_t>{4}));
+  const auto [alone, row] = with_open_row(data, 2);
+  EXPECT_EQ(row, 4);
+  EXPECT_EQ(alone.user_begin, (std::vector<std::int64_t>{0, 1, 3, 5}));
+  const std::vector<std::int64_t> unsorted = {2, 0};
+  EXPECT_THROW(with_open_rows(data, unsorted), Error);
+}
+
 }  // namespace
 }  // namespace thinkrec
