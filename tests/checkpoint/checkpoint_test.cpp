@@ -111,6 +111,54 @@ TEST_F(CheckpointTest, RefusesAnotherIdentityByName) {
   }
 }
 
+/// Found by fuzzing: such manifests ended in an exception of the JSON library, or in none at all (a missing "files", a deep one).
+TEST_F(CheckpointTest, AManifestOfAnotherShapeIsDamageWhateverItsHash) {
+  using Json = nlohmann::json;
+  store().save(made(1));
+  store().save(made(2));
+  const Json good = Json::parse(read_file(file(2, "MANIFEST.json")))["manifest"];
+  const auto falls_back = [&](const std::string& text) {
+    write_file_synced(file(2, "MANIFEST.json"), text);
+    const auto back = store().load_latest();
+    ASSERT_TRUE(back);
+    EXPECT_EQ(back->step, 1) << text.substr(0, 200);
+  };
+  const auto hashed = [](const Json& manifest) {
+    return Json{{"manifest", manifest}, {"sha256", sha256_hex(manifest.dump())}}.dump();
+  };
+  for (const Json& odd : {Json(), Json(3), Json::array(), Json("x")}) {
+    falls_back(hashed(odd));
+    falls_back(odd.dump());
+    falls_back(Json{{"manifest", good}, {"sha256", odd}}.dump());
+    for (const char* field : {"files", "identity"}) {
+      Json manifest = good;
+      manifest[field] = odd;
+      falls_back(hashed(manifest));
+      manifest.erase(field);
+      falls_back(hashed(manifest));
+    }
+    for (const char* field : {"bytes", "xxh3_128"}) {
+      Json manifest = good;
+      manifest["files"]["state.h5"][field] = odd;
+      falls_back(hashed(manifest));
+    }
+    Json manifest = good;
+    manifest["files"]["state.h5"] = odd;
+    falls_back(hashed(manifest));
+    manifest = good;
+    manifest["identity"]["recipe"] = odd == Json("x") ? Json(1.5) : odd;
+    if (odd.is_null()) continue;  // a null identity is that of another run: see RefusesAnotherIdentityByName
+    falls_back(hashed(manifest));
+  }
+  falls_back(R"({"sha256":"","manifest":)" + std::string(400'000, '[') + std::string(400'000, ']') + "}");
+  for (const Json& schema : {Json("1"), Json(2), Json()}) {
+    Json manifest = good;
+    manifest["schema"] = schema;
+    write_file_synced(file(2, "MANIFEST.json"), hashed(manifest));
+    EXPECT_THROW(store().load_latest(), Error) << schema;
+  }
+}
+
 TEST_F(CheckpointTest, AFolderThatCannotBeMadeIsAnIoError) {
   std::ofstream(folder_) << "a file where the folder should be";
   try {

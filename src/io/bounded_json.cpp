@@ -1,11 +1,11 @@
-#include "text/bounded_json.h"
+#include "io/bounded_json.h"
 
 #include <unordered_set>
 #include <vector>
 
 #include "core/error.h"
 #include "io/file.h"
-#include "text/unicode.h"
+#include "io/printable.h"
 
 namespace thinkrec {
 
@@ -24,7 +24,7 @@ Json read_json_object(const std::string& path, std::uint64_t max_bytes) {
     if (event == Event::key) {
       const auto& key = parsed.get_ref<const std::string&>();
       if (!keys.back().insert(key).second)
-        fail(ExitCode::kBadData, "{}: the key {} is there twice in one object", path, in_quotes(key));
+        fail(ExitCode::kBadData, "{}: the key '{}' is there twice in one object", path, printable(key));
     }
     return true;
   };
@@ -35,7 +35,7 @@ Json read_json_object(const std::string& path, std::uint64_t max_bytes) {
   } catch (const Json::parse_error& error) {
     fail(ExitCode::kBadData, "{}: not valid JSON at byte {}", path, error.byte);
   } catch (const Json::exception& error) {  // a number too large for a double, and the like
-    fail(ExitCode::kBadData, "{}: not valid JSON: {}", path, in_quotes(error.what()));
+    fail(ExitCode::kBadData, "{}: not valid JSON: {}", path, printable(error.what()));
   }
 }
 

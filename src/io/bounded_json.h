@@ -1,5 +1,5 @@
 #pragma once
-// JSON files of unknown origin. Private to src/text.
+// JSON files of unknown origin: bounded in size and depth.
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
