@@ -7,6 +7,7 @@
 #include "core/command_line.h"
 #include "core/error.h"
 #include "data/dataset.h"
+#include "data/guard.h"
 #include "io/file.h"
 #include "io/gguf.h"
 #include "io/hdf5.h"
@@ -20,12 +21,13 @@ using Json = nlohmann::json;
 
 const ProgramInfo kProgram = {
     "thinkrec_inspect", "Shows what is in a data set, checkpoint, GGUF or safetensors file, or the tokens of text.",
-    "thinkrec_inspect FILE...   |   thinkrec_inspect --tokenizer PATH --encode < strings.jsonl", "FILE"};
+    "thinkrec_inspect [--check] FILE...   |   thinkrec_inspect --tokenizer PATH --encode < strings.jsonl", "FILE"};
 
 OptionTable options() {
   using enum OptionType;
   return {
       {"tokenizer", kPath, "", "", "", "tokenizer file or folder, for --encode"},
+      {"check", kFlag, "false", "", "", "only say whether each file can be read, found out within bounds of time and memory"},
       {"encode", kFlag, "false", "", "",
        "read JSON strings, one a line, from standard input; write their token ids as JSON arrays, one a line"},
   };
@@ -96,10 +98,22 @@ void inspect_checkpoint(const std::string& path, const Hdf5Reader& reader) {
   std::printf("  values %s\n", sha256_hex(all).c_str());
 }
 
+/// One line a file; the exit code of the first that cannot be read.
+int check(const std::vector<std::string>& paths) {
+  ExitCode worst = ExitCode::kOk;
+  for (const std::string& path : paths) {
+    const GuardVerdict verdict = ask_guard(path);
+    std::printf("%s\n", verdict.line.c_str());
+    if (worst == ExitCode::kOk) worst = verdict.code;
+  }
+  return static_cast<int>(worst);
+}
+
 void inspect(const std::string& path) {
   const std::string head = read_file(path).substr(0, 8);
   if (head.starts_with("GGUF")) return inspect_gguf(path);
   if (head.starts_with("\x89HDF")) {
+    check_in_guard(path);
     const Hdf5Reader reader = Hdf5Reader::open(path);
     return reader.has("names") ? inspect_checkpoint(path, reader) : inspect_dataset(path);
   }
@@ -118,6 +132,7 @@ int main(int argc, char** argv) {
     } else if (line.positional().empty()) {
       fail(ExitCode::kUsage, "give the files to look at, or --tokenizer PATH --encode");
     }
+    if (line.flag("check")) return check(line.positional());
     for (const std::string& path : line.positional()) inspect(path);
     return 0;
   });
