@@ -90,8 +90,9 @@ void CheckpointStore::save(const Checkpoint& checkpoint) const {
   write_file_synced((staging / kManifestFile).string(),
                     Json{{"manifest", manifest}, {"sha256", sha256_hex(body)}}.dump(1) + "\n");
   sync_folder(staging.string());
-  if (fs::exists(done)) fs::remove_all(done, error);  // a damaged one of the same step, or the same step saved again
-  rename_synced(staging.string(), done.string());
+  // The same step again, or one that was damaged, is swapped out and never removed first: it may be all there is.
+  replace_synced(staging.string(), done.string());
+  fs::remove_all(staging, error);
   const auto all = steps();
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep_last_) < all.size(); ++i) {
     fs::remove_all(fs::path(folder_) / fmt::format("step-{}", all[i]), error);
@@ -127,7 +128,11 @@ Checkpoint CheckpointStore::load(const std::string& path) const {
                                                  stored.substr(0, 12), value.substr(0, 12)));
     }
   }
-  return decode(std::move(image), state_path);
+  Checkpoint checkpoint = decode(std::move(image), state_path);
+  if (fs::path(path).filename() != fmt::format("step-{}", checkpoint.step)) {
+    fail(ExitCode::kBadData, "{}: holds step {}; give the folder its name back", path, checkpoint.step);
+  }
+  return checkpoint;
 }
 
 std::optional<Checkpoint> CheckpointStore::load_latest() const {
@@ -149,7 +154,7 @@ void CheckpointStore::clean() const {
   std::vector<fs::path> leftovers;
   for (const auto& entry : fs::directory_iterator(folder_, ignored)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with("step-") && name.ends_with(".tmp")) leftovers.push_back(entry.path());
+    if (name.starts_with("step-") && (name.ends_with(".tmp") || name.ends_with(".tmp-old"))) leftovers.push_back(entry.path());
   }
   for (const auto& path : leftovers) fs::remove_all(path, ignored);
 }
