@@ -128,16 +128,16 @@ GuardVerdict walk_forked(const std::string& path, unsigned seconds, const Walk& 
   if (child == 0) walk_as_child(path, limits, walk, answer.ends[1]);
   std::string line = answer.drain();
   const int status = wait_for(child);
-  if (WIFEXITED(status)) {
-    const int code = WEXITSTATUS(status);
-    const bool known = code == 0 || code == static_cast<int>(ExitCode::kNoInput);
-    return {known ? static_cast<ExitCode>(code) : ExitCode::kBadData, line};
+  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  for (const ExitCode known : {ExitCode::kOk, ExitCode::kNoInput, ExitCode::kBadData}) {
+    if (code == static_cast<int>(known) && !line.empty()) return {known, line};
   }
   const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-  const std::string what = signal == SIGALRM || signal == SIGXCPU || signal == SIGKILL
-                               ? fmt::format("reading it takes more than {} s", limits.seconds)
-                               : fmt::format("reading it ends in {} (or takes more than {} MiB of memory)",
-                                             signal != 0 ? ::strsignal(signal) : "nothing", limits.memory >> 20);
+  const std::string what =
+      signal == SIGALRM || signal == SIGXCPU || signal == SIGKILL
+          ? fmt::format("reading it takes more than {} s", limits.seconds)
+          : fmt::format("reading it ends in {} (or takes more than {} MiB of memory)",
+                        signal != 0 ? ::strsignal(signal) : "an exit without an answer", limits.memory >> 20);
   return {ExitCode::kBadData,
           fmt::format("{}: {}: the file is damaged or made to do harm; get it anew, or make it again", path, what)};
 }

@@ -79,7 +79,7 @@ struct Answers {
 
 Answers check(const std::string& arguments) {
   Answers answers;
-  std::FILE* pipe = popen(fmt::format("'{}' {} 2>&1", THINKREC_CHECK_PROGRAM, arguments).c_str(), "r");
+  std::FILE* pipe = popen(fmt::format("'{}' {} 2> /dev/null", THINKREC_CHECK_PROGRAM, arguments).c_str(), "r");
   std::string text;
   char buffer[4096];
   while (const std::size_t n = std::fread(buffer, 1, sizeof(buffer), pipe)) text.append(buffer, n);
@@ -143,7 +143,9 @@ TEST(Guard, EveryEndOfTheWalkIsAVerdict) {
 #endif
   EXPECT_EQ(line_of([]() -> std::string { throw std::runtime_error("odd\nlines"); }), "x.h5: odd lines");
   line_of([]() -> std::string { fail(ExitCode::kInternal, "x.h5: broken"); });
-  EXPECT_EQ(walk_forked("x.h5", 1, [](const std::string&) -> std::string { ::_exit(3); }).code, ExitCode::kBadData);
+  for (const int code : {0, 1, 65}) {  // a library that ends its process
+    EXPECT_NE(line_of([&]() -> std::string { ::_exit(code); }).find("without an answer"), std::string::npos);
+  }
   EXPECT_LE(walk_forked("x.h5", 1, [](const std::string&) { return std::string(100'000, 'x'); }).line.size(), 4096U);
 }
 
