@@ -21,6 +21,7 @@ const Program& recommend_program();
 const Program& serve_program();
 const Program& export_program();
 const Program& inspect_program();
+const Program& check_program();
 const Program& tune_program();
 const Program& bench_program();
 

@@ -4,7 +4,7 @@
 
 #include "core/error.h"
 #include "core/options.h"
-#include "text/bounded_json.h"
+#include "io/bounded_json.h"
 #include "text/unicode.h"
 
 namespace thinkrec {

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/recipe_options.h"
+#include "data/guard.h"
 #include "data/sampler.h"
 #include "io/file.h"
 #include "model/weights.h"
@@ -71,7 +72,9 @@ Session::Session(Recipe recipe, std::string run_dir, Collectives& world, const R
     gpu_world_ = make_nccl_collectives(world.split(0), device().index(), options);
     if (aids_.watchdog != nullptr) gpu_world_ = aids_.watchdog->watch(std::move(gpu_world_), "gpu");
   }
-  dataset_ = load_dataset(required_path(recipe_, "data.path", "make a data set with thinkrec_prepare"));
+  const std::string data = required_path(recipe_, "data.path", "make a data set with thinkrec_prepare");
+  check_in_guard(data);
+  dataset_ = load_dataset(data);
   data_hash_ = dataset_.hash();
   const std::string model = required_path(recipe_, "model.path", "give a Hugging Face folder or a .gguf file");
   const std::string tokenizer = recipe_.text("model.tokenizer");

@@ -1,11 +1,11 @@
-#include "text/bounded_json.h"
+#include "io/bounded_json.h"
 
 #include <unordered_set>
 #include <vector>
 
 #include "core/error.h"
 #include "io/file.h"
-#include "text/unicode.h"
+#include "io/printable.h"
 
 namespace thinkrec {
 
@@ -22,7 +22,7 @@ Json parse_json_object(std::string_view text, const std::string& place, int deep
     if (event == Event::key) {
       const auto& key = parsed.get_ref<const std::string&>();
       if (!keys.back().insert(key).second)
-        fail(ExitCode::kBadData, "{}: the key {} is there twice in one object", place, in_quotes(key));
+        fail(ExitCode::kBadData, "{}: the key '{}' is there twice in one object", place, printable(key));
     }
     return true;
   };
@@ -33,7 +33,7 @@ Json parse_json_object(std::string_view text, const std::string& place, int deep
   } catch (const Json::parse_error& error) {
     fail(ExitCode::kBadData, "{}: not valid JSON at byte {}", place, error.byte);
   } catch (const Json::exception& error) {  // a number too large for a double, and the like
-    fail(ExitCode::kBadData, "{}: not valid JSON: {}", place, in_quotes(error.what()));
+    fail(ExitCode::kBadData, "{}: not valid JSON: {}", place, printable(error.what()));
   }
 }
 
