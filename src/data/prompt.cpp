@@ -168,9 +168,16 @@ EncodedRow PromptBuilder::build(std::int64_t user, std::int64_t begin, std::int6
                                 std::int64_t answer_room) const {
   // History first, one token list an item, so that the oldest can go when the prompt is too long.
   std::vector<std::int64_t> shown;
-  for (std::int64_t i = end - 1;
-       i >= begin && (config_.history == 0 || static_cast<std::int64_t>(shown.size()) < config_.history); --i) {
-    if (config_.disliked || dataset_.label[static_cast<std::size_t>(i)] != 0) shown.push_back(i);
+  const auto counts = [&](std::int64_t i) { return config_.disliked || dataset_.label[static_cast<std::size_t>(i)] != 0; };
+  std::int64_t most = config_.history > 0 ? config_.history : end - begin;
+  if (config_.anchored && config_.history > 0) {
+    std::int64_t all = 0;
+    for (std::int64_t i = begin; i < end; ++i) all += counts(i) ? 1 : 0;
+    const std::int64_t stride = (config_.history + 1) / 2;
+    if (all > most) most = all - (all - most + stride - 1) / stride * stride;
+  }
+  for (std::int64_t i = end - 1; i >= begin && static_cast<std::int64_t>(shown.size()) < most; --i) {
+    if (counts(i)) shown.push_back(i);
   }
   std::reverse(shown.begin(), shown.end());
   const auto item_length = [&](std::int64_t i) {
@@ -276,9 +283,9 @@ EncodedRow PromptBuilder::reason(const Reason& reason) const {
 }
 
 std::string PromptBuilder::hash() const {
-  return sha256_hex(fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", config_.template_text, config_.features, config_.keywords,
-                                config_.labels, config_.disliked, config_.history, config_.max_tokens, dataset_.noun.singular,
-                                dataset_.noun.plural, tokenizer_.hash()));
+  return sha256_hex(fmt::format("{}|{}|{}|{}|{}|{}{}|{}|{}|{}|{}", config_.template_text, config_.features, config_.keywords,
+                                config_.labels, config_.disliked, config_.history, config_.anchored ? " anchored" : "",
+                                config_.max_tokens, dataset_.noun.singular, dataset_.noun.plural, tokenizer_.hash()));
 }
 
 }  // namespace thinkrec

@@ -71,17 +71,15 @@ std::vector<std::int32_t> Recommender::proposed(const Known& known, const Datase
 /// The reason for `verdict`, the answer's first token: the score has decided, and the reason must not contradict it.
 std::string Recommender::explain(const EncodedRow& prompt, std::int32_t verdict, const LoraAdapter& adapter,
                                  const FeatureBank& features) const {
-  PackedBatch packed;
-  std::vector<FeatureRef> slots;
-  pack_row(prompt, prompt.prompt_length, 0, packed, slots);
+  const RowPack pack = pack_row(prompt, prompt.prompt_length);
   GenerateConfig config;
   config.max_new_tokens = config_.max_new_tokens;
   config.eos = session_.tokenizer().eos();
   config.no_repeat_ngram = 4;
   config.first = {verdict};
   const LoraHook hook(adapter);
-  const at::Tensor vectors = slots.empty() ? at::Tensor() : features.project(state_.projector, slots);
-  return printable(session_.tokenizer().decode(generate(session_.model(), &hook, packed, vectors, config)[0]));
+  const at::Tensor vectors = pack.slots.empty() ? at::Tensor() : features.project(state_.projector, pack.slots);
+  return printable(session_.tokenizer().decode(generate(session_.model(), &hook, pack.packed, vectors, config)[0]));
 }
 
 std::vector<RankReply> Recommender::rank(std::span<const RankRequest> requests) {

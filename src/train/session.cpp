@@ -143,6 +143,7 @@ PromptConfig Session::prompt(const std::string& template_name) const {
   config.features = template_has_features(config.template_text);
   config.keywords = recipe_.flag("prompt.keywords");
   config.labels = recipe_.flag("prompt.labels");
+  config.anchored = recipe_.text("prompt.window") == "anchored";
   config.disliked = recipe_.flag("prompt.disliked");
   config.history = recipe_.integer("prompt.history");
   config.max_tokens = recipe_.integer("prompt.max_tokens");
