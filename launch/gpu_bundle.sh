@@ -20,7 +20,7 @@ done
 [ -z "$yardstick" ] || [ -d "$yardstick" ] || { echo "gpu_bundle: $yardstick is not a folder" >&2; exit 66; }
 out=$PWD/build/gpu_bundle most_mib=60
 
-programs=(thinkrec_prepare thinkrec_train thinkrec_bench)
+programs=(thinkrec_prepare thinkrec_check thinkrec_train thinkrec_bench)
 tests=(kernels_lora_gpu_test kernels_ops_gpu_test gpu_step_test nccl_gpu_test bench_ops)
 targets=()
 for program in "${programs[@]}"; do targets+=("program_$program"); done

@@ -3,23 +3,26 @@
 # unpacked into the git-ignored .deps/. Safe to run again: what is there is left alone.
 #   launch/setup.sh            what a build and the quickstart need
 #   launch/setup.sh --oracles  also the Python packages that the `oracle` tests compare against
+#   launch/setup.sh --fuzz     also clang-19, for the preset `fuzz`
 set -euo pipefail
 cd "$(dirname "$0")/.."
 deps=$PWD/.deps
 oracles=0
+fuzz=()
 for argument in "$@"; do
   case $argument in
     --oracles) oracles=1 ;;
-    *) echo "setup: unknown argument '$argument'; usage: launch/setup.sh [--oracles]" >&2; exit 64 ;;
+    --fuzz) fuzz=(clang-19 libclang-rt-19-dev) ;;
+    *) echo "setup: unknown argument '$argument'; usage: launch/setup.sh [--oracles] [--fuzz]" >&2; exit 64 ;;
   esac
 done
 
 packages=(g++ cmake ninja-build ccache git ca-certificates python3 python3-pip openmpi-bin libopenmpi-dev libhdf5-dev
   libboost-program-options-dev libboost-context-dev libspdlog-dev libfmt-dev libyaml-cpp-dev nlohmann-json3-dev
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev libcurl4-openssl-dev libsentencepiece-dev libxxhash-dev
-  libssl-dev zlib1g-dev pkg-config wordnet-base wordnet-sense-index)
+  libssl-dev libcpp-httplib-dev zlib1g-dev pkg-config wordnet-base wordnet-sense-index)
 missing=()
-for package in "${packages[@]}"; do
+for package in "${packages[@]}" "${fuzz[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then

@@ -25,10 +25,16 @@ using Json = nlohmann::json;
 
 constexpr std::int32_t kYes = 5;  // the yardstick's token for Yes
 
-std::vector<EncodedRow> read_workload(const std::string& path, std::int64_t vocab) {
+struct Workload {
+  std::vector<EncodedRow> rows;
+  std::vector<std::int64_t> user;  ///< of each row; -1: not said
+};
+
+Workload read_workload(const std::string& path, std::int64_t vocab) {
   std::ifstream in(path);
   if (!in) fail(ExitCode::kNoInput, "{}: cannot be read", path);
-  std::vector<EncodedRow> rows;
+  Workload workload;
+  std::vector<EncodedRow>& rows = workload.rows;
   std::string line;
   while (std::getline(in, line)) {
     if (line.empty()) continue;
@@ -53,9 +59,11 @@ std::vector<EncodedRow> read_workload(const std::string& path, std::int64_t voca
       fail(ExitCode::kBadData, "{}: prompt_len {} of {} tokens leaves no prompt or no answer", place, row.prompt_length,
            row.token.size());
     rows.push_back(std::move(row));
+    const auto user = json.find("user");
+    workload.user.push_back(user != json.end() && user->is_number_integer() ? user->get<std::int64_t>() : -1);
   }
   if (rows.empty()) fail(ExitCode::kBadData, "{}: no rows", path);
-  return rows;
+  return workload;
 }
 
 double cpu_seconds() {
@@ -82,13 +90,15 @@ int main(int argc, char** argv) {
     const SharedModel model(line.required("model"), *ranks, where);
     const LlamaConfig& shape = model.llama().config();
     const LoraAdapter adapter = load_peft_adapter(line.required("adapter"), shape).adapter;
-    const auto rows = read_workload(line.required("workload"), shape.vocab);
+    const Workload workload = read_workload(line.required("workload"), shape.vocab);
+    const std::vector<EncodedRow>& rows = workload.rows;
     StepConfig config;
     config.yes_token = kYes;
     config.first_layer = line.text("stage") == "expert" ? shape.layers - std::max<std::int64_t>(1, shape.layers / 4) : 0;
     config.dropout = line.real("dropout");
     config.clip = 0;
     config.micro_tokens = line.integer("micro-tokens");
+    config.share = line.flag("share");
     const Projector none;
     const auto experts = static_cast<std::size_t>(line.integer("experts"));
     if (experts > 1 && config.first_layer == 0) fail(ExitCode::kUsage, "--experts {} goes with --stage expert", experts);
@@ -114,8 +124,9 @@ int main(int argc, char** argv) {
       for (std::size_t e = 0; e < experts; ++e) {
         LaneRows& part = parts.emplace_back(LaneRows{e, {}, 1e-4});
         for (std::int64_t j = 0; j < batch; ++j, ++number) {
-          const EncodedRow& row = rows[static_cast<std::size_t>(number) % rows.size()];
-          part.rows.push_back({&row, static_cast<std::uint64_t>(number)});
+          const std::size_t index = static_cast<std::size_t>(number) % rows.size();
+          const EncodedRow& row = rows[index];
+          part.rows.push_back({&row, static_cast<std::uint64_t>(number), 1, workload.user[index]});
           step_tokens += static_cast<std::int64_t>(row.token.size());
         }
       }

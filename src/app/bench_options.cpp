@@ -19,6 +19,7 @@ OptionTable options() {
        "expert trains the last max(1, layers / 4) layers, from cached hidden states"},
       {"experts", kInteger, "1", "[1, 64]", "",
        "stage expert: so many at once over one base, each on `batch` rows of its own a step"},
+      {"share", kFlag, "false", "", "", "rows of one user in a step hold what they begin with in common once"},
       {"threads", kInteger, "1", "[1, 1024]", "threads", "of libtorch and the kernels"},
       {"batch", kInteger, "8", "[1, 65536]", "rows", "of a step, taken in order, starting over at the end"},
       {"steps", kInteger, "6", "[1, inf)", "steps", "timed"},

@@ -9,6 +9,7 @@
 #include "core/command_line.h"
 #include "core/error.h"
 #include "data/dataset.h"
+#include "data/guard.h"
 #include "io/file.h"
 #include "io/gguf.h"
 #include "io/hdf5.h"
@@ -85,10 +86,22 @@ void inspect_checkpoint(const std::string& path, const Hdf5Reader& reader) {
   std::printf("  values %s\n", sha256_hex(all).c_str());
 }
 
+/// One line a file; the exit code of the first that cannot be read.
+int check(const std::vector<std::string>& paths) {
+  ExitCode worst = ExitCode::kOk;
+  for (const std::string& path : paths) {
+    const GuardVerdict verdict = ask_guard(path);
+    std::printf("%s\n", verdict.line.c_str());
+    if (worst == ExitCode::kOk) worst = verdict.code;
+  }
+  return static_cast<int>(worst);
+}
+
 void inspect(const std::string& path) {
   const std::string head = read_file(path).substr(0, 8);
   if (head.starts_with("GGUF")) return inspect_gguf(path);
   if (head.starts_with("\x89HDF")) {
+    check_in_guard(path);
     const Hdf5Reader reader = Hdf5Reader::open(path);
     return reader.has("names") ? inspect_checkpoint(path, reader) : inspect_dataset(path);
   }
@@ -122,6 +135,7 @@ int main(int argc, char** argv) {
     } else if (line.positional().empty()) {
       fail(ExitCode::kUsage, "give the files to look at, or --tokenizer PATH --encode");
     }
+    if (line.flag("check")) return check(line.positional());
     for (const std::string& path : line.positional()) inspect(path);
     return 0;
   });

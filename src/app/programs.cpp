@@ -6,9 +6,9 @@
 namespace thinkrec {
 
 std::span<const Program* const> programs() {
-  static const Program* const kPrograms[] = {&prepare_program(), &synthesize_program(), &train_program(),
-                                             &eval_program(),    &recommend_program(),  &export_program(),
-                                             &inspect_program(), &tune_program(),       &bench_program()};
+  static const Program* const kPrograms[] = {&prepare_program(),   &synthesize_program(), &train_program(),  &eval_program(),
+                                             &recommend_program(), &serve_program(),      &export_program(), &inspect_program(),
+                                             &check_program(),     &tune_program(),       &bench_program()};
   return kPrograms;
 }
 

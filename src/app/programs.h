@@ -18,8 +18,10 @@ const Program& synthesize_program();
 const Program& train_program();
 const Program& eval_program();
 const Program& recommend_program();
+const Program& serve_program();
 const Program& export_program();
 const Program& inspect_program();
+const Program& check_program();
 const Program& tune_program();
 const Program& bench_program();
 

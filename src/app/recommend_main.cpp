@@ -1,97 +1,57 @@
-// thinkrec_recommend: items ranked for a user, with reasons.
-
-#include <ATen/ATen.h>
-
-#include <set>
+// thinkrec_recommend: items ranked for a user, or for the users of a file, with reasons.
 
 #include "app/programs.h"
 #include "comm/world.h"
 #include "core/command_line.h"
 #include "core/error.h"
 #include "core/log.h"
-#include "data/open_row.h"
-#include "model/generate.h"
+#include "io/csv.h"
+#include "train/recommender.h"
 #include "train/run.h"
-#include "train/row_losses.h"
-#include "text/unicode.h"
-#include "train/scorer.h"
 
 namespace {
 
 using namespace thinkrec;
 
-std::int64_t find_user(const Dataset& dataset, const std::string& id) {
-  const auto found = std::find(dataset.users.begin(), dataset.users.end(), id);
-  if (found == dataset.users.end()) {
-    fail(ExitCode::kBadData, "user '{}' is not in the data set '{}', which has {} users, for example '{}'", id, dataset.name,
-         dataset.users.size(), dataset.users.front());
+/// The requests of a file; kBadData naming the first line that is none.
+std::vector<RankRequest> read_requests(const std::string& path) {
+  std::vector<RankRequest> requests;
+  LineReader lines(path);
+  for (std::string line; lines.next(line);) {
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    requests.push_back(parse_rank_request(line, fmt::format("{}:{}", path, lines.line_number()), {100000, 100000, 256}));
   }
-  return found - dataset.users.begin();
+  if (requests.empty()) fail(ExitCode::kBadData, "{}: no request in it; a line is {{\"user\": \"42\", \"top\": 5}}", path);
+  return requests;
 }
 
-std::vector<std::int32_t> candidates_of(const CommandLine& line, const Dataset& dataset, std::int64_t user,
-                                        const Encoder& encoder, const Dataset& open, std::int64_t row) {
-  std::vector<std::int32_t> items;
-  if (!line.text("candidates").empty()) {
-    std::map<std::string, std::int32_t> number;
-    for (std::size_t i = 0; i < dataset.items.size(); ++i) number.emplace(dataset.items[i].id, static_cast<std::int32_t>(i));
-    for (const std::string& id : split_list(line.text("candidates"))) {
-      const auto found = number.find(id);
-      if (found == number.end())
-        fail(ExitCode::kBadData, "--candidates: item '{}' is not in the data set '{}'", id, dataset.name);
-      items.push_back(found->second);
+void print_json(const RankReply& reply, bool explain) { std::printf("%s\n", json_line(rank_reply_json(reply, explain)).c_str()); }
+
+void print_text(const RankReply& reply, bool explain) {
+  std::printf("user %s: served by %s (weights %s)\n", reply.user.c_str(), reply.decision.c_str(),
+              fmt::format("{:.2f}", fmt::join(reply.weights, ", ")).c_str());
+  for (std::size_t place = 0; place < reply.items.size(); ++place) {
+    const RankedItem& item = reply.items[place];
+    std::printf("%2zu. %s  [%s]  score %.3f\n", place + 1, item.title.c_str(), item.id.c_str(), item.score);
+    if (explain) std::printf("    %s\n", item.reason.c_str());
+  }
+}
+
+void answer_file(Recommender& recommender, const std::vector<RankRequest>& requests, std::size_t batch, const std::string& path) {
+  std::size_t unanswered = 0;
+  for (std::size_t begin = 0; begin < requests.size(); begin += batch) {
+    const auto together = std::span(requests).subspan(begin, std::min(batch, requests.size() - begin));
+    const auto replies = recommender.rank(together);
+    for (std::size_t i = 0; i < replies.size(); ++i) {
+      unanswered += replies[i].status != RankStatus::kOk;
+      print_json(replies[i], together[i].explain);
     }
-    return items;
+    std::fflush(stdout);
   }
-  std::set<std::int32_t> seen;
-  for (std::int64_t i = dataset.user_begin[static_cast<std::size_t>(user)];
-       i < dataset.user_begin[static_cast<std::size_t>(user) + 1]; ++i) {
-    seen.insert(dataset.item[static_cast<std::size_t>(i)]);
+  if (unanswered > 0) {
+    fail(ExitCode::kBadData, "{}: {} of {} requests name a user or an item that is not in the data; their lines have an 'error'",
+         path, unanswered, requests.size());
   }
-  const at::NoGradGuard no_grad;
-  const at::Tensor vector = encoder.user_vectors(open, std::span(&row, 1))[0];
-  const at::Tensor order = at::mv(encoder.item_vectors(), vector).argsort(0, true);
-  for (std::int64_t i = 0; i < order.numel() && static_cast<std::int64_t>(items.size()) < line.integer("pool"); ++i) {
-    const auto item = static_cast<std::int32_t>(order[i].item<std::int64_t>());
-    if (!seen.contains(item)) items.push_back(item);
-  }
-  return items;
-}
-
-/// One line of valid UTF-8: a model may stop in the middle of a character, or say control characters.
-std::string printable(const std::string& text) {
-  std::string out;
-  for (const char32_t c : decode_utf8(text)) append_utf8(out, c < 0x20 || c == 0x7f ? U' ' : c);
-  return out;
-}
-
-/// The reason for `verdict`, the answer's first token: the score has decided, and the reason must not contradict it.
-std::string explain(const Session& session, const EncodedRow& prompt, std::int32_t verdict, const LoraAdapter& adapter,
-                    const Projector& projector, const FeatureBank& features, std::int64_t max_new_tokens) {
-  PackedBatch packed;
-  std::vector<FeatureRef> slots;
-  pack_row(prompt, prompt.prompt_length, 0, packed, slots);
-  GenerateConfig config;
-  config.max_new_tokens = max_new_tokens;
-  config.eos = session.tokenizer().eos();
-  config.no_repeat_ngram = 4;
-  config.first = {verdict};
-  const LoraHook hook(adapter);
-  const at::NoGradGuard no_grad;
-  const at::Tensor vectors = slots.empty() ? at::Tensor() : features.project(projector, slots);
-  return printable(session.tokenizer().decode(generate(session.model(), &hook, packed, vectors, config)[0]));
-}
-
-const char* served_by(const Gate& gate) {
-  switch (gate.decision) {
-    case GateDecision::kGlobal:
-      return "global";
-    case GateDecision::kSingle:
-      return "expert";
-    case GateDecision::kMerged:
-      return "merged experts";
-  }
-  return "";
 }
 
 }  // namespace
@@ -101,50 +61,36 @@ int main(int argc, char** argv) {
     const CommandLine line = read_command_line(recommend_program(), argc, argv);
     if (line.finished()) return 0;
     init_log("thinkrec_recommend", 0);
+    const bool many = line.has("users");
+    if (many) {
+      for (const char* other : {"user", "candidates", "top", "explain"}) {
+        if (line.has(other))
+          fail(ExitCode::kUsage, "--users and --{} exclude each other: a line of the file says what it wants", other);
+      }
+    } else if (!line.has("user")) {
+      fail(ExitCode::kUsage, "--user or --users is needed: whom to rank items for");
+    }
+    std::vector<RankRequest> requests;
+    if (many) {
+      requests = read_requests(line.required("users"));
+    } else {
+      RankRequest& request = requests.emplace_back();
+      request.user = line.required("user");
+      request.candidates = split_list(line.text("candidates"));
+      request.top = line.integer("top");
+      request.explain = line.flag("explain");
+    }
     const auto world = make_solo_collectives();
     const Session session = open_run(line.required("run-dir"), line.list("set"), *world);
     const RunState state = load_run(session);
-    const std::int64_t user = find_user(session.dataset(), line.required("user"));
-    const auto [open, row] = with_open_row(session.dataset(), user);
-    const auto bank = feature_bank(state, open);
-    const FeatureBank& features = *bank;
-    const PromptBuilder prompts(open, session.tokenizer(), final_prompt(session));
-    const auto items = candidates_of(line, session.dataset(), user, *state.encoder, open, row);
-    FusedAdapters fused(session, state);
-    const LoraAdapter& adapter = fused.of(static_cast<std::int32_t>(user));
-    const Gate& gate = fused.gate(static_cast<std::int32_t>(user));
-
-    std::vector<EncodedRow> encoded;
-    for (const std::int32_t item : items) encoded.push_back(prompts.prompt_for(user, row, item));
-    const Scorer scorer(session.model(), state.projector, &features, prompts.verdicts().yes,
-                        session.recipe().integer("run.micro_tokens"), *world);
-    const auto score = scorer.score(encoded, std::vector<std::int32_t>(items.size(), static_cast<std::int32_t>(user)), &adapter);
-    std::vector<std::size_t> order(items.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return score[a] > score[b]; });
-    order.resize(std::min(order.size(), static_cast<std::size_t>(line.integer("top"))));
-    if (!line.flag("json")) {
-      std::printf("user %s: served by %s (weights %s)\n", line.text("user").c_str(), served_by(gate),
-                  fmt::format("{:.2f}", fmt::join(gate.weights, ", ")).c_str());
+    Recommender recommender(session, state, {line.integer("pool"), line.integer("max-new-tokens")});
+    if (many) {
+      answer_file(recommender, requests, static_cast<std::size_t>(line.integer("batch")), line.text("users"));
+      return 0;
     }
-    for (std::size_t place = 0; place < order.size(); ++place) {
-      const std::size_t i = order[place];
-      const Item& item = session.dataset().items[static_cast<std::size_t>(items[i])];
-      const std::int32_t verdict = score[i] > 0 ? prompts.verdicts().yes : prompts.verdicts().no;
-      const std::string reason = line.flag("explain") ? explain(session, encoded[i], verdict, adapter, state.projector, features,
-                                                                line.integer("max-new-tokens"))
-                                                      : std::string();
-      if (line.flag("json")) {
-        nlohmann::json out = {{"user", line.text("user")},   {"rank", place + 1}, {"item", item.id},
-                              {"title", item.title},         {"score", score[i]}, {"expert_weights", gate.weights},
-                              {"served_by", served_by(gate)}};
-        if (line.flag("explain")) out["reason"] = reason;
-        std::printf("%s\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
-      } else {
-        std::printf("%2zu. %s  [%s]  score %.3f\n", place + 1, item.title.c_str(), item.id.c_str(), score[i]);
-        if (line.flag("explain")) std::printf("    %s\n", reason.c_str());
-      }
-    }
+    const RankReply reply = recommender.rank(requests)[0];
+    if (reply.status != RankStatus::kOk) fail(ExitCode::kBadData, "{}", reply.error);
+    (line.flag("json") ? print_json : print_text)(reply, line.flag("explain"));
     return 0;
   });
 }

@@ -5,20 +5,25 @@
 namespace thinkrec {
 namespace {
 
-const ProgramInfo kProgram = {"thinkrec_recommend", "Ranks items for a user by the fused experts and explains the choice.",
-                              "thinkrec_recommend --run-dir D --user U [--candidates a,b,c] [--top 5] [--explain]"};
+const ProgramInfo kProgram = {
+    "thinkrec_recommend", "Ranks items for a user by the fused experts and explains the choice.",
+    "thinkrec_recommend --run-dir D (--user U [--candidates a,b,c] [--top 5] [--explain] | --users FILE)"};
 
 OptionTable options() {
   using enum OptionType;
   return {
       {"run-dir", kPath, "", "", "", "a finished run directory of thinkrec_train"},
       {"user", kText, "", "", "", "user id as in the raw data"},
+      {"users", kPath, "", "", "",
+       "instead of --user: a file of lines {\"user\": \"42\", \"candidates\": [\"a\", \"b\"], \"top\": 5, \"explain\": true}, all but user "
+       "optional; a line of JSON answers each"},
       {"candidates", kText, "", "", "", "item ids to rank, separated by commas; empty: the items that the encoder ranks highest"},
       {"pool", kInteger, "20", "[1, 100000]", "items", "how many the encoder proposes when no candidates are given"},
       {"top", kInteger, "5", "[1, 100000]", "items", "how many are shown"},
       {"explain", kFlag, "false", "", "", "generate a reason for each item shown"},
       {"max-new-tokens", kInteger, "96", "[1, 4096]", "tokens", "of a reason"},
-      {"json", kFlag, "false", "", "", "one JSON line an item instead of text"},
+      {"batch", kInteger, "16", "[1, 1024]", "requests", "of --users that are ranked together"},
+      {"json", kFlag, "false", "", "", "a line of JSON instead of text"},
       {"set", kTextList, "", "", "", "name=value, over the run's recipe, for settings that do not change the run", true,
        Completion::kRecipeKeys},
   };

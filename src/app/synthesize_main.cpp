@@ -9,6 +9,7 @@
 #include "core/command_line.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "data/guard.h"
 #include "report/progress.h"
 #include "train/session.h"
 #include "train/synthesis.h"
@@ -28,6 +29,7 @@ int main(int argc, char** argv) {
     }
     init_log("thinkrec_synthesize", 0);
     const std::string path = line.required("data");
+    check_in_guard(path);
     Dataset dataset = load_dataset(path);
     const std::int64_t threads = line.integer("threads");
     at::set_num_threads(static_cast<int>(threads > 0 ? threads : std::max(1U, std::thread::hardware_concurrency())));

@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/recipe_options.h"
+#include "data/guard.h"
 #include "eval/metrics.h"
 #include "io/file.h"
 #include "report/table.h"
@@ -103,6 +104,7 @@ int main(int argc, char** argv) {
     const std::filesystem::path output = line.required("output"), folder = output / "trials";
     const EncoderConfig config = encoder_config(recipe, recipe.text("encoder.kind"));
     at::set_num_threads(std::max(1, static_cast<int>(recipe.integer("run.threads"))));
+    check_in_guard(recipe.text("data.path"));
     const Dataset dataset = load_dataset(recipe.text("data.path"));
     const int k = static_cast<int>(recipe.integer("evaluate.k"));
     std::error_code error;

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "io/bounded_json.h"
 #include "io/file.h"
 #include "io/hdf5.h"
 
@@ -37,7 +38,8 @@ Checkpoint decode(std::string bytes, const std::string& label) {
   const Hdf5Reader reader = Hdf5Reader::from_bytes(std::move(bytes), label);
   Checkpoint checkpoint;
   checkpoint.step = reader.int_attribute("step");
-  checkpoint.facts = Json::parse(reader.text_attribute("facts"));
+  checkpoint.facts = Json::parse(reader.text_attribute("facts"), nullptr, false);
+  if (checkpoint.facts.is_discarded()) fail(ExitCode::kBadData, "{}: 'facts' is no JSON", label);
   const auto names = reader.strings("names");
   for (std::size_t i = 0; i < names.size(); ++i) {
     const std::string place = fmt::format("tensors/{}", i);
@@ -88,8 +90,9 @@ void CheckpointStore::save(const Checkpoint& checkpoint) const {
   write_file_synced((staging / kManifestFile).string(),
                     Json{{"manifest", manifest}, {"sha256", sha256_hex(body)}}.dump(1) + "\n");
   sync_folder(staging.string());
-  if (fs::exists(done)) fs::remove_all(done, error);  // a damaged one of the same step, or the same step saved again
-  rename_synced(staging.string(), done.string());
+  // The same step again, or one that was damaged, is swapped out and never removed first: it may be all there is.
+  replace_synced(staging.string(), done.string());
+  fs::remove_all(staging, error);
   const auto all = steps();
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep_last_) < all.size(); ++i) {
     fs::remove_all(fs::path(folder_) / fmt::format("step-{}", all[i]), error);
@@ -99,30 +102,37 @@ void CheckpointStore::save(const Checkpoint& checkpoint) const {
 Checkpoint CheckpointStore::load(const std::string& path) const {
   const std::string manifest_path = (fs::path(path) / kManifestFile).string(),
                     state_path = (fs::path(path) / kStateFile).string();
-  const Json wrapped = Json::parse(read_file(manifest_path, 1 << 20), nullptr, false);
-  if (wrapped.is_discarded() || !wrapped.is_object() || !wrapped.contains("manifest") || !wrapped.contains("sha256") ||
-      !wrapped["sha256"].is_string() || sha256_hex(wrapped["manifest"].dump()) != wrapped["sha256"].get<std::string>()) {
-    fail(ExitCode::kBadData, "{}: damaged", manifest_path);
-  }
-  const Json& manifest = wrapped["manifest"];
-  if (manifest.value("schema", std::int64_t{0}) != kSchema) {
+  const Json wrapped = read_json_object(manifest_path, 1 << 20);
+  const Json& manifest = json_member(wrapped, "manifest");
+  const std::string sum = json_text(wrapped, "sha256", "", manifest_path);
+  if (!manifest.is_object() || sha256_hex(manifest.dump()) != sum) fail(ExitCode::kBadData, "{}: damaged", manifest_path);
+  const Json& schema = json_member(manifest, "schema");
+  if (schema != kSchema) {
     throw Error(ExitCode::kConfig,
                 fmt::format("{}: schema {} was written by another version of thinkrec; this one reads schema {}", manifest_path,
-                            manifest.value("schema", std::int64_t{0}), kSchema));
+                            schema.dump(), kSchema));
   }
   std::string image = read_file(state_path);
-  const Json& facts = manifest["files"][kStateFile];
-  if (facts.value("bytes", std::size_t{0}) != image.size() || facts.value("xxh3_128", std::string()) != xxh3_128_hex(image)) {
+  const Json& files = json_member(manifest, "files");
+  const Json& facts = files.is_object() ? json_member(files, kStateFile) : Json();
+  if (!facts.is_object() || json_member(facts, "bytes") != image.size() ||
+      json_text(facts, "xxh3_128", "", manifest_path) != xxh3_128_hex(image)) {
     fail(ExitCode::kBadData, "{}: damaged (its bytes are not those of the manifest)", state_path);
   }
+  const Json& identity = json_member(manifest, "identity");
+  if (!identity.is_object()) fail(ExitCode::kBadData, "{}: no 'identity'", manifest_path);
   for (const auto& [name, value] : identity_) {
-    const std::string stored = manifest["identity"].value(name, std::string());
+    const std::string stored = json_text(identity, name.c_str(), "", manifest_path);
     if (stored != value) {
       throw Error(ExitCode::kConfig, fmt::format("{}: belongs to another {} ({} there, {} now); use a new --run-dir", path, name,
                                                  stored.substr(0, 12), value.substr(0, 12)));
     }
   }
-  return decode(std::move(image), state_path);
+  Checkpoint checkpoint = decode(std::move(image), state_path);
+  if (fs::path(path).filename() != fmt::format("step-{}", checkpoint.step)) {
+    fail(ExitCode::kBadData, "{}: holds step {}; give the folder its name back", path, checkpoint.step);
+  }
+  return checkpoint;
 }
 
 std::optional<Checkpoint> CheckpointStore::load_latest() const {
@@ -144,7 +154,7 @@ void CheckpointStore::clean() const {
   std::vector<fs::path> leftovers;
   for (const auto& entry : fs::directory_iterator(folder_, ignored)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with("step-") && name.ends_with(".tmp")) leftovers.push_back(entry.path());
+    if (name.starts_with("step-") && (name.ends_with(".tmp") || name.ends_with(".tmp-old"))) leftovers.push_back(entry.path());
   }
   for (const auto& path : leftovers) fs::remove_all(path, ignored);
 }

@@ -232,10 +232,6 @@ class WatchedCollectives final : public Collectives {
     } leave{*dog_.state_, number};
     return call();
   }
-  template <class T>
-  void reduce(const char* name, std::span<T> values, void (Collectives::*method)(std::span<T>)) {
-    noted(name, values.size_bytes(), [&] { (group_.*method)(values); });
-  }
 
  public:
   WatchedCollectives(Watchdog& dog, Collectives* group, std::unique_ptr<Collectives> owned, std::string name)
@@ -247,10 +243,18 @@ class WatchedCollectives final : public Collectives {
   void barrier() override {
     noted("barrier", 0, [&] { group_.barrier(); });
   }
-  void all_reduce_sum(std::span<float> values) override { reduce("all_reduce_sum", values, &Collectives::all_reduce_sum); }
-  void all_reduce_sum(std::span<double> values) override { reduce("all_reduce_sum", values, &Collectives::all_reduce_sum); }
-  void all_reduce_sum(std::span<std::int64_t> values) override { reduce("all_reduce_sum", values, &Collectives::all_reduce_sum); }
-  void all_reduce_max(std::span<std::int64_t> values) override { reduce("all_reduce_max", values, &Collectives::all_reduce_max); }
+  void all_reduce_sum(std::span<float> values) override {
+    noted("all_reduce_sum", values.size_bytes(), [&] { group_.all_reduce_sum(values); });
+  }
+  void all_reduce_sum(std::span<double> values) override {
+    noted("all_reduce_sum", values.size_bytes(), [&] { group_.all_reduce_sum(values); });
+  }
+  void all_reduce_sum(std::span<std::int64_t> values) override {
+    noted("all_reduce_sum", values.size_bytes(), [&] { group_.all_reduce_sum(values); });
+  }
+  void all_reduce_max(std::span<std::int64_t> values) override {
+    noted("all_reduce_max", values.size_bytes(), [&] { group_.all_reduce_max(values); });
+  }
   void broadcast(std::span<std::byte> bytes, int root) override {
     noted("broadcast", bytes.size(), [&] { group_.broadcast(bytes, root); });
   }

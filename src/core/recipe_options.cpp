@@ -73,6 +73,8 @@ OptionTable make_table() {
       {"encoder.patience", kInteger, "5", "[1, inf)", "epochs", "epochs without a better validation score before it stops"},
 
       {"prompt.history", kInteger, "10", "[0, 10000]", "items", "longest history shown; 0: all of it"},
+      {"prompt.window", kChoice, "sliding", "choices sliding|anchored", "",
+       "sliding: the latest items; anchored: their first moves in steps of half of prompt.history, so that rows of a user begin alike"},
       {"prompt.max_tokens", kInteger, "2048", "[16, 1000000]", "tokens", "of prompt and answer; the oldest history goes first"},
       {"prompt.keywords", kFlag, "true", "", "", "descriptions of items"},
       {"prompt.labels", kFlag, "true", "", "", "(evaluation: Yes|No) in the history"},
@@ -91,6 +93,8 @@ OptionTable make_table() {
       {"loss.span", kChoice, "answer", "choices answer|all", "",
        "tokens of the cross-entropy: the answer, or prompt and answer (Eq. 5)"},
       {"mix.reason_share", kReal, "0.2", "[0, 1]", "", "share of reason rows in training"},
+      {"mix.rows_per_user", kInteger, "1", "[1, 1024]", "rows",
+       "up to so many rows of a user come one after the other, and what their prompts begin with is computed once a step (on the CPU)"},
       {"mix.train_rows", kInteger, "0", "[0, inf)", "rows",
        "train rows that the language model sees, a seeded sample; 0: all. The encoder sees all in any case"},
 

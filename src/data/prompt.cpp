@@ -390,9 +390,16 @@ std::int64_t PromptBuilder::count(const Question& question) const {
 PromptBuilder::Question PromptBuilder::ask(std::int64_t user, std::int64_t begin, std::int64_t end, std::int32_t item,
                                            FeatureRef user_ref, std::int64_t answer_room) const {
   std::vector<std::int64_t> shown;  // the latest first
-  const std::int64_t most = config_.history == 0 ? config_.max_tokens : config_.history;
+  const auto counts = [&](std::int64_t i) { return config_.disliked || dataset_.label[static_cast<std::size_t>(i)] != 0; };
+  std::int64_t most = config_.history == 0 ? config_.max_tokens : config_.history;
+  if (config_.anchored && config_.history > 0) {
+    std::int64_t all = 0;
+    for (std::int64_t i = begin; i < end; ++i) all += counts(i) ? 1 : 0;
+    const std::int64_t stride = (most + 1) / 2;
+    if (all > most) most = all - (all - most + stride - 1) / stride * stride;
+  }
   for (std::int64_t i = end - 1; i >= begin && static_cast<std::int64_t>(shown.size()) < most; --i) {
-    if (config_.disliked || dataset_.label[static_cast<std::size_t>(i)] != 0) shown.push_back(i);
+    if (counts(i)) shown.push_back(i);
   }
   const auto with_latest = [&](std::size_t n) {
     return Question{item, user_ref, {shown.rend() - static_cast<std::ptrdiff_t>(n), shown.rend()}};
@@ -473,8 +480,9 @@ std::int64_t PromptBuilder::reason_tokens(const Reason& reason) const {
 }
 
 std::string PromptBuilder::hash() const {
-  return sha256_hex(fmt::format("2|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", config_.template_text, config_.features, config_.keywords,
-                                config_.labels, config_.disliked, config_.history, config_.max_tokens, dataset_.noun.singular,
+  return sha256_hex(fmt::format("{}|{}|{}|{}|{}|{}|{}{}|{}|{}|{}|{}", kPromptRules, config_.template_text, config_.features,
+                                config_.keywords, config_.labels, config_.disliked, config_.history,
+                                config_.anchored ? " anchored" : "", config_.max_tokens, dataset_.noun.singular,
                                 dataset_.noun.plural, tokenizer_.hash()));
 }
 

@@ -19,11 +19,14 @@ namespace thinkrec {
 struct PromptConfig {
   /// With <HisItemList>, <UserID>, <TargetItemTitle>, <TargetItemID>, <Soft:N> (N learnt tokens), {item}, {items}.
   std::string template_text;
-  bool features = true;            ///< collaborative features at their slots
-  bool keywords = true;            ///< "with description: ..." where an item has keywords
-  bool labels = true;              ///< "(evaluation: Yes|No)" in the history
-  bool disliked = true;            ///< disliked items are part of the history
-  std::int64_t history = 10;       ///< at most so many items, the latest
+  bool features = true;       ///< collaborative features at their slots
+  bool keywords = true;       ///< "with description: ..." where an item has keywords
+  bool labels = true;         ///< "(evaluation: Yes|No)" in the history
+  bool disliked = true;       ///< disliked items are part of the history
+  std::int64_t history = 10;  ///< at most so many items, the latest
+  /// The history's first item moves in steps of half of `history`, not with every row, so that rows of one user begin alike; between half
+  /// of `history` and all of it is shown.
+  bool anchored = false;
   std::int64_t max_tokens = 2048;  ///< of prompt and answer; the oldest history goes first, never the question
 };
 
@@ -60,6 +63,9 @@ struct VerdictTokens {
 VerdictTokens verdict_tokens(const Tokenizer& tokenizer);
 
 /// The functions may be called by several threads at once.
+/// Part of what a checkpoint belongs to: another one where the same settings and data make other tokens.
+inline constexpr const char* kPromptRules = "2";
+
 class PromptBuilder {
  public:
   PromptBuilder(const Dataset& dataset, const Tokenizer& tokenizer, PromptConfig config);

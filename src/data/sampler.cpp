@@ -1,7 +1,9 @@
 #include "data/sampler.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
+#include <numeric>
 
 #include "core/error.h"
 
@@ -44,6 +46,44 @@ Sampler::Sampler(std::int64_t recommendations, std::int64_t reasons, double reas
   if (recommendations == 0) share_ = 1;
 }
 
+Sampler::Sampler(std::span<const std::int32_t> user, std::int64_t together, std::int64_t reasons, double reason_share,
+                 std::int64_t batch, std::uint64_t seed)
+    : Sampler(static_cast<std::int64_t>(user.size()), reasons, reason_share, batch, seed) {
+  THINKREC_CHECK(together >= 1, "{} rows together", together);
+  if (together == 1) return;
+  order_.resize(user.size());
+  std::iota(order_.begin(), order_.end(), 0);
+  const auto user_of = [&](std::size_t place) { return user[static_cast<std::size_t>(order_[place])]; };
+  std::stable_sort(order_.begin(), order_.end(), [&](std::int64_t a, std::int64_t b) {
+    return user[static_cast<std::size_t>(a)] < user[static_cast<std::size_t>(b)];
+  });
+  for (std::size_t i = 0; i < order_.size(); ++i) {
+    if (i == 0 || user_of(i) != user_of(i - 1) || blocks_.back().count == together)
+      blocks_.push_back({static_cast<std::int64_t>(i), 0});
+    ++blocks_.back().count;
+  }
+}
+
+std::int64_t Sampler::recommendation(std::int64_t nth) const {
+  const std::int64_t epoch = nth / recommendations_, place = nth % recommendations_;
+  if (order_.empty()) return permuted(place, recommendations_, seed_, 0, static_cast<std::uint64_t>(epoch));
+  if (epoch != epoch_) {
+    drawn_.clear();
+    before_.clear();
+    std::int64_t rows = 0;
+    const auto count = static_cast<std::int64_t>(blocks_.size());
+    for (std::int64_t i = 0; i < count; ++i) {
+      drawn_.push_back(permuted(i, count, seed_, 0, static_cast<std::uint64_t>(epoch)));
+      before_.push_back(rows);
+      rows += blocks_[static_cast<std::size_t>(drawn_.back())].count;
+    }
+    epoch_ = epoch;
+  }
+  const auto at = static_cast<std::size_t>(std::upper_bound(before_.begin(), before_.end(), place) - before_.begin()) - 1;
+  const Block& block = blocks_[static_cast<std::size_t>(drawn_[at])];
+  return order_[static_cast<std::size_t>(block.first + place - before_[at])];
+}
+
 std::vector<Draw> Sampler::step(std::int64_t step) const {
   std::vector<Draw> draws;
   for (std::int64_t place = 0; place < batch_; ++place) {
@@ -55,9 +95,8 @@ std::vector<Draw> Sampler::step(std::int64_t step) const {
     Draw draw;
     draw.number = static_cast<std::uint64_t>(number);
     draw.reason = reasons_before(number + 1) > before;
-    const std::int64_t size = draw.reason ? reasons_ : recommendations_;
-    const std::int64_t nth = draw.reason ? before : number - before;
-    draw.index = permuted(nth % size, size, seed_, draw.reason ? 1 : 0, static_cast<std::uint64_t>(nth / size));
+    draw.index = draw.reason ? permuted(before % reasons_, reasons_, seed_, 1, static_cast<std::uint64_t>(before / reasons_))
+                             : recommendation(number - before);
     draws.push_back(draw);
   }
   return draws;

@@ -2,6 +2,7 @@
 // Which rows a step takes: a pure function of (seed, step), the same for any number of ranks, with no state to save.
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace thinkrec {
@@ -23,9 +24,25 @@ class Sampler {
  public:
   /// A source may be empty; then all draws come from the other. Both empty: kBadData.
   Sampler(std::int64_t recommendations, std::int64_t reasons, double reason_share, std::int64_t batch, std::uint64_t seed);
+  /// The same, but up to `together` recommendation rows of one user, neighbours in time, are drawn one after the other; the shuffles are of
+  /// such blocks. `user` [recommendations] is each row's user.
+  Sampler(std::span<const std::int32_t> user, std::int64_t together, std::int64_t reasons, double reason_share,
+          std::int64_t batch, std::uint64_t seed);
+  /// One thread at a time.
   std::vector<Draw> step(std::int64_t step) const;
 
  private:
+  /// Index of the recommendation row that is drawn as the nth.
+  std::int64_t recommendation(std::int64_t nth) const;
+
+  struct Block {
+    std::int64_t first, count;  ///< into order_
+  };
+  std::vector<std::int64_t> order_;  ///< rows by user; empty: no blocks
+  std::vector<Block> blocks_;
+  mutable std::int64_t epoch_ = -1;           ///< that the next two are of, worked out when it is asked for
+  mutable std::vector<std::int64_t> drawn_;   ///< blocks in the order of the epoch
+  mutable std::vector<std::int64_t> before_;  ///< rows before each of them
   std::int64_t recommendations_, reasons_, batch_;
   double share_;
   std::uint64_t seed_;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <utility>
@@ -127,6 +128,24 @@ void rename_synced(const std::string& from, const std::string& to) {
     fail(ExitCode::kIo, "{}: renaming it to {} failed: {}", from, to, std::strerror(error));
   }
   sync_folder(folder_of(to));
+}
+
+void replace_synced(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) return sync_folder(folder_of(to));
+  const int error = errno;
+  if (error == ENOENT) return rename_synced(from, to);
+  if (error != EINVAL && error != ENOSYS) fail(ExitCode::kIo, "{}: renaming it to {} failed: {}", from, to, std::strerror(error));
+  const std::string aside = from + "-old";
+  std::error_code ignored;
+  fs::remove_all(aside, ignored);
+  rename_synced(to, aside);
+  try {
+    rename_synced(from, to);
+  } catch (const Error&) {
+    ::rename(aside.c_str(), to.c_str());
+    throw;
+  }
+  fs::remove_all(aside, ignored);
 }
 
 void sync_folder(const std::string& path) {

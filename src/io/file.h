@@ -36,6 +36,10 @@ void write_file_synced(const std::string& path, std::string_view bytes);
 /// Renames `from` over `to` and fsyncs the parent folder. Error kIo.
 void rename_synced(const std::string& from, const std::string& to);
 
+/// The same for folders: one that `to` already is becomes `from`, in one step where the file system can exchange names; elsewhere
+/// `to` is moved aside as `from`-old and removed after. Error kIo.
+void replace_synced(const std::string& from, const std::string& to);
+
 /// fsyncs a folder, so that the names in it survive a crash. Error kIo.
 void sync_folder(const std::string& path);
 

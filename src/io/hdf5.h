@@ -65,6 +65,11 @@ class Hdf5Reader {
   std::int64_t int_attribute(const std::string& name) const;
   /// Names of the data sets and groups directly under group `name` ("/" for the root), sorted.
   std::vector<std::string> children(const std::string& name) const;
+  /// What `name` is: a group, a data set of values read here, or anything else.
+  enum class Kind { kGroup, kFloats, kDoubles, kInt32s, kInt64s, kBytes, kOther };
+  Kind kind(const std::string& name) const;
+  /// Names of the attributes of the root group, sorted.
+  std::vector<std::string> attributes() const;
 
  private:
   Hdf5Reader() = default;

@@ -292,4 +292,39 @@ std::vector<std::string> Hdf5Reader::children(const std::string& name) const {
   return names;
 }
 
+Hdf5Reader::Kind Hdf5Reader::kind(const std::string& name) const {
+  hdf5_quiet();
+  H5O_info_t info;
+  if (!state_->there(name)) return Kind::kOther;
+  if (H5Oget_info_by_name(state_->file.get(), name.c_str(), &info, H5P_DEFAULT) < 0)
+    state_->bad(name, "cannot be read: {}", hdf5_reason());
+  if (info.type == H5O_TYPE_GROUP) return Kind::kGroup;
+  if (info.type != H5O_TYPE_DATASET) return Kind::kOther;
+  const Hdf5Handle set = state_->open_set(name);
+  const Hdf5Handle type(H5Dget_type(set.get()), H5Tclose);
+  if (!type.valid()) state_->bad(name, "its type cannot be read: {}", hdf5_reason());
+  const auto is = [&](hid_t other) { return H5Tequal(type.get(), other) > 0; };
+  return is(H5T_IEEE_F32LE)   ? Kind::kFloats
+         : is(H5T_IEEE_F64LE) ? Kind::kDoubles
+         : is(H5T_STD_I32LE)  ? Kind::kInt32s
+         : is(H5T_STD_I64LE)  ? Kind::kInt64s
+         : is(H5T_STD_U8LE)   ? Kind::kBytes
+                              : Kind::kOther;
+}
+
+std::vector<std::string> Hdf5Reader::attributes() const {
+  hdf5_quiet();
+  std::vector<std::string> names;
+  const herr_t walked = H5Aiterate2(
+      state_->file.get(), H5_INDEX_NAME, H5_ITER_NATIVE, nullptr,
+      [](hid_t, const char* attribute, const H5A_info_t*, void* out) -> herr_t {
+        static_cast<std::vector<std::string>*>(out)->emplace_back(attribute);
+        return 0;
+      },
+      &names);
+  if (walked < 0) state_->bad("/", "its attributes cannot be listed: {}", hdf5_reason());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 }  // namespace thinkrec

@@ -42,6 +42,11 @@ class SafetensorsFile {
   std::unordered_map<std::string, std::size_t> index_;  // by name, into entries_
 };
 
+/// The names of the files in `folder` that hold a model's tensors, sorted: those of model.safetensors.index.json, else
+/// model.safetensors. Error kBadData for an index that is no JSON, names a tensor twice, or names anything but a plain file of the
+/// folder (a path, a link); whether the files are there is not asked.
+std::vector<std::string> safetensors_shards(const std::string& folder);
+
 /// A fp32 tensor to write.
 struct SafetensorsTensor {
   std::string name;

@@ -36,8 +36,16 @@ struct QkvGradients {
   at::Tensor q, k, v;
 };
 
-/// Row by row, through libtorch's kernel for the CPU; log_sum_exp [heads, tokens].
-Attended attend_cpu(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::vector<std::int64_t>& begin) {
+/// Rows and which tokens behind them see them too (PackedBatch).
+struct Extents {
+  const std::vector<std::int64_t>&begin, &reach;
+  std::size_t rows() const { return reach.size(); }
+};
+
+/// Row by row, through libtorch's kernel for the CPU; log_sum_exp [heads, tokens]. A softmax over several rows' keys is put together from
+/// those over each (Milakov and Gimelshein 2018).
+Attended attend_cpu(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Extents& extents) {
+  const std::vector<std::int64_t>& begin = extents.begin;
   const std::int64_t group = q.size(1) / k.size(1);
   Attended result{at::empty_like(q), at::empty({q.size(1), q.size(0)}, q.options().dtype(at::kFloat)), {}, {}};
   for (std::size_t row = 0; row + 1 < begin.size(); ++row) {
@@ -48,26 +56,52 @@ Attended attend_cpu(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
     result.out.narrow(0, first, length).copy_(attended.squeeze(0).transpose(0, 1));
     result.log_sum_exp.narrow(1, first, length).copy_(lse.squeeze(0));
   }
+  for (std::size_t row = 0; row < extents.rows(); ++row) {
+    const std::int64_t first = begin[row], end = begin[row + 1], behind = extents.reach[row] - end;
+    if (behind == 0) continue;
+    const auto [attended, lse] =
+        at::_scaled_dot_product_flash_attention_for_cpu(heads_first(q, end, behind, 1), heads_first(k, first, end - first, group),
+                                                        heads_first(v, first, end - first, group), 0.0, false);
+    at::Tensor out = result.out.narrow(0, end, behind), log_sum = result.log_sum_exp.narrow(1, end, behind);
+    const at::Tensor part = lse.squeeze(0), total = at::logaddexp(log_sum, part);
+    const auto share = [&](const at::Tensor& of) { return (of - total).exp_().t().unsqueeze(2); };  // [behind, heads, 1]
+    out.mul_(share(log_sum)).addcmul_(attended.squeeze(0).transpose(0, 1), share(part));
+    log_sum.copy_(total);
+  }
   return result;
 }
 
 QkvGradients attend_cpu_backward(const at::Tensor& grad_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                 const Attended& attended, const std::vector<std::int64_t>& begin) {
+                                 const Attended& attended, const Extents& extents) {
+  const std::vector<std::int64_t>& begin = extents.begin;
   const std::int64_t kv_heads = k.size(1), group = q.size(1) / kv_heads;
   QkvGradients grad{at::empty_like(q), at::empty_like(k), at::empty_like(v)};
+  /// Of `count` queries from `from` on, which see the keys of the row at `first`.
+  const auto part = [&](std::int64_t from, std::int64_t count, std::int64_t first, std::int64_t length, bool causal) {
+    const auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
+        heads_first(grad_out, from, count, 1), heads_first(q, from, count, 1), heads_first(k, first, length, group),
+        heads_first(v, first, length, group), heads_first(attended.out, from, count, 1),
+        attended.log_sum_exp.narrow(1, from, count).contiguous().unsqueeze(0), 0.0, causal);
+    const auto fold = [&](const at::Tensor& g) {  // sum over the query heads that share a key/value head
+      return g.contiguous().view({kv_heads, group, length, q.size(2)}).sum(1).transpose(0, 1);
+    };
+    return QkvGradients{dq.squeeze(0).transpose(0, 1), fold(dk), fold(dv)};
+  };
   for (std::size_t row = 0; row + 1 < begin.size(); ++row) {
     const std::int64_t first = begin[row], length = begin[row + 1] - first;
     if (length == 0) continue;
-    const auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-        heads_first(grad_out, first, length, 1), heads_first(q, first, length, 1), heads_first(k, first, length, group),
-        heads_first(v, first, length, group), heads_first(attended.out, first, length, 1),
-        attended.log_sum_exp.narrow(1, first, length).contiguous().unsqueeze(0), 0.0, true);
-    grad.q.narrow(0, first, length).copy_(dq.squeeze(0).transpose(0, 1));
-    const auto fold = [&](const at::Tensor& g) {  // sum over the query heads that share a key/value head
-      return g.view({kv_heads, group, length, q.size(2)}).sum(1).transpose(0, 1);
-    };
-    grad.k.narrow(0, first, length).copy_(fold(dk.contiguous()));
-    grad.v.narrow(0, first, length).copy_(fold(dv.contiguous()));
+    const QkvGradients own = part(first, length, first, length, true);
+    grad.q.narrow(0, first, length).copy_(own.q);
+    grad.k.narrow(0, first, length).copy_(own.k);
+    grad.v.narrow(0, first, length).copy_(own.v);
+  }
+  for (std::size_t row = 0; row < extents.rows(); ++row) {
+    const std::int64_t first = begin[row], end = begin[row + 1], behind = extents.reach[row] - end;
+    if (behind == 0) continue;
+    const QkvGradients seen = part(end, behind, first, end - first, false);
+    grad.q.narrow(0, end, behind).add_(seen.q);
+    grad.k.narrow(0, first, end - first).add_(seen.k);
+    grad.v.narrow(0, first, end - first).add_(seen.v);
   }
   return grad;
 }
@@ -113,13 +147,15 @@ QkvGradients attend_gpu_backward(const at::Tensor& grad_out, const at::Tensor& q
 struct RopeAttention : Function<RopeAttention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const at::Tensor& position, const at::Tensor& begin, const at::Tensor& cos, const at::Tensor& sin,
-                            const std::vector<std::int64_t>& begin_host, std::int64_t longest) {
+                            const std::vector<std::int64_t>& begin_host, const std::vector<std::int64_t>& reach_host,
+                            std::int64_t longest) {
     kernels_for(q).rope(q, position, {cos, sin}, false);
     kernels_for(k).rope(k, position, {cos, sin}, false);
-    const Attended attended = q.is_cpu() ? attend_cpu(q, k, v, begin_host) : attend_gpu(q, k, v, begin, longest);
+    const Attended attended = q.is_cpu() ? attend_cpu(q, k, v, {begin_host, reach_host}) : attend_gpu(q, k, v, begin, longest);
     context->save_for_backward(
         {q, k, v, position, begin, cos, sin, attended.out, attended.log_sum_exp, attended.rng_state, attended.rng_unused});
     context->saved_data["begin"] = begin_host;
+    context->saved_data["reach"] = reach_host;
     context->saved_data["longest"] = longest;
     return attended.out.flatten(1);
   }
@@ -130,14 +166,18 @@ struct RopeAttention : Function<RopeAttention> {
     const RopeTensors rope{saved[5], saved[6]};
     const Attended attended{saved[7], saved[8], saved[9], saved[10]};
     const at::Tensor grad_out = grads[0].contiguous().view(q.sizes());
-    QkvGradients grad = q.is_cpu()
-                            ? attend_cpu_backward(grad_out, q, k, v, attended, context->saved_data["begin"].toIntVector())
-                            : attend_gpu_backward(grad_out, q, k, v, attended, saved[4], context->saved_data["longest"].toInt());
+    QkvGradients grad;
+    if (q.is_cpu()) {
+      const auto begin = context->saved_data["begin"].toIntVector(), reach = context->saved_data["reach"].toIntVector();
+      grad = attend_cpu_backward(grad_out, q, k, v, attended, {begin, reach});
+    } else {
+      grad = attend_gpu_backward(grad_out, q, k, v, attended, saved[4], context->saved_data["longest"].toInt());
+    }
     grad.q = grad.q.contiguous();
     grad.k = grad.k.contiguous();
     kernels_for(q).rope(grad.q, position, rope, true);
     kernels_for(q).rope(grad.k, position, rope, true);
-    return {grad.q, grad.k, grad.v, {}, {}, {}, {}, {}, {}};
+    return {grad.q, grad.k, grad.v, {}, {}, {}, {}, {}, {}, {}};
   }
 };
 
@@ -151,7 +191,10 @@ at::Tensor attend_cached(const at::Tensor& q, const at::Tensor& k, const at::Ten
 
 at::Tensor rope_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const DeviceBatch& batch,
                           const RopeTensors& rope) {
-  return RopeAttention::apply(q, k, v, batch.position, batch.begin, rope.cos, rope.sin, batch.begin_host, batch.longest);
+  for (std::size_t row = 0; !q.is_cpu() && row < batch.reach_host.size(); ++row)
+    THINKREC_CHECK(batch.reach_host[row] == batch.begin_host[row + 1], "rows share tokens on the CPU only");
+  return RopeAttention::apply(q, k, v, batch.position, batch.begin, rope.cos, rope.sin, batch.begin_host, batch.reach_host,
+                              batch.longest);
 }
 
 at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const DeviceBatch& batch,

@@ -21,6 +21,7 @@ DeviceBatch to_device(const PackedBatch& batch, at::Device device) {
   there.sample = copy_to(batch.sample, at::kLong, device);
   there.begin = copy_to(std::vector<std::int32_t>(batch.begin.begin(), batch.begin.end()), at::kInt, device);
   there.begin_host = batch.begin;
+  there.reach_host = batch.reach;
   for (std::int64_t row = 0; row < batch.rows(); ++row) there.longest = std::max(there.longest, batch.length(row));
   return there;
 }

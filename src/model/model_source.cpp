@@ -2,8 +2,6 @@
 
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <set>
 
 #include "core/error.h"
 #include "io/file.h"
@@ -64,7 +62,7 @@ class HfSource final : public ModelSource {
     const std::string origin = (fs::path(folder) / "config.json").string();
     config_text_ = read_file(origin, 1 << 20);
     config_ = parse_hf_config(config_text_, origin);
-    for (const std::string& shard : shard_names()) files_.emplace_back((fs::path(folder) / shard).string());
+    for (const std::string& shard : safetensors_shards(folder_)) files_.emplace_back((fs::path(folder) / shard).string());
     for (std::size_t f = 0; f < files_.size(); ++f) {
       for (const auto& entry : files_[f].entries()) {
         if (!where_.emplace(entry.name, f).second) {
@@ -97,27 +95,6 @@ class HfSource final : public ModelSource {
     const SafetensorsEntry* entry = file.find(slot.hf);
     check_shape(file.path(), slot.hf, entry->shape, slot.tensor);
     return {&file, entry};
-  }
-
-  /// Files of the folder that hold weights, from the index where there is one. Names are plain: a path in them is refused.
-  std::vector<std::string> shard_names() const {
-    const fs::path index = fs::path(folder_) / "model.safetensors.index.json";
-    if (!fs::exists(index)) return {"model.safetensors"};
-    const auto json = nlohmann::json::parse(read_file(index.string(), 64 << 20), nullptr, false);
-    if (json.is_discarded() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
-      fail(ExitCode::kBadData, "{}: no 'weight_map' object", index.string());
-    }
-    std::set<std::string> names;
-    for (const auto& [tensor, shard] : json["weight_map"].items()) {
-      const std::string name = shard.is_string() ? shard.get<std::string>() : "";
-      const fs::path file = fs::path(folder_) / name;
-      if (name.empty() || name.find('/') != std::string::npos || name.starts_with(".") || fs::is_symlink(file)) {
-        fail(ExitCode::kBadData, "{}: tensor '{}' points to '{}', which is not a plain file of this folder", index.string(),
-             tensor, name);
-      }
-      names.insert(name);
-    }
-    return {names.begin(), names.end()};
   }
 
   std::string folder_, config_text_;

@@ -1,7 +1,7 @@
 #include "text/hf_pre_tokenizer.h"
 
 #include "core/error.h"
-#include "text/bounded_json.h"
+#include "io/bounded_json.h"
 #include "text/unicode.h"
 
 namespace thinkrec {

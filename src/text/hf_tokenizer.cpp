@@ -5,7 +5,7 @@
 #include <unordered_set>
 
 #include "core/error.h"
-#include "text/bounded_json.h"
+#include "io/bounded_json.h"
 #include "text/byte_alphabet.h"
 #include "text/byte_bpe.h"
 #include "text/hf_pre_tokenizer.h"

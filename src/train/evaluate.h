@@ -38,6 +38,10 @@ class FusedAdapters {
   const Gate& gate(std::int32_t user);
   /// The adapter that serves the user; valid as long as this object.
   const LoraAdapter& of(std::int32_t user);
+  /// Forgets the sums of experts when there are more than `most`; references from of() to them end.
+  void trim(std::size_t most) {
+    if (merged_.size() > most) merged_.clear();
+  }
 
  private:
   const Session& session_;

@@ -34,8 +34,9 @@ class Lane {
         log_(log),
         adapter_(*lane.adapter),
         parameters_(trainable(lane.config, session, *lane.adapter, projector), lane.config.weight_decay),
-        sampler_(static_cast<std::int64_t>(rows_.train.size()), static_cast<std::int64_t>(rows_.reasons.size()),
-                 session.recipe().real("mix.reason_share"), config_.batch, session.seed() + 1000 * (config_.stream + 1)),
+        sampler_(users_of(session, rows_.train), session.recipe().integer("mix.rows_per_user"),
+                 static_cast<std::int64_t>(rows_.reasons.size()), session.recipe().real("mix.reason_share"), config_.batch,
+                 session.seed() + 1000 * (config_.stream + 1)),
         store_(session.store(config_.folder)),
         progress_(config_.stage, config_.steps, show_progress && team.rank() == 0) {
     resume();
@@ -54,7 +55,8 @@ class Lane {
     batch_ = ahead_->next();
     // The stream is part of a row's number, so that two phases that share a step have dropout masks of their own.
     for (std::size_t i = 0; i < batch_.rows.size(); ++i)
-      part.rows.push_back({&batch_.rows[i], batch_.draws[i].number + (config_.stream << kStreamShift)});
+      part.rows.push_back(
+          {&batch_.rows[i], batch_.draws[i].number + (config_.stream << kStreamShift), 1, user_of(batch_.rows[i].row)});
     ++step_;
     part.learning_rate =
         learning_rate(step_, config_.steps, std::min(config_.warmup, config_.steps), config_.peak_rate, config_.floor_rate);
@@ -73,6 +75,7 @@ class Lane {
                   {"lr", part.learning_rate},
                   {"grad_norm", result.gradient_norm},
                   {"rows_per_s", rate},
+                  {"computed_share", static_cast<double>(result.computed) / static_cast<double>(result.tokens)},
                   {"tokens_per_s", rate * static_cast<double>(result.tokens) / static_cast<double>(part.rows.size())}});
     }
     progress_.update(step_,
@@ -112,6 +115,12 @@ class Lane {
     }
     return batch;
   }
+  static std::vector<std::int32_t> users_of(const Session& session, std::span<const std::int64_t> rows) {
+    std::vector<std::int32_t> users;
+    for (const std::int64_t row : rows) users.push_back(session.dataset().user[static_cast<std::size_t>(row)]);
+    return users;
+  }
+  std::int64_t user_of(std::int64_t row) const { return session_.dataset().user[static_cast<std::size_t>(row)]; }
 
   static NamedTensors trainable(const PhaseConfig& config, const Session& session, const LoraAdapter& adapter,
                                 const Projector& projector) {
@@ -230,6 +239,7 @@ StepConfig step_config(const Session& session, const PhaseConfig& config, std::i
   step.clip = config.clip;
   step.seed = session.seed();
   step.micro_tokens = session.recipe().integer("run.micro_tokens");
+  step.share = session.recipe().integer("mix.rows_per_user") > 1;
   step.strict = session.strict();
   step.cache_bytes = config.cache_mb << 20;
   return step;

@@ -6,31 +6,23 @@
 
 namespace thinkrec {
 
-void pack_row(const EncodedRow& row, std::int64_t length, std::uint64_t sample, PackedBatch& packed,
-              std::vector<FeatureRef>& slots) {
-  std::vector<std::int32_t> tokens(row.token.begin(), row.token.begin() + length);
-  const auto first_slot = static_cast<std::int32_t>(slots.size());
-  for (std::int32_t& token : tokens) {
-    if (token < 0) token -= first_slot;
-  }
-  slots.insert(slots.end(), row.slots.begin(), row.slots.end());
-  packed.add(tokens, sample);
-}
-
 LossBatch make_loss_batch(std::span<const StepRow> rows, const LossWeights& weights, CeSpan span) {
   LossBatch batch;
   std::vector<std::int64_t> needed, yes_index, target;
   std::vector<float> label, bce_weight, ce_weight;
   batch.ce_begin = {0};
-  for (const StepRow& step_row : rows) {
-    const EncodedRow& row = *step_row.row;
-    const double scale = step_row.scale;
+  std::vector<RowToPack> to_pack;
+  for (const StepRow& row : rows) {
+    // The last token predicts nothing that a loss asks for, so it is not fed to the model.
+    to_pack.push_back({row.row, static_cast<std::int64_t>(row.row->token.size()) - 1, row.draw, row.group});
+  }
+  batch.pack = pack_rows(to_pack);
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    const EncodedRow& row = *rows[r].row;
+    const double scale = rows[r].scale;
     const auto length = static_cast<std::int64_t>(row.token.size());
     THINKREC_CHECK(row.answer_length() >= 1 && row.prompt_length >= 1, "a row of {} tokens with a prompt of {}", length,
                    row.prompt_length);
-    const std::int64_t start = batch.packed.tokens();
-    // The last token predicts nothing that a loss asks for, so it is not fed to the model.
-    pack_row(row, length - 1, step_row.draw, batch.packed, batch.slots);
     const double bce = row.reason ? weights.alpha : weights.eta, ce = row.reason ? weights.beta : weights.gamma;
     const std::int64_t first = span == CeSpan::kAnswer ? row.prompt_length - 1 : 0;
     std::int64_t predicted = 0;
@@ -38,7 +30,7 @@ LossBatch make_loss_batch(std::span<const StepRow> rows, const LossWeights& weig
     for (std::int64_t i = first; i + 1 < length; ++i) {
       const std::int32_t next = row.token[static_cast<std::size_t>(i) + 1];
       if (i == row.prompt_length - 1) yes_index.push_back(static_cast<std::int64_t>(needed.size()));
-      needed.push_back(start + i);
+      needed.push_back(batch.pack.place(r, i));
       target.push_back(std::max<std::int64_t>(next, 0));
       ce_weight.push_back(next < 0 ? 0.0F
                                    : static_cast<float>(ce * scale / static_cast<double>(predicted)));  // a slot is no word

@@ -6,8 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "data/prompt.h"
-#include "model/batch.h"
+#include "train/pack.h"
 
 namespace thinkrec {
 
@@ -22,15 +21,15 @@ enum class CeSpan { kAnswer, kAll };
 /// A row of a step with its place in it.
 struct StepRow {
   const EncodedRow* row = nullptr;
-  std::uint64_t draw = 0;  ///< global sample counter: keys the dropout
-  double scale = 1;        ///< of its loss: 1 / rows of the step
+  std::uint64_t draw = 0;   ///< global sample counter: keys the dropout
+  double scale = 1;         ///< of its loss: 1 / rows of the step
+  std::int64_t group = -1;  ///< rows of one group hold what they begin with in common once (RowToPack)
 };
 
 /// A packed batch ready for the model and the losses. Row r contributes scale * weight * its loss.
 struct LossBatch {
-  PackedBatch packed;
-  std::vector<FeatureRef> slots;       ///< of the whole pack
-  at::Tensor needed;                   ///< [n] int64: tokens whose final hidden state a loss reads, ascending
+  RowPack pack;
+  at::Tensor needed;                   ///< [n] int64: tokens whose final hidden state a loss reads, row by row
   at::Tensor yes_index;                ///< [rows] int64 into needed: the position that predicts the first answer token
   at::Tensor label, bce_weight;        ///< [rows]
   at::Tensor target, ce_weight;        ///< [n] int64 and fp32
@@ -39,9 +38,5 @@ struct LossBatch {
 
 /// Every row must have an answer (kInternal otherwise).
 LossBatch make_loss_batch(std::span<const StepRow> rows, const LossWeights& weights, CeSpan span);
-
-/// Appends rows to a pack; slots of the rows become slots of the pack.
-void pack_row(const EncodedRow& row, std::int64_t length, std::uint64_t sample, PackedBatch& packed,
-              std::vector<FeatureRef>& slots);
 
 }  // namespace thinkrec

@@ -11,19 +11,28 @@
 namespace thinkrec {
 namespace {
 
-/// Consecutive rows of one user, at most about `limit` tokens: formed from the rows alone, so that no score depends on the ranks.
-std::vector<std::pair<std::size_t, std::size_t>> packs_of_users(std::span<const EncodedRow> rows,
-                                                                std::span<const std::int32_t> user, std::int64_t limit) {
-  std::vector<std::pair<std::size_t, std::size_t>> packs;
-  std::int64_t held = 0;
+/// Consecutive rows of one user, at most about `limit` tokens to compute: formed from the rows alone, so that no score depends on the
+/// ranks. Where rows share what they begin with, a pack holds it once.
+struct UserPack {
+  std::size_t first, last;  ///< rows
+  std::int64_t tokens;      ///< about how many are computed
+};
+std::vector<UserPack> packs_of_users(std::span<const EncodedRow> rows, std::span<const std::int32_t> user, std::int64_t limit,
+                                     bool share) {
+  std::vector<UserPack> packs;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const std::int64_t length = rows[i].prompt_length;
-    if (i == 0 || user[i] != user[i - 1] || held + length > limit) {
-      packs.emplace_back(i, i);
-      held = 0;
+    std::int64_t more = length;
+    if (share && i > 0 && user[i] == user[i - 1]) {
+      const RowToPack both[] = {{&rows[i - 1], rows[i - 1].prompt_length}, {&rows[i], length}};
+      more = shared_length(both) - rows[i - 1].prompt_length;
     }
-    packs.back().second = i + 1;
-    held += length;
+    if (i == 0 || user[i] != user[i - 1] || packs.back().tokens + more > limit) {
+      packs.push_back({i, i + 1, length});
+    } else {
+      packs.back().last = i + 1;
+      packs.back().tokens += more;
+    }
   }
   return packs;
 }
@@ -40,13 +49,10 @@ std::vector<std::vector<double>> Scorer::score(std::span<const EncodedRow> rows,
                                                const std::function<void(std::int64_t, std::int64_t)>& progress) const {
   const at::NoGradGuard no_grad;
   THINKREC_CHECK(rows.size() == user.size(), "{} rows, {} users", rows.size(), user.size());
-  const auto packs = packs_of_users(rows, user, micro_tokens_);
+  const bool share = model_.device().is_cpu();
+  const auto packs = packs_of_users(rows, user, micro_tokens_, share);
   std::vector<std::int64_t> tokens;
-  for (const auto& [first, last] : packs) {
-    std::int64_t sum = 0;
-    for (std::size_t i = first; i < last; ++i) sum += rows[i].prompt_length;
-    tokens.push_back(sum);
-  }
+  for (const UserPack& pack : packs) tokens.push_back(pack.tokens);
   const std::vector<int> owner = balance_rows(tokens, ranks_.size());
   const std::int64_t layers = model_.config().layers;
   const at::Tensor yes = model_.weights().head[yes_token_].to(at::kFloat);
@@ -59,16 +65,15 @@ std::vector<std::vector<double>> Scorer::score(std::span<const EncodedRow> rows,
   std::int64_t done = 0;
   for (std::size_t p = 0; p < packs.size(); ++p) {
     if (owner[p] != ranks_.rank()) continue;
-    const auto [first, last] = packs[p];
-    PackedBatch packed;
-    std::vector<FeatureRef> slots;
+    const std::size_t first = packs[p].first, last = packs[p].last;
+    std::vector<RowToPack> to_pack;
+    for (std::size_t i = first; i < last; ++i) to_pack.push_back({&rows[i], rows[i].prompt_length, 0, share ? 0 : -1});
+    const RowPack pack = pack_rows(to_pack);
+    const PackedBatch& packed = pack.packed;
     std::vector<std::int64_t> answer;
-    for (std::size_t i = first; i < last; ++i) {
-      pack_row(rows[i], rows[i].prompt_length, 0, packed, slots);
-      answer.push_back(packed.tokens() - 1);
-    }
+    for (std::size_t i = first; i < last; ++i) answer.push_back(pack.place(i - first, rows[i].prompt_length - 1));
     const at::Tensor needed = at::tensor(answer).to(model_.device());
-    at::Tensor hidden = model_.embed(packed, slots.empty() ? at::Tensor() : features_->project(projector_, slots));
+    at::Tensor hidden = model_.embed(packed, pack.slots.empty() ? at::Tensor() : features_->project(projector_, pack.slots));
     if (cut > 0) {
       const auto hook = hook_of(lower);
       hidden = model_.layers(hidden, packed, 0, cut, hook ? &*hook : nullptr);

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/recipe_options.h"
+#include "data/guard.h"
 #include "data/sampler.h"
 #include "io/file.h"
 #include "model/weights.h"
@@ -71,7 +72,9 @@ Session::Session(Recipe recipe, std::string run_dir, Collectives& world, const R
     gpu_world_ = make_nccl_collectives(world.split(0), device().index(), options);
     if (aids_.watchdog != nullptr) gpu_world_ = aids_.watchdog->watch(std::move(gpu_world_), "gpu");
   }
-  dataset_ = load_dataset(required_path(recipe_, "data.path", "make a data set with thinkrec_prepare"));
+  const std::string data = required_path(recipe_, "data.path", "make a data set with thinkrec_prepare");
+  check_in_guard(data);
+  dataset_ = load_dataset(data);
   data_hash_ = dataset_.hash();
   const std::string model = required_path(recipe_, "model.path", "give a Hugging Face folder or a .gguf file");
   const std::string tokenizer = recipe_.text("model.tokenizer");
@@ -91,7 +94,11 @@ Session::Session(Recipe recipe, std::string run_dir, Collectives& world, const R
 }
 
 Identity Session::identity(const Recipe& recipe) const {
-  return {{"recipe", recipe.hash()}, {"data set", data_hash_}, {"model", model_->hash()}, {"tokenizer", tokenizer_->hash()}};
+  return {{"recipe", recipe.hash()},
+          {"data set", data_hash_},
+          {"model", model_->hash()},
+          {"tokenizer", tokenizer_->hash()},
+          {"prompts", kPromptRules}};
 }
 
 CheckpointStore Session::store(const std::string& stage) const {
@@ -140,6 +147,7 @@ PromptConfig Session::prompt(const std::string& template_name) const {
   config.features = template_has_features(config.template_text);
   config.keywords = recipe_.flag("prompt.keywords");
   config.labels = recipe_.flag("prompt.labels");
+  config.anchored = recipe_.text("prompt.window") == "anchored";
   config.disliked = recipe_.flag("prompt.disliked");
   config.history = recipe_.integer("prompt.history");
   config.max_tokens = recipe_.integer("prompt.max_tokens");

@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <limits>
-#include <numeric>
+#include <map>
 
 #include "core/error.h"
 #include "experts/balance.h"
@@ -38,19 +38,22 @@ StepEngine::StepEngine(const Llama& model, std::vector<StepLane> lanes, const Pr
 std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneRows> parts, bool stop, StepFault fault) {
   // Share: which rows are this rank's, by tokens.
   std::vector<PlacedRow> rows;
-  std::vector<std::int64_t> tokens;
   for (std::size_t part = 0; part < parts.size(); ++part) {
     for (const StepRow& row : parts[part].rows) {
-      rows.push_back({{row.row, row.draw, 1.0 / static_cast<double>(parts[part].rows.size())}, part});
-      tokens.push_back(static_cast<std::int64_t>(row.row->token.size()) - 1);
+      rows.push_back({{row.row, row.draw, 1.0 / static_cast<double>(parts[part].rows.size()), row.group}, part});
     }
   }
+  const std::vector<Unit> all = units(rows);
+  std::vector<std::int64_t> tokens;
+  for (const Unit& unit : all) tokens.push_back(unit.tokens);
   const std::vector<int> owner = balance_rows(tokens, ranks_.size());
+  std::vector<const Unit*> own_units;
   std::vector<std::int64_t> mine, my_tokens;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
+  for (std::size_t i = 0; i < all.size(); ++i) {
     if (owner[i] != ranks_.rank()) continue;
-    mine.push_back(static_cast<std::int64_t>(i));
+    own_units.push_back(&all[i]);
     my_tokens.push_back(tokens[i]);
+    mine.insert(mine.end(), all[i].places.begin(), all[i].places.end());
   }
   const auto parameters = [&](std::size_t part) -> ParameterSet& { return *lanes_[parts[part].lane].parameters; };
 
@@ -59,9 +62,12 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
   std::vector<at::Tensor> row_gradients;  // strict: one flat gradient a row, of its lane
   for (std::size_t part = 0; part < parts.size(); ++part) parameters(part).zero_gradient();
   for (const auto& [first, last] : micro_batches(my_tokens, config_.strict ? 1 : config_.micro_tokens)) {
-    accumulate(step, parts, rows, std::span(mine).subspan(first, last - first), values);
+    std::vector<std::int64_t> places;
+    for (std::size_t i = first; i < last; ++i)
+      places.insert(places.end(), own_units[i]->places.begin(), own_units[i]->places.end());
+    accumulate(step, parts, rows, places, values);
     if (config_.strict) {
-      ParameterSet& own = parameters(rows[static_cast<std::size_t>(mine[first])].part);
+      ParameterSet& own = parameters(rows[static_cast<std::size_t>(places[0])].part);
       row_gradients.push_back(own.gradient().clone());
       own.zero_gradient();
     }
@@ -97,8 +103,9 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
     result.loss += result.row_losses.back() * rows[i].row.scale;
     result.bce += ordered[i].bce * rows[i].row.scale;
     result.ce += ordered[i].ce * rows[i].row.scale;
-    result.tokens += tokens[i];
+    result.tokens += static_cast<std::int64_t>(rows[i].row.row->token.size()) - 1;
   }
+  for (const Unit& unit : all) results[rows[static_cast<std::size_t>(unit.places[0])].part].computed += unit.tokens;
 
   // Clip and update; a lane whose step is not finite is not changed.
   for (std::size_t part = 0; part < parts.size(); ++part) {
@@ -110,6 +117,39 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
     if (result.finite) parameters(part).update(parts[part].learning_rate, step, norm.norm, config_.clip);
   }
   return results;
+}
+
+std::vector<StepEngine::Unit> StepEngine::units(std::span<PlacedRow> rows) const {
+  const bool share = config_.share && !config_.strict && model_.device().is_cpu();
+  std::vector<Unit> made;
+  std::map<std::pair<std::size_t, std::int64_t>, std::size_t> open;  // of a part's user: the unit that may still grow
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    PlacedRow& placed = rows[i];
+    const auto place = static_cast<std::int64_t>(i);
+    const auto length = static_cast<std::int64_t>(placed.row.row->token.size()) - 1;
+    const std::pair key(placed.part, placed.row.group);
+    if (const auto found = open.find(key); share && key.second >= 0 && found != open.end()) {
+      Unit& unit = made[found->second];
+      std::vector<RowToPack> together;
+      for (const std::int64_t other : unit.places) {
+        const StepRow& row = rows[static_cast<std::size_t>(other)].row;
+        together.push_back({row.row, static_cast<std::int64_t>(row.row->token.size()) - 1});
+      }
+      together.push_back({placed.row.row, length});
+      const std::int64_t tokens = shared_length(together);
+      // Together only where that saves something, and as long as a pass holds them.
+      if (tokens < unit.tokens + length && tokens <= config_.micro_tokens) {
+        placed.row.group = rows[static_cast<std::size_t>(unit.places[0])].row.group;
+        unit.places.push_back(place);
+        unit.tokens = tokens;
+        continue;
+      }
+    }
+    open[key] = made.size();
+    made.push_back({{place}, length});
+    placed.row.group = share ? place : -1;
+  }
+  return made;
 }
 
 void StepEngine::accumulate(std::int64_t step, std::span<const LaneRows> parts, std::span<const PlacedRow> rows,
@@ -127,17 +167,18 @@ void StepEngine::accumulate(std::int64_t step, std::span<const LaneRows> parts, 
   } else {
     std::vector<const LoraAdapter*> adapters;
     for (const LaneRows& part : parts) adapters.push_back(lanes_[part.lane].adapter);
-    const at::Tensor weight = at::zeros({batch.packed.tokens(), static_cast<std::int64_t>(parts.size())}, at::kFloat);
-    for (std::size_t r = 0; r < places.size(); ++r) {
-      const auto part = static_cast<std::int64_t>(rows[static_cast<std::size_t>(places[r])].part);
-      weight.narrow(0, batch.packed.begin[r], batch.packed.length(static_cast<std::int64_t>(r))).select(1, part).fill_(1);
+    const PackedBatch& packed = batch.pack.packed;
+    const at::Tensor weight = at::zeros({packed.tokens(), static_cast<std::int64_t>(parts.size())}, at::kFloat);
+    for (std::size_t s = 0; s < batch.pack.segments.size(); ++s) {
+      const auto part = static_cast<std::int64_t>(rows[static_cast<std::size_t>(places[batch.pack.segments[s].row])].part);
+      weight.narrow(0, packed.begin[s], packed.length(static_cast<std::int64_t>(s))).select(1, part).fill_(1);
     }
     several.emplace(std::move(adapters), there(weight), config_.dropout, config_.seed, step);
   }
   const ProjectionHook& hook = one ? static_cast<const ProjectionHook&>(*one) : *several;
 
-  const at::Tensor hidden = model_.layers(lower_hidden(own, batch), batch.packed, config_.first_layer, model_.config().layers,
-                                          &hook, there(batch.needed));
+  const at::Tensor hidden = model_.layers(lower_hidden(own, batch.pack), batch.pack.packed, config_.first_layer,
+                                          model_.config().layers, &hook, there(batch.needed));
   const at::Tensor normed = model_.final_norm(hidden);
   const at::Tensor& head = model_.weights().head;
   const auto bce = ops::yes_bce(normed.index_select(0, there(batch.yes_index)), head[config_.yes_token].contiguous(),
@@ -156,14 +197,17 @@ void StepEngine::accumulate(std::int64_t step, std::span<const LaneRows> parts, 
   }
 }
 
-at::Tensor StepEngine::lower_hidden(std::span<const StepRow> rows, const LossBatch& batch) {
+at::Tensor StepEngine::lower_hidden(std::span<const StepRow> rows, const RowPack& pack) {
   if (config_.first_layer == 0) {
     const at::AutoGradMode grad(true);
-    const at::Tensor features = batch.slots.empty() ? at::Tensor() : features_->project(projector_, batch.slots);
-    return model_.embed(batch.packed, features);
+    const at::Tensor features = pack.slots.empty() ? at::Tensor() : features_->project(projector_, pack.slots);
+    return model_.embed(pack.packed, features);
   }
   std::vector<at::Tensor> parts;
-  for (const StepRow& row : rows) parts.push_back(cached_hidden(row));
+  for (std::size_t s = 0; s < pack.segments.size(); ++s) {
+    const auto [row, first] = pack.segments[s];
+    parts.push_back(cached_hidden(rows[row]).narrow(0, first, pack.packed.length(static_cast<std::int64_t>(s))));
+  }
   return parts.size() == 1 ? parts[0] : at::cat(parts, 0);
 }
 
@@ -172,12 +216,10 @@ at::Tensor StepEngine::cached_hidden(const StepRow& row) {
   const std::uint64_t key = static_cast<std::uint64_t>(row.row->row) * 2 + (row.row->reason ? 1 : 0);
   if (const auto found = cache_.find(key); found != cache_.end()) return found->second;
   const at::NoGradGuard no_grad;
-  PackedBatch packed;
-  std::vector<FeatureRef> slots;
-  pack_row(*row.row, static_cast<std::int64_t>(row.row->token.size()) - 1, 0, packed, slots);
-  const at::Tensor features = slots.empty() ? at::Tensor() : features_->project(projector_, slots);
+  const RowPack alone = pack_row(*row.row, static_cast<std::int64_t>(row.row->token.size()) - 1);
+  const at::Tensor features = alone.slots.empty() ? at::Tensor() : features_->project(projector_, alone.slots);
   const LoraHook frozen(*lanes_[0].adapter);  // below first_layer all lanes agree
-  const at::Tensor hidden = model_.layers(model_.embed(packed, features), packed, 0, config_.first_layer, &frozen);
+  const at::Tensor hidden = model_.layers(model_.embed(alone.packed, features), alone.packed, 0, config_.first_layer, &frozen);
   const auto bytes = static_cast<std::int64_t>(hidden.nbytes());
   if (cached_bytes_ + bytes <= config_.cache_bytes) {
     cache_.emplace(key, hidden);

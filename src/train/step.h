@@ -41,7 +41,8 @@ struct StepConfig {
   double clip = 1.0;                 ///< largest gradient norm; 0: no clipping
   std::uint64_t seed = 0;            ///< of the dropout
   std::int64_t micro_tokens = 2048;  ///< a forward and backward pass holds about so many tokens
-  bool strict = false;               ///< gradients row by row, summed in row order: the same bits for any number of ranks
+  bool share = false;   ///< rows of one user hold what they begin with in common once; on the CPU, and not when strict
+  bool strict = false;  ///< gradients row by row, summed in row order: the same bits for any number of ranks
   std::int64_t cache_bytes = std::int64_t{1} << 30;  ///< for hidden states below first_layer; recomputed when over it
 };
 
@@ -49,9 +50,10 @@ struct StepResult {
   double loss = 0, bce = 0, ce = 0;  ///< means over the lane's rows; bce and ce unweighted
   std::vector<double> row_losses;    ///< weighted, in row order, on every rank
   double gradient_norm = 0;
-  bool finite = true;       ///< false: nothing was updated
-  bool stop = false;        ///< some rank was asked to stop
-  std::int64_t tokens = 0;  ///< of the lane's rows, all ranks
+  bool finite = true;         ///< false: nothing was updated
+  bool stop = false;          ///< some rank was asked to stop
+  std::int64_t tokens = 0;    ///< of the lane's rows, all ranks
+  std::int64_t computed = 0;  ///< tokens that were computed for them: fewer where rows share their beginnings
 };
 
 class StepEngine {
@@ -76,9 +78,15 @@ class StepEngine {
     StepRow row;
     std::size_t part;  ///< into the parts of the step
   };
+  /// Rows that stay together, on one rank and in one pass: those of a user, or one alone.
+  struct Unit {
+    std::vector<std::int64_t> places;  ///< into the rows of the step
+    std::int64_t tokens = 0;           ///< to compute
+  };
+  std::vector<Unit> units(std::span<PlacedRow> rows) const;
   void accumulate(std::int64_t step, std::span<const LaneRows> parts, std::span<const PlacedRow> rows,
                   std::span<const std::int64_t> places, std::vector<RowValue>& values);
-  at::Tensor lower_hidden(std::span<const StepRow> rows, const LossBatch& batch);
+  at::Tensor lower_hidden(std::span<const StepRow> rows, const RowPack& pack);
   at::Tensor cached_hidden(const StepRow& row);
   void sum_in_row_order(std::vector<at::Tensor>& own, std::span<const std::int64_t> places, std::span<const PlacedRow> rows,
                         std::span<const LaneRows> parts);

@@ -56,11 +56,11 @@ int main(int argc, char** argv) try {
   {
     const at::NoGradGuard frozen;
     const LoraHook hook(peft.adapter);
-    hidden = model.layers(model.embed(batch.packed, {}), batch.packed, 0, first_layer, &hook);
+    hidden = model.layers(model.embed(batch.pack.packed, {}), batch.pack.packed, 0, first_layer, &hook);
   }
   for (auto& [name, parameter] : parameters) parameter.requires_grad_();
   const LoraHook hook(peft.adapter, 0.0, first_layer, 1, 1);
-  const at::Tensor normed = model.final_norm(model.layers(hidden, batch.packed, first_layer, layers, &hook, batch.needed));
+  const at::Tensor normed = model.final_norm(model.layers(hidden, batch.pack.packed, first_layer, layers, &hook, batch.needed));
   const at::Tensor& head = model.weights().head;
   const auto bce =
       ops::yes_bce(normed.index_select(0, batch.yes_index), head[kYesToken].contiguous(), batch.label, batch.bce_weight);

@@ -35,7 +35,7 @@ TEST(Programs, AreAllNamed) {
     EXPECT_FALSE(program->info.purpose.empty());
     EXPECT_NE(program->info.usage.find(program->info.name), std::string::npos);
   }
-  EXPECT_EQ(names.size(), 9U);
+  EXPECT_EQ(names.size(), 11U);
 }
 
 TEST(Programs, EveryOptionIsInHelpManPageCompletionAndDocs) {

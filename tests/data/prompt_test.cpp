@@ -97,6 +97,39 @@ TEST(Prompt, TheOldestHistoryGoesFirstAndTheQuestionNever) {
   EXPECT_THROW(PromptBuilder(data, tokenizer, tight).prompt(2), Error);
 }
 
+TEST(Prompt, AnAnchoredHistoryMovesInSteps) {
+  Dataset data = small();
+  const ByteTokenizer tokenizer;
+  data.item.clear();
+  data.label.clear();
+  data.user.clear();
+  data.timestamp.clear();
+  constexpr std::int64_t kRows = 14;
+  for (std::int64_t i = 0; i < kRows; ++i) {
+    data.item.push_back(static_cast<std::int32_t>(i % 3));
+    data.label.push_back(1);
+    data.user.push_back(0);
+    data.timestamp.push_back(i);
+  }
+  data.user_begin = {0, kRows};
+  PromptConfig sliding = config("text"), anchored = sliding;
+  sliding.history = anchored.history = 4;
+  anchored.anchored = true;
+  const PromptBuilder slides(data, tokenizer, sliding), moves(data, tokenizer, anchored);
+  const auto shown = [&](const PromptBuilder& prompts, std::int64_t row) {
+    const std::string text = tokenizer.decode(prompts.prompt(row).token);
+    std::int64_t items = 0;
+    for (std::size_t at = text.find("(evaluation"); at != std::string::npos; at = text.find("(evaluation", at + 1)) ++items;
+    return items;
+  };
+  const std::vector<std::int64_t> wanted = {0, 1, 2, 3, 4, 3, 4, 3, 4, 3, 4, 3, 4, 3};
+  for (std::int64_t row = 0; row < kRows; ++row) {
+    EXPECT_EQ(shown(slides, row), std::min<std::int64_t>(row, 4));
+    EXPECT_EQ(shown(moves, row), wanted[static_cast<std::size_t>(row)]) << "row " << row;
+  }
+  EXPECT_NE(slides.hash(), moves.hash());
+}
+
 TEST(Prompt, SettingsLeaveOutTheirParts) {
   const Dataset data = small();
   const ByteTokenizer tokenizer;
@@ -177,6 +210,31 @@ TEST(OpenRow, SeesTheWholeHistoryAndMovesNothingElse) {
   const PromptBuilder prompts(open, tokenizer, config("text"));
   EXPECT_NE(tokenizer.decode(prompts.prompt_for(0, row, 1).token).find("\"Cube\" (evaluation: Yes)"), std::string::npos);
   EXPECT_THROW(with_open_row(data, 1), Error);
+}
+
+TEST(OpenRow, SeveralUsersHaveTheRowsThatEachWouldHaveAlone) {
+  Dataset data;
+  data.users = {"a", "b", "c"};
+  data.user = {0, 1, 1, 2};
+  data.item = {3, 4, 5, 6};
+  data.label = {1, 0, 1, 1};
+  data.timestamp = {10, 11, 12, 13};
+  data.user_begin = {0, 1, 3, 4};
+  data.splits = {{{0, 1}, {2}, {3}}};
+  const std::vector<std::int64_t> users = {0, 2};
+  const auto [open, rows] = with_open_rows(data, users);
+  EXPECT_EQ(rows, (std::vector<std::int64_t>{1, 5}));
+  EXPECT_EQ(open.user, (std::vector<std::int32_t>{0, 0, 1, 1, 2, 2}));
+  EXPECT_EQ(open.item, (std::vector<std::int32_t>{3, 0, 4, 5, 6, 0}));
+  EXPECT_EQ(open.timestamp, (std::vector<std::int64_t>{10, 10, 11, 12, 13, 13}));
+  EXPECT_EQ(open.user_begin, (std::vector<std::int64_t>{0, 2, 4, 6}));
+  EXPECT_EQ(open.splits[0], (std::vector<std::int64_t>{0, 2}));
+  EXPECT_EQ(open.splits[2], (std::vector<std::int64_t>{4}));
+  const auto [alone, row] = with_open_row(data, 2);
+  EXPECT_EQ(row, 4);
+  EXPECT_EQ(alone.user_begin, (std::vector<std::int64_t>{0, 1, 3, 5}));
+  const std::vector<std::int64_t> unsorted = {2, 0};
+  EXPECT_THROW(with_open_rows(data, unsorted), Error);
 }
 
 }  // namespace

@@ -56,6 +56,34 @@ TEST(Sampler, IsAPureFunctionOfTheStep) {
   for (std::size_t i = 0; i < x.size(); ++i) EXPECT_EQ(x[i].index, y[i].index);
 }
 
+TEST(Sampler, DrawsRowsOfAUserTogetherAndEachRowOnceAnEpoch) {
+  const std::vector<std::int32_t> user = {3, 3, 1, 3, 1, 2, 3, 3, 2, 3};
+  const auto rows = static_cast<std::int64_t>(user.size());
+  const Sampler sampler(user, 3, 0, 0.2, 4, 5), again(user, 3, 0, 0.2, 4, 5);
+  EXPECT_EQ(again.step(9).back().index, sampler.step(9).back().index);  // whatever was asked before
+  std::vector<std::int64_t> drawn;
+  for (std::int64_t step = 0; step < 10; ++step) {
+    for (const Draw& draw : sampler.step(step)) drawn.push_back(draw.index);
+  }
+  bool differs = false;
+  for (std::int64_t epoch = 0; epoch < 4; ++epoch) {
+    const std::vector<std::int64_t> one(drawn.begin() + epoch * rows, drawn.begin() + (epoch + 1) * rows);
+    EXPECT_EQ(std::set<std::int64_t>(one.begin(), one.end()).size(), user.size());
+    std::size_t runs = 1;
+    for (std::size_t i = 1; i < one.size(); ++i) {
+      const auto at = [&](std::size_t j) { return user[static_cast<std::size_t>(one[j])]; };
+      if (at(i) != at(i - 1)) {
+        ++runs;
+      } else if (one[i] < one[i - 1]) {
+        ++runs;  // two blocks of a user side by side
+      }
+    }
+    EXPECT_LE(runs, 4U);  // 6 rows of user 3 are two blocks, the others one each
+    differs = differs || !std::equal(one.begin(), one.end(), drawn.begin());
+  }
+  EXPECT_TRUE(differs);
+}
+
 TEST(Sampler, AnEmptySourceLeavesAllToTheOther) {
   for (const Draw& draw : Sampler(10, 0, 0.2, 20, 1).step(0)) EXPECT_FALSE(draw.reason);
   for (const Draw& draw : Sampler(0, 10, 0.2, 20, 1).step(0)) EXPECT_TRUE(draw.reason);

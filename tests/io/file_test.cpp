@@ -132,6 +132,21 @@ TEST(File, RenameReplacesFilesAndMovesFolders) {
   EXPECT_TRUE(std::filesystem::is_directory(folder.file("step-1")));
 }
 
+TEST(File, ReplaceSwapsFoldersThatAreNotEmpty) {
+  const TempFolder folder;
+  const std::string from = folder.file("a"), to = folder.file("b");
+  std::filesystem::create_directory(from);
+  write_file_synced(from + "/f", "new");
+  replace_synced(from, to);  // nothing there yet
+  EXPECT_EQ(read_file(to + "/f"), "new");
+  std::filesystem::create_directory(from);
+  write_file_synced(from + "/f", "newer");
+  replace_synced(from, to);
+  EXPECT_EQ(read_file(to + "/f"), "newer");
+  expect_error(ExitCode::kIo, "renaming it to", [&] { replace_synced(folder.file("none"), to); });
+  EXPECT_EQ(read_file(to + "/f"), "newer");
+}
+
 TEST(Hash, KnownDigests) {
   EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");

@@ -179,6 +179,30 @@ TEST_F(Safetensors, StricterThanThePythonPackageOnPurpose) {
   refused(with_header(R"({"a":{"dtype":"F32","shape":[0,9223372036854775808],"data_offsets":[0,0]}})", 0), "a dimension of");
 }
 
+TEST_F(Safetensors, ShardsOfAnIndex) {
+  const std::string folder = folder_.path().string();
+  EXPECT_EQ(safetensors_shards(folder), (std::vector<std::string>{"model.safetensors"}));
+  const auto with = [&](const std::string& map) {
+    folder_.put("model.safetensors.index.json", R"({"metadata":{"total_size":1},"weight_map":)" + map + "}");
+    return safetensors_shards(folder);
+  };
+  EXPECT_EQ(with(R"({"b":"2.safetensors","a":"1.safetensors","c":"1.safetensors"})"),
+            (std::vector<std::string>{"1.safetensors", "2.safetensors"}));
+  EXPECT_TRUE(with("{}").empty());
+  std::filesystem::create_symlink("elsewhere", folder_.path() / "link");
+  for (const std::string& name :
+       {std::string("\"../x\""), std::string("\"/etc/passwd\""), std::string("\"a/b\""), std::string("\"..\""),
+        std::string("\"link\""), std::string("\"\""), std::string("3"), std::string("null"), std::string("\"a\\u0000b\""),
+        '"' + std::string(256, 'a') + '"', '"' + std::string(5000, 'a') + '"'}) {
+    expect_error(ExitCode::kBadData, "tensor 'a' points to", [&] { with(R"({"a":)" + name + "}"); });
+    expect_error(ExitCode::kBadData, "not a plain file of this folder", [&] { with(R"({"a":)" + name + "}"); });
+  }
+  expect_error(ExitCode::kBadData, "'a' is there twice", [&] { with(R"({"a":"1","a":"2"})"); });
+  expect_error(ExitCode::kBadData, "deeper than 64", [&] { with(std::string(100'000, '[')); });
+  expect_error(ExitCode::kBadData, "no 'weight_map'", [&] { with("[]"); });
+  expect_error(ExitCode::kBadData, "not valid JSON", [&] { with("{"); });
+}
+
 TEST_F(Safetensors, LengthOfTheHeader) {
   refused("", "too short");
   refused(std::string(7, '\0'), "too short");

@@ -214,9 +214,16 @@ TEST(HfFolder, RefusesShardsOutsideTheFolder) {
 TEST(HfFolder, RefusesAnIndexThatIsNone) {
   const Folder folder;
   folder.put_shards();
-  for (const char* text : {"", "{", "[]", "3", "{}", R"({"weight_map": []})", R"({"weight_map": "model-0.safetensors"})"}) {
+  const std::pair<const char*, const char*> indices[] = {{"", "not valid JSON"},
+                                                         {"{", "not valid JSON"},
+                                                         {"[]", "not a JSON object"},
+                                                         {"3", "not a JSON object"},
+                                                         {"{}", "no 'weight_map' object"},
+                                                         {R"({"weight_map": []})", "no 'weight_map' object"},
+                                                         {R"({"weight_map": "model-0.safetensors"})", "no 'weight_map' object"}};
+  for (const auto& [text, why] : indices) {
     folder.disk.put("model.safetensors.index.json", text);
-    folder.refused("no 'weight_map' object");
+    folder.refused(why);
   }
   folder.disk.put("model.safetensors.index.json", R"({"weight_map": {}})");
   folder.refused("is missing");

@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 ORDER = ["core", "kernels", "io", "comm", "text", "data", "model", "gpu", "adapters", "encoders", "experts", "eval", "checkpoint", "report",
-         "train", "app"]
+         "serve", "train", "app"]
 HEADERS = (".h", ".cuh")
 SOURCES = (".cpp", ".cu") + HEADERS
 LIBTORCH = ("ATen", "torch", "c10", "caffe2")

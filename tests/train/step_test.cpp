@@ -38,5 +38,18 @@ TEST(Step, StrictGivesTheBitsOfOneRankAndOfEachAlone) {
   }
 }
 
+TEST(Step, RowsThatShareTheirBeginningsTrainAsRowsApart) {
+  const testing::TinyModel model(testing::tiny_config());
+  for (const std::int64_t first_layer : {0, 2}) {
+    const Training apart{.first_layer = first_layer, .micro_tokens = 200, .dropout = 0}, shared{first_layer, 200, false, true, 0};
+    const auto wanted = testing::train_together(*model, apart, {1, 2}, test_world());
+    const auto got = testing::train_together(*model, shared, {1, 2}, test_world());
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      testing::expect_same_training(got[i], wanted[i]);
+      EXPECT_LT(got[i].computed, wanted[i].computed - 3 * 2 * 20);  // three steps, at least two pairs
+    }
+  }
+}
+
 }  // namespace
 }  // namespace thinkrec

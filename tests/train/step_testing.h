@@ -12,6 +12,7 @@ namespace thinkrec::testing {
 
 struct Trained {
   std::vector<double> losses, norms;
+  std::int64_t computed = 0;  ///< tokens
   NamedTensors parameters;
 };
 
@@ -19,6 +20,8 @@ struct Training {
   std::int64_t first_layer = 0;
   std::int64_t micro_tokens = 50;
   bool strict = false;
+  bool share = false;  ///< every second row continues the one before it: of one user, and computed together
+  double dropout = 0.1;
 };
 
 /// An adapter in training: its parameters begin as `seed` says, and so do its rows, reasons among them.
@@ -41,19 +44,30 @@ class TestLane {
       row.prompt_length = static_cast<std::int64_t>(tokens.size()) - (row.reason ? 3 : 1);
       row.label = static_cast<float>(rows_.size() % 2);
     }
+    // Rows of one user begin alike, with so many tokens.
+    for (std::size_t i = 1; i < rows_.size(); i += 2) {
+      const std::vector<std::int32_t> common =
+          random_rows({20 + static_cast<std::int64_t>(i)}, model.config().vocab, seed + 9)[0];
+      for (EncodedRow* row : {&rows_[i - 1], &rows_[i]}) {
+        row->token.insert(row->token.begin(), common.begin(), common.end());
+        row->prompt_length += static_cast<std::int64_t>(common.size());
+      }
+    }
     result_.parameters = adapter_.named(first_layer, model.config().layers);
   }
 
   StepLane step_lane() { return {&adapter_, parameters_.get()}; }
   LaneRows part(std::size_t lane) const {
     LaneRows part{lane, {}, 0.001};
-    for (const EncodedRow& row : rows_) part.rows.push_back({&row, static_cast<std::uint64_t>(row.row)});
+    for (std::size_t i = 0; i < rows_.size(); ++i)
+      part.rows.push_back({&rows_[i], static_cast<std::uint64_t>(rows_[i].row), 1, static_cast<std::int64_t>(i / 2)});
     return part;
   }
   void take(const StepResult& done) {
     EXPECT_TRUE(done.finite);
     result_.losses.push_back(done.loss);
     result_.norms.push_back(done.gradient_norm);
+    result_.computed += done.computed;
   }
   const Trained& result() const { return result_; }
 
@@ -70,7 +84,8 @@ inline std::vector<Trained> train_together(const Llama& model, const Training& t
   StepConfig config;
   config.yes_token = 11;
   config.first_layer = training.first_layer;
-  config.dropout = 0.1;
+  config.dropout = training.dropout;
+  config.share = training.share;
   config.clip = 0.5;
   config.micro_tokens = training.micro_tokens;
   config.strict = training.strict;

@@ -13,6 +13,7 @@ namespace {
 EncodedRow row_of(std::vector<std::int32_t> token, std::int64_t prompt, bool reason) {
   EncodedRow row;
   row.token = std::move(token);
+  row.slots.resize(1);
   row.prompt_length = prompt;
   row.reason = reason;
   row.label = 1;
@@ -23,7 +24,7 @@ TEST(LossBatch, ReadsTheAnswersPositions) {
   const EncodedRow recommendation = row_of({7, -1, 8, 5}, 3, false), reason = row_of({9, 5, 10, 11}, 1, true);
   const std::vector<StepRow> rows = {{&recommendation, 0, 0.5}, {&reason, 1, 0.5}};
   const LossBatch batch = make_loss_batch(rows, {}, CeSpan::kAnswer);
-  EXPECT_EQ(batch.packed.token, (std::vector<std::int32_t>{7, -1, 8, 9, 5, 10}));  // the last token is predicted, not read
+  EXPECT_EQ(batch.pack.packed.token, (std::vector<std::int32_t>{7, -1, 8, 9, 5, 10}));  // the last token is predicted, not read
   EXPECT_TRUE(at::equal(batch.needed, at::tensor({2L, 3L, 4L, 5L})));
   EXPECT_TRUE(at::equal(batch.yes_index, at::tensor({0L, 1L})));
   EXPECT_TRUE(at::equal(batch.target, at::tensor({5L, 5L, 10L, 11L})));

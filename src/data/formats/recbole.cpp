@@ -6,7 +6,7 @@
 namespace thinkrec {
 namespace {
 
-constexpr CsvFormat kTabs = {.separator = '\t', .separator_text = {}, .quotes = false, .header = true};
+const CsvFormat kTabs = {.separator = '\t', .separator_text = {}, .quotes = false, .header = true};
 
 /// The one NAME.inter of the folder.
 std::string find_inter(const std::string& folder) {

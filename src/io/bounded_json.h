@@ -1,11 +1,16 @@
 #pragma once
-// JSON files of unknown origin. Private to src/text.
+// JSON of unknown origin.
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 namespace thinkrec {
+
+/// The object that `text` is. Error kBadData naming `place`: not JSON (with the byte), nested deeper than `deepest`, a key given twice in
+/// an object, or no object.
+nlohmann::json parse_json_object(std::string_view text, const std::string& place, int deepest = 64);
 
 /// The object in a JSON file. Error kNoInput; kBadData naming the file: longer than max_bytes, not JSON (with the byte), nested
 /// deeper than 64, a key given twice in an object, or no object.

@@ -1,42 +1,44 @@
-#include "text/bounded_json.h"
+#include "io/bounded_json.h"
 
 #include <unordered_set>
 #include <vector>
 
 #include "core/error.h"
 #include "io/file.h"
-#include "text/unicode.h"
+#include "io/printable.h"
 
 namespace thinkrec {
 
 using Json = nlohmann::json;
 
-Json read_json_object(const std::string& path, std::uint64_t max_bytes) {
-  constexpr int kDeepest = 64;
-  const std::string text = read_file(path, max_bytes);
+Json parse_json_object(std::string_view text, const std::string& place, int deepest) {
   std::vector<std::unordered_set<std::string>> keys;  // of the objects that are open
   const auto watch = [&](int depth, Json::parse_event_t event, const Json& parsed) {
     using Event = Json::parse_event_t;
     const bool opens = event == Event::object_start || event == Event::array_start;
-    if (opens && depth >= kDeepest) fail(ExitCode::kBadData, "{}: nested deeper than {} levels", path, kDeepest);
+    if (opens && depth >= deepest) fail(ExitCode::kBadData, "{}: nested deeper than {} levels", place, deepest);
     if (event == Event::object_start) keys.emplace_back();
     if (event == Event::object_end) keys.pop_back();
     if (event == Event::key) {
       const auto& key = parsed.get_ref<const std::string&>();
       if (!keys.back().insert(key).second)
-        fail(ExitCode::kBadData, "{}: the key {} is there twice in one object", path, in_quotes(key));
+        fail(ExitCode::kBadData, "{}: the key '{}' is there twice in one object", place, printable(key));
     }
     return true;
   };
   try {
     Json json = Json::parse(text, watch);
-    if (!json.is_object()) fail(ExitCode::kBadData, "{}: not a JSON object", path);
+    if (!json.is_object()) fail(ExitCode::kBadData, "{}: not a JSON object", place);
     return json;
   } catch (const Json::parse_error& error) {
-    fail(ExitCode::kBadData, "{}: not valid JSON at byte {}", path, error.byte);
+    fail(ExitCode::kBadData, "{}: not valid JSON at byte {}", place, error.byte);
   } catch (const Json::exception& error) {  // a number too large for a double, and the like
-    fail(ExitCode::kBadData, "{}: not valid JSON: {}", path, in_quotes(error.what()));
+    fail(ExitCode::kBadData, "{}: not valid JSON: {}", place, printable(error.what()));
   }
+}
+
+Json read_json_object(const std::string& path, std::uint64_t max_bytes) {
+  return parse_json_object(read_file(path, max_bytes), path);
 }
 
 const Json& json_member(const Json& object, const char* key) {

@@ -1,0 +1,386 @@
+#include "serve/server.h"
+
+#include <arpa/inet.h>
+#include <httplib.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <charconv>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "serve/batcher.h"
+#include "serve/serve_metrics.h"
+
+namespace thinkrec {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using httplib::Request;
+using httplib::Response;
+
+constexpr std::size_t kMaxHeaders = 32768;  // request line and headers
+constexpr const char* kJson = "application/json";
+
+/// Waits until the socket is ready for `events`; false after the deadline, or when `give_up` says so.
+template <class GiveUp>
+bool wait_for(int socket, short events, Clock::time_point deadline, const GiveUp& give_up) {
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    if (left <= 0 || give_up()) return false;
+    pollfd entry = {socket, events, 0};
+    const int ready = ::poll(&entry, 1, static_cast<int>(std::min<long>(left, 100)));
+    if (ready > 0) return true;
+    if (ready < 0 && errno != EINTR) return false;
+  }
+}
+
+/// A connection that gives up on a client that is slow as a whole, not only between two bytes, or that sends too much.
+class BoundedStream : public httplib::Stream {
+ public:
+  BoundedStream(int socket, std::size_t most, std::chrono::milliseconds timeout, const std::atomic<bool>& draining)
+      : socket_(socket), left_(most), timeout_(timeout), read_deadline_(Clock::now() + timeout), draining_(draining) {}
+
+  bool too_much() const { return too_much_; }
+  bool too_slow() const { return too_slow_; }
+  bool silent() const { return silent_; }
+
+  bool is_readable() const override { return begin_ < end_ || wait_to_read(); }
+  bool is_writable() const override { return wait_to_write(); }
+  ssize_t read(char* to, std::size_t size) override {
+    if (begin_ == end_) {
+      too_much_ = too_much_ || left_ == 0;
+      if (too_much_ || !wait_to_read()) return -1;
+      const ssize_t got = ::recv(socket_, buffer_, std::min(sizeof buffer_, left_), 0);
+      if (got <= 0) return got;
+      silent_ = false;
+      begin_ = 0;
+      end_ = static_cast<std::size_t>(got);
+      left_ -= end_;
+    }
+    const std::size_t taken = std::min(size, end_ - begin_);
+    std::memcpy(to, buffer_ + begin_, taken);
+    begin_ += taken;
+    return static_cast<ssize_t>(taken);
+  }
+  ssize_t write(const char* from, std::size_t size) override {
+    return wait_to_write() ? ::send(socket_, from, size, MSG_NOSIGNAL) : -1;
+  }
+  // Nobody asks for the addresses.
+  void get_remote_ip_and_port(std::string&, int&) const override {}
+  void get_local_ip_and_port(std::string&, int&) const override {}
+  socket_t socket() const override { return socket_; }
+
+ private:
+  bool wait_to_read() const {
+    const bool ready = wait_for(socket_, POLLIN, read_deadline_, [&] { return silent_ && draining_; });
+    too_slow_ = too_slow_ || !ready;
+    return ready;
+  }
+  bool wait_to_write() const {
+    if (!write_deadline_) write_deadline_ = Clock::now() + timeout_;
+    return wait_for(socket_, POLLOUT, *write_deadline_, [] { return false; });
+  }
+
+  int socket_;
+  std::size_t left_;
+  std::chrono::milliseconds timeout_;
+  Clock::time_point read_deadline_;
+  const std::atomic<bool>& draining_;
+  mutable std::optional<Clock::time_point> write_deadline_;
+  char buffer_[4096];
+  std::size_t begin_ = 0, end_ = 0;
+  bool too_much_ = false, silent_ = true;
+  mutable bool too_slow_ = false;
+};
+
+/// The connection that this thread serves, for the handlers, which do not see it; null where it is to be refused.
+thread_local const BoundedStream* current_stream = nullptr;
+thread_local bool refuse_connection = false;
+
+/// A thread for each connection up to a number; those beyond are refused by the thread that accepts.
+class BoundedPool : public httplib::TaskQueue {
+ public:
+  explicit BoundedPool(std::size_t threads) : threads_(threads), pool_(threads) {}
+  void enqueue(std::function<void()> serve) override {
+    if (busy_ >= threads_) {
+      refuse_connection = true;
+      serve();
+      refuse_connection = false;
+      return;
+    }
+    ++busy_;
+    pool_.enqueue([this, serve = std::move(serve)] {
+      serve();
+      --busy_;
+    });
+  }
+  void shutdown() override { pool_.shutdown(); }
+
+ private:
+  std::atomic<std::size_t> busy_ = 0;
+  std::size_t threads_;
+  httplib::ThreadPool pool_;
+};
+
+/// A close that does not take the reply from a client that still sends: what it sends is read and dropped, for a while.
+void close_gently(int socket) {
+  ::shutdown(socket, SHUT_WR);
+  const auto deadline = Clock::now() + std::chrono::milliseconds(500);
+  char dropped[16384];
+  for (std::size_t left = std::size_t{8} << 20; left > 0;) {
+    if (!wait_for(socket, POLLIN, deadline, [] { return false; })) break;
+    const ssize_t got = ::recv(socket, dropped, std::min(sizeof dropped, left), 0);
+    if (got <= 0) break;
+    left -= static_cast<std::size_t>(got);
+  }
+  ::close(socket);
+}
+
+void reply(Response& response, int code, const nlohmann::ordered_json& body) {
+  response.status = code;
+  response.set_content(json_line(body) + "\n", kJson);
+}
+
+void refuse(Response& response, int code, const std::string& error) {
+  if (code == 503) response.set_header("Retry-After", "1");
+  reply(response, code, {{"error", error}});
+}
+
+std::string address_of(const ServeConfig& config, int port) {
+  return config.host.find(':') == std::string::npos ? fmt::format("{}:{}", config.host, port)
+                                                    : fmt::format("[{}]:{}", config.host, port);
+}
+
+}  // namespace
+
+bool is_loopback(const std::string& host) {
+  in_addr address = {};
+  if (::inet_pton(AF_INET, host.c_str(), &address) == 1) return (ntohl(address.s_addr) >> 24) == 127;
+  return host == "::1" || host == "localhost";
+}
+
+void check_reach(const ServeConfig& config) {
+  if (config.token.empty() && !is_loopback(config.host)) {
+    fail(ExitCode::kConfig,
+         "listening on {}, which others can reach, needs a token: --token-env NAME names the environment variable with it",
+         config.host);
+  }
+}
+
+bool same_secret(const std::string& given, const std::string& secret) {
+  unsigned difference = given.size() == secret.size() && !secret.empty() ? 0 : 1;
+  for (std::size_t i = 0; i < given.size() && !secret.empty(); ++i)
+    difference |=
+        static_cast<unsigned>(static_cast<unsigned char>(given[i]) ^ static_cast<unsigned char>(secret[i % secret.size()]));
+  return difference == 0;
+}
+
+class RecommendServer::Listener : public httplib::Server {
+ public:
+  Listener(RankingBackend& backend, const ServeConfig& config)
+      : config_(config),
+        batcher_(backend, {static_cast<std::size_t>(config.max_batch), config.max_wait, static_cast<std::size_t>(config.queue)},
+                 [this](std::size_t requests, double seconds) { metrics_.ranked(requests, seconds); }) {
+    set_handlers();
+    bind();
+    // Enough that a full queue is found out by the queue, with room for those being ranked and for clients that are slow.
+    auto pool = std::make_unique<BoundedPool>(static_cast<std::size_t>(config.queue + 2 * config.max_batch + 16));
+    new_task_queue = [pool = pool.release()] { return pool; };
+    thread_ = std::thread([this] { listen_after_bind(); });
+    while (!is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+
+  ~Listener() override { drain(); }
+
+  void drain() {
+    if (!thread_.joinable()) return;
+    draining_ = true;
+    stop();
+    thread_.join();
+    batcher_.stop();
+  }
+
+  int port() const { return port_; }
+
+ private:
+  void bind() {
+    set_socket_options([](socket_t socket) {
+      const int yes = 1;
+      ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    });
+    errno = 0;
+    port_ = config_.port;
+    if (config_.port == 0) port_ = bind_to_any_port(config_.host);
+    if (port_ < 0 || (config_.port != 0 && !bind_to_port(config_.host, config_.port))) {
+      const std::string why = errno != 0 ? std::strerror(errno) : "no such address on this machine";
+      fail(ExitCode::kIo, "cannot listen on {}: {}; choose another host or port", address_of(config_, config_.port), why);
+    }
+    ::listen(svr_sock_, 1024);  // cpp-httplib asks for 5
+  }
+
+  bool process_and_close_socket(socket_t socket) override {
+    if (refuse_connection) {
+      static const std::string kBusy =
+          "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Type: application/json\r\n"
+          "Content-Length: 34\r\n\r\n{\"error\":\"too many connections\"}\r\n";
+      char dropped[4096];
+      while (::recv(socket, dropped, sizeof dropped, MSG_DONTWAIT) > 0) {
+      }
+      (void)!::send(socket, kBusy.data(), kBusy.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      ::shutdown(socket, SHUT_WR);
+      ::close(socket);
+      metrics_.replied(503, 0);
+      return false;
+    }
+    BoundedStream stream(socket, kMaxHeaders + 2 * static_cast<std::size_t>(config_.max_body), config_.read_timeout, draining_);
+    current_stream = &stream;
+    bool closed = false, served = false;
+    try {
+      served = process_request(stream, true, closed, nullptr);
+    } catch (const std::exception& error) {
+      log_warning("a connection failed: {}", error.what());
+    }
+    current_stream = nullptr;
+    close_gently(socket);
+    return served;
+  }
+
+  void set_handlers() {
+    set_payload_max_length(static_cast<std::size_t>(config_.max_body));
+    set_pre_routing_handler([this](const Request& request, Response& response) {
+      if (!admit(request, response)) {
+        metrics_.replied(response.status, 0);
+        return HandlerResponse::Handled;
+      }
+      return HandlerResponse::Unhandled;
+    });
+    set_exception_handler([](const Request&, Response& response, std::exception_ptr thrown) {
+      try {
+        std::rethrow_exception(thrown);
+      } catch (const std::exception& error) {
+        log_warning("a request failed: {}", error.what());
+      } catch (...) {
+        log_warning("a request failed");
+      }
+      refuse(response, 500, "internal error");
+    });
+    // What cpp-httplib finds wrong itself has no body yet.
+    set_error_handler(httplib::Server::Handler([](const Request&, Response& response) {
+      if (!response.body.empty()) return;
+      if (current_stream != nullptr && current_stream->too_much())
+        response.status = 413;
+      else if (current_stream != nullptr && current_stream->too_slow())
+        response.status = 408;
+      const bool known = response.status == 404 || response.status == 408 || response.status == 413;
+      refuse(response, response.status,
+             !known                   ? "malformed HTTP request"
+             : response.status == 404 ? "no such path; there are POST /v1/recommend, GET /health and GET /metrics"
+             : response.status == 408 ? "the request came too slowly"
+                                      : "the request is too large");
+    }));
+    Get("/health", [](const Request&, Response& response) { reply(response, 200, {{"status", "ok"}}); });
+    Get("/metrics", [this](const Request&, Response& response) {
+      response.set_content(metrics_.text(batcher_.queued()), "text/plain; version=0.0.4");
+    });
+    Get("/v1/recommend", [](const Request&, Response& response) {
+      response.set_header("Allow", "POST");
+      refuse(response, 405, "/v1/recommend takes POST");
+    });
+    Post("/v1/recommend", [this](const Request& request, Response& response) {
+      const auto begin = Clock::now();
+      recommend(request, response, begin);
+      metrics_.replied(response.status, std::chrono::duration<double>(Clock::now() - begin).count());
+    });
+  }
+
+  /// Before the body is read: who asks, and whether the body may be.
+  bool admit(const Request& request, Response& response) const {
+    if (!config_.token.empty() && request.path != "/health") {
+      static const std::string kScheme = "Bearer ";
+      const std::string given = request.get_header_value("Authorization");
+      if (given.compare(0, kScheme.size(), kScheme) != 0 || !same_secret(given.substr(kScheme.size()), config_.token)) {
+        response.set_header("WWW-Authenticate", "Bearer");
+        refuse(response, 401, "a bearer token is needed, or this one is wrong");
+        return false;
+      }
+    }
+    if (request.has_header("Content-Encoding")) {  // what it unpacks to knows no bound
+      refuse(response, 415, "Content-Encoding is not understood: send the body as it is");
+      return false;
+    }
+    if (request.get_header_value("Content-Type").compare(0, 10, "multipart/") == 0) {
+      refuse(response, 415, "multipart is not understood: send the JSON object as the body");
+      return false;
+    }
+    const std::string length = request.get_header_value("Content-Length");
+    std::uint64_t bytes = 0;
+    const auto parsed = std::from_chars(length.data(), length.data() + length.size(), bytes);
+    const bool too_long = parsed.ec == std::errc::result_out_of_range || bytes > static_cast<std::uint64_t>(config_.max_body);
+    if (!length.empty() && !too_long && (parsed.ec != std::errc() || parsed.ptr != length.data() + length.size())) {
+      refuse(response, 400, "Content-Length is not a number");
+      return false;
+    }
+    if (too_long) {
+      refuse(response, 413, fmt::format("the body is larger than {} bytes", config_.max_body));
+      return false;
+    }
+    if (request.method == "POST" && length.empty() && !request.has_header("Transfer-Encoding")) {
+      refuse(response, 411, "Content-Length is missing");
+      return false;
+    }
+    return true;
+  }
+
+  void recommend(const Request& request, Response& response, Clock::time_point begin) {
+    if (request.body.size() > static_cast<std::size_t>(config_.max_body))
+      return refuse(response, 413, fmt::format("the body is larger than {} bytes", config_.max_body));
+    RankRequest wanted;
+    try {
+      wanted = parse_rank_request(request.body, "body", config_.limits);
+    } catch (const Error& error) {
+      return refuse(response, 400, error.what());
+    }
+    const std::string id = wanted.id, user = wanted.user;
+    const bool explain = wanted.explain;
+    const BatchOutcome outcome = batcher_.rank(std::move(wanted), begin + config_.deadline);
+    const auto refuse_this = [&](int code, const std::string& error) {
+      RankReply named{id, user, RankStatus::kUnknownUser, error};
+      if (code == 503) response.set_header("Retry-After", "1");
+      reply(response, code, rank_reply_json(named, false));
+    };
+    switch (outcome.kind) {
+      case BatchOutcome::kReplied:
+        if (outcome.reply.status == RankStatus::kOk) return reply(response, 200, rank_reply_json(outcome.reply, explain));
+        return refuse_this(outcome.reply.status == RankStatus::kUnknownUser ? 404 : 400, outcome.reply.error);
+      case BatchOutcome::kQueueFull:
+        return refuse_this(503, fmt::format("the queue is full: {} requests wait", config_.queue));
+      case BatchOutcome::kStopping:
+        return refuse_this(503, "the server is stopping");
+      case BatchOutcome::kTooLate:
+        return refuse_this(504, fmt::format("no reply within {} ms", config_.deadline.count()));
+      case BatchOutcome::kFailed:
+        log_warning("ranking failed: {}", outcome.error);
+        return refuse_this(500, "ranking failed; the server's log says why");
+    }
+  }
+
+  ServeConfig config_;
+  ServeMetrics metrics_;
+  Batcher batcher_;
+  std::atomic<bool> draining_ = false;
+  int port_ = 0;
+  std::thread thread_;
+};
+
+RecommendServer::RecommendServer(RankingBackend& backend, const ServeConfig& config) {
+  check_reach(config);
+  listener_ = std::make_unique<Listener>(backend, config);
+}
+
+RecommendServer::~RecommendServer() = default;
+int RecommendServer::port() const { return listener_->port(); }
+void RecommendServer::stop() { listener_->drain(); }
+
+}  // namespace thinkrec

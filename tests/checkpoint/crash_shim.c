@@ -1,0 +1,144 @@
+// Preloaded into checkpoint_tool: counts the calls that change the disk below $CRASH_FOLDER and kills the process at number $CRASH_AT
+// (1, 2, ...), before it, or for a write after half of it. With $CRASH_AT 0 it writes the count to $CRASH_COUNT at the exit. With
+// $CRASH_ERRNO the call fails with that number instead.
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static long calls;
+
+static long number(const char* name) {
+  const char* text = getenv(name);
+  return text != NULL ? atol(text) : 0;
+}
+
+static int below(const char* path) {
+  const char* folder = getenv("CRASH_FOLDER");
+  return folder != NULL && path != NULL && strncmp(path, folder, strlen(folder)) == 0;
+}
+
+static int fd_below(int fd) {
+  char link[64], path[4096];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  const ssize_t length = readlink(link, path, sizeof path - 1);
+  if (length < 0) return 0;
+  path[length] = 0;
+  return below(path);
+}
+
+/// Whether this call is the one; does not come back when it is to end the process, unless half of a write comes first.
+static int chosen(int half) {
+  if (++calls != number("CRASH_AT")) return 0;
+  if (number("CRASH_ERRNO") == 0 && !half) kill(getpid(), SIGKILL);
+  return 1;
+}
+
+#define REAL(name) __typeof__(&name) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+#define FAIL_IF_CHOSEN(condition)                  \
+  if ((condition) && chosen(0)) {                  \
+    errno = (int)number("CRASH_ERRNO");            \
+    return -1;                                     \
+  }
+
+__attribute__((destructor)) static void report(void) {
+  const char* path = getenv("CRASH_COUNT");
+  FILE* file = path != NULL && number("CRASH_AT") == 0 ? fopen(path, "w") : NULL;
+  if (file == NULL) return;
+  fprintf(file, "%ld\n", calls);
+  fclose(file);
+}
+
+static int open_any(int (*real)(const char*, int, ...), const char* path, int flags, mode_t mode) {
+  FAIL_IF_CHOSEN((flags & O_CREAT) != 0 && below(path))
+  return real(path, flags, mode);
+}
+
+int open(const char* path, int flags, ...) {
+  REAL(open);
+  va_list rest;
+  va_start(rest, flags);
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(rest, mode_t) : 0;
+  va_end(rest);
+  return open_any(real, path, flags, mode);
+}
+
+int open64(const char* path, int flags, ...) {
+  REAL(open64);
+  va_list rest;
+  va_start(rest, flags);
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(rest, mode_t) : 0;
+  va_end(rest);
+  return open_any(real, path, flags, mode);
+}
+
+ssize_t write(int fd, const void* bytes, size_t count) {
+  REAL(write);
+  if (fd_below(fd) && chosen(1)) {
+    const int error = (int)number("CRASH_ERRNO");
+    if (count > 1) (void)!real(fd, bytes, count / 2);
+    if (error == 0) kill(getpid(), SIGKILL);
+    errno = error;
+    return -1;
+  }
+  return real(fd, bytes, count);
+}
+
+int fsync(int fd) {
+  REAL(fsync);
+  FAIL_IF_CHOSEN(fd_below(fd))
+  return real(fd);
+}
+
+int close(int fd) {
+  REAL(close);
+  if (fd_below(fd) && chosen(0)) {
+    real(fd);
+    errno = (int)number("CRASH_ERRNO");
+    return -1;
+  }
+  return real(fd);
+}
+
+int mkdir(const char* path, mode_t mode) {
+  REAL(mkdir);
+  FAIL_IF_CHOSEN(below(path))
+  return real(path, mode);
+}
+
+int rename(const char* from, const char* to) {
+  REAL(rename);
+  FAIL_IF_CHOSEN(below(to))
+  return real(from, to);
+}
+
+int renameat2(int from_fd, const char* from, int to_fd, const char* to, unsigned flags) {
+  REAL(renameat2);
+  FAIL_IF_CHOSEN(below(to))
+  return real(from_fd, from, to_fd, to, flags);
+}
+
+int unlink(const char* path) {
+  REAL(unlink);
+  FAIL_IF_CHOSEN(below(path))
+  return real(path);
+}
+
+int remove(const char* path) {
+  REAL(remove);
+  FAIL_IF_CHOSEN(below(path))
+  return real(path);
+}
+
+int unlinkat(int folder, const char* path, int flags) {
+  REAL(unlinkat);
+  FAIL_IF_CHOSEN(path[0] == '/' ? below(path) : fd_below(folder))
+  return real(folder, path, flags);
+}

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Saves that end too early: killed at every call that touches the disk (R2), at random times (R3), or on a disk that fails (R4).
+What is loaded after is always whole, and never older than the last save that said it was done.
+
+  crash_test.py TOOL SHIM points|random|disk
+"""
+import errno
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+TOOL, SHIM = sys.argv[1:3]
+
+
+def run(*arguments, env=None, limit=None, stderr=subprocess.PIPE):
+    def before():
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return subprocess.run([TOOL, *map(str, arguments)], stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=60,
+                          env={**os.environ, **(env or {})}, preexec_fn=before)
+
+
+def shimmed(folder, at, *arguments, error=0):
+    preload = {"LD_PRELOAD": SHIM, "CRASH_FOLDER": folder, "CRASH_AT": str(at), "CRASH_COUNT": folder + ".count"}
+    if error:
+        preload["CRASH_ERRNO"] = str(error)
+    return run(*arguments, env=preload)
+
+
+def loaded(folder):
+    """The step that a load finds, 0 for none; its values are checked by the tool."""
+    done = run("load", folder)
+    assert done.returncode == 0, f"{done.returncode}: {done.stdout}{done.stderr}"
+    return 0 if done.stdout == "none\n" else int(done.stdout.split()[1])
+
+
+def saved(folder, *steps, keep):
+    for step in steps:
+        done = run("save", folder, step, keep)
+        assert done.returncode == 0, done.stderr
+
+
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EXDEV, errno.EROFS)
+
+# The steps there are, the one to save, how many are kept.
+SCENARIOS = {"first": ((), 1, 1), "next, the one before removed": ((1,), 2, 1), "next of three": ((1, 2, 3), 4, 3), "the same again": ((1,), 1, 1),
+             "the same again of two": ((1, 2), 2, 2), "a damaged one again": ((1, 2), 2, 2)}
+
+
+def scenario(top, name):
+    steps, step, keep = SCENARIOS[name]
+    start = os.path.join(top, "start")
+    shutil.rmtree(start, ignore_errors=True)
+    os.makedirs(start)
+    saved(start, *steps, keep=keep)
+    if name.startswith("a damaged"):
+        with open(f"{start}/step-2/state.h5", "r+b") as file:
+            file.truncate(100)
+    return start, loaded(start), step, keep
+
+
+def again(start, folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(start, folder)
+
+
+def points(top):
+    """Killed at call k, or call k failing, for every k."""
+    killed = failed = 0
+    for name in SCENARIOS:
+        start, before, step, keep = scenario(top, name)
+        folder = os.path.join(top, "run")
+        again(start, folder)
+        assert shimmed(folder, 0, "save", folder, step, keep).returncode == 0
+        with open(folder + ".count") as file:
+            count = int(file.read())
+        assert count >= 10, f"{count} calls: is the shim in use?"
+        for k in range(1, count + 1):
+            again(start, folder)
+            done = shimmed(folder, k, "save", folder, step, keep)
+            assert done.returncode == -signal.SIGKILL, f"{name}, call {k}: {done.returncode} {done.stderr}"
+            found = loaded(folder)
+            assert found in (before, step), f"{name}, killed at call {k} of {count}: step {found} is loaded"
+            assert run("clean", folder).returncode == 0
+            assert loaded(folder) == found, f"{name}, killed at call {k} of {count}: cleaning loses step {found}"
+            assert not [entry for entry in os.listdir(folder) if ".tmp" in entry]
+            saved(folder, step + 1, keep=keep)
+            assert loaded(folder) == step + 1
+            killed += 1
+            # EINVAL is how a file system says that it cannot exchange names: there is another way then.
+            for error in ERRORS[k % 2::2] + ((errno.EINVAL,) if "again" in name else ()):
+                again(start, folder)
+                done = shimmed(folder, k, "save", folder, step, keep, error=error)
+                place = f"{name}, call {k} of {count} fails with {errno.errorcode[error]}"
+                assert done.returncode in (0, 74), f"{place}: {done.returncode} {done.stderr}"
+                found = loaded(folder)
+                if done.returncode == 0:
+                    assert found == step, f"{place}: step {found} is loaded"
+                else:
+                    assert found in (before, step), f"{place}: step {found} is loaded"
+                    assert folder in done.stderr and os.strerror(error) in done.stderr and done.stderr.count("\n") == 1, f"{place}: {done.stderr}"
+                failed += 1
+    print(f"checkpoint: killed at {killed} points and failed at {failed}: whole and not older each time")
+
+
+def random_kills(top, count=200):
+    rng = random.Random(3)
+    folder = os.path.join(top, "run")
+    last = 0
+    for _ in range(count):
+        process = subprocess.Popen([TOOL, "loop", folder, str(last + 1), "2"], stdout=subprocess.PIPE, text=True)
+        time.sleep(rng.uniform(0.01, 0.15))
+        process.kill()
+        told = process.communicate()[0].split()
+        last = max([last, *map(int, told[1::2])])
+        found = loaded(folder)
+        assert found >= last, f"step {last} was saved, {found} is loaded"
+        assert run("clean", folder).returncode == 0
+        assert not [entry for entry in os.listdir(folder) if ".tmp" in entry]
+        last = found
+    print(f"checkpoint: {count} kills while it reached step {last}: nothing unreadable, nothing lost")
+
+
+def disk(top):
+    start, before, step, keep = scenario(top, "next of three")
+    folder = os.path.join(top, "run")
+    size = sum(os.path.getsize(f"{start}/step-3/{name}") for name in os.listdir(f"{start}/step-3"))
+
+    def refused(done, where, words):
+        assert done.returncode == 74, f"{where}: {done.returncode} {done.stderr}"
+        for word in (folder, *words):
+            assert word in done.stderr, f"{where}: '{word}' is not in {done.stderr}"
+        assert loaded(folder) == before
+    for limit in (0, 1, size // 2):
+        again(start, folder)
+        refused(run("save", folder, step, keep, limit=limit), f"RLIMIT_FSIZE {limit}", [os.strerror(errno.EFBIG), "bytes needed", "free"])
+    again(start, folder)
+    with open("/dev/full", "w") as full:
+        assert run("save", folder, step, keep, stderr=full).returncode == 0
+    assert loaded(folder) == step
+    if os.geteuid() != 0:
+        again(start, folder)
+        os.chmod(folder, 0o500)
+        refused(run("save", folder, step, keep), "a read-only folder", [os.strerror(errno.EACCES)])
+        os.chmod(folder, 0o700)
+    for share in (0.5, 1, 1.5):
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], stderr=subprocess.DEVNULL).returncode != 0:
+            print("checkpoint: SKIPPED: a full tmpfs (no right to mount here)")
+            break
+        try:
+            shutil.copytree(start, folder, dirs_exist_ok=True)
+            space = os.statvfs(folder)
+            room = (space.f_blocks - space.f_bfree) * space.f_frsize + int(share * size)
+            subprocess.run(["mount", "-o", f"remount,size={room}", folder], check=True)
+            done = run("save", folder, step, keep)
+            if share < 1:
+                refused(done, f"tmpfs with room for {share}", [os.strerror(errno.ENOSPC), "bytes needed", "free"])
+            else:
+                assert done.returncode in (0, 74) and loaded(folder) == (step if done.returncode == 0 else before), done.stderr
+        finally:
+            subprocess.run(["umount", folder], check=True)
+    print("checkpoint: full disks are said, and what was there is left")
+
+
+with tempfile.TemporaryDirectory() as top:
+    {"points": points, "random": random_kills, "disk": disk}[sys.argv[3]](os.path.realpath(top))

@@ -1,0 +1,210 @@
+// S5: files that make HDF5 crash or hang do so in the guard, and the caller gets a verdict.
+
+#include "data/guard.h"
+
+#include <hdf5.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <random>
+
+#include "data/data_testing.h"
+#include "data/walk.h"
+#include "io/file.h"
+#include "io/safetensors.h"
+
+namespace thinkrec {
+namespace {
+
+/// As HDF5 writes by default: no checksum over its own structures, which is where it crashes and hangs.
+void write_old_format(const std::string& path) {
+  const hid_t file = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  std::vector<std::int32_t> values(600);
+  const hid_t group = H5Gcreate2(file, "interactions", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+  for (const char* name : {"user", "item", "label"}) {
+    const hsize_t shape[2] = {60, 10}, chunk[2] = {20, 3};
+    const hid_t space = H5Screate_simple(2, shape, nullptr), properties = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(properties, 2, chunk);
+    H5Pset_fletcher32(properties);
+    const hid_t set = H5Dcreate2(group, name, H5T_STD_I32LE, space, H5P_DEFAULT, properties, H5P_DEFAULT);
+    H5Dwrite(set, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data());
+    H5Dclose(set);
+    H5Pclose(properties);
+    H5Sclose(space);
+  }
+  const hid_t scalar = H5Screate(H5S_SCALAR), type = H5Tcopy(H5T_C_S1);
+  H5Tset_size(type, 8);
+  for (const char* name : {"name", "noun", "hash"}) {
+    const hid_t attribute = H5Acreate2(file, name, type, scalar, H5P_DEFAULT, H5P_DEFAULT);
+    H5Awrite(attribute, type, "old file");
+    H5Aclose(attribute);
+  }
+  H5Tclose(type);
+  H5Sclose(scalar);
+  H5Gclose(group);
+  H5Fclose(file);
+}
+
+std::string mutant(const std::string& good, std::mt19937& random) {
+  std::string bytes = good;
+  const unsigned kind = random() % 10;
+  if (kind < 2) {
+    bytes.resize(random() % bytes.size());
+  } else if (kind < 4) {
+    const std::size_t page = std::size_t{64} << (random() % 5), at = random() % bytes.size() / page * page;
+    std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(at), std::min(page, bytes.size() - at), '\0');
+  } else if (kind < 7) {
+    for (unsigned i = 0, count = 1 + random() % 3; i < count; ++i) {
+      const std::size_t range = random() % 2 == 0 ? std::min<std::size_t>(bytes.size(), 3000) : bytes.size();
+      bytes[random() % range] ^= static_cast<char>(1U << (random() % 8));
+    }
+  } else {  // a number of HDF5's own, made to point elsewhere
+    const std::size_t width = std::size_t{2} << (random() % 3), at = random() % (bytes.size() / width) * width;
+    const std::uint64_t value = random() % 3 == 0 ? ~std::uint64_t{0} : random() % bytes.size();
+    std::memcpy(bytes.data() + at, &value, width);
+  }
+  return bytes;
+}
+
+struct Answers {
+  int code = -1;
+  std::vector<std::string> lines;
+};
+
+Answers check(const std::string& arguments) {
+  Answers answers;
+  std::FILE* pipe = popen(fmt::format("'{}' {} 2> /dev/null", THINKREC_CHECK_PROGRAM, arguments).c_str(), "r");
+  std::string text;
+  char buffer[4096];
+  while (const std::size_t n = std::fread(buffer, 1, sizeof(buffer), pipe)) text.append(buffer, n);
+  const int status = pclose(pipe);
+  answers.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  for (std::size_t at = 0, end; (end = text.find('\n', at)) != std::string::npos; at = end + 1)
+    answers.lines.push_back(text.substr(at, end - at));
+  return answers;
+}
+
+TEST(Guard, SoundFilesAreFine) {
+  const Folder folder;
+  const std::string path = folder.path("data.h5"), old = folder.path("old.h5"), tensors = folder.path("a.safetensors");
+  save_dataset(tiny_dataset(), path);
+  write_old_format(old);
+  const float value = 1;
+  write_file_synced(tensors, encode_safetensors({{"a", {}, &value}}, {}));
+  EXPECT_NO_THROW(check_in_guard(path));
+  EXPECT_NO_THROW(check_in_guard(old));
+  EXPECT_EQ(ask_guard(tensors).line, tensors + ": fine: safetensors, 1 tensors");
+  EXPECT_EQ(ask_guard(old).line, old + ": fine: HDF5, 5 objects, 1800 values, 3 attributes");
+  const Answers answers = check(fmt::format("'{}' '{}'", path, old));
+  EXPECT_EQ(answers.code, 0);
+  EXPECT_EQ(answers.lines.size(), 2U);
+}
+
+TEST(Guard, SaysWhatIsWrong) {
+  const Folder folder;
+  expect_error(ExitCode::kNoInput, {"nowhere.h5", "No such file"}, [&] { check_in_guard(folder.path("nowhere.h5")); });
+  folder.write("text.h5", "user,item\n");
+  expect_error(ExitCode::kBadData, {"text.h5", "not a whole HDF5 file"}, [&] { check_in_guard(folder.path("text.h5")); });
+  expect_error(ExitCode::kNoInput, {"not a regular file"}, [&] { check_in_guard(folder.path("")); });
+  ASSERT_EQ(::mkfifo(folder.path("pipe").c_str(), 0600), 0);
+  expect_error(ExitCode::kNoInput, {"not a regular file"}, [&] { check_in_guard(folder.path("pipe")); });
+  folder.write("-x", "");
+  EXPECT_EQ(ask_guard("--seconds").code, ExitCode::kNoInput);  // a name, not an option
+  const Answers none = check("");
+  EXPECT_EQ(none.code, 64);
+}
+
+/// Whatever becomes of the process that looks, the caller has a verdict.
+TEST(Guard, EveryEndOfTheWalkIsAVerdict) {
+  const auto line_of = [](const std::function<std::string()>& walk) {
+    const GuardVerdict verdict = walk_forked("x.h5", 1, [&](const std::string&) { return walk(); });
+    EXPECT_EQ(verdict.code, ExitCode::kBadData) << verdict.line;
+    EXPECT_TRUE(verdict.line.starts_with("x.h5: ")) << verdict.line;
+    return verdict.line;
+  };
+  for (const int signal : {SIGFPE, SIGSEGV, SIGABRT, SIGBUS, SIGILL}) {
+    const std::string line = line_of([&] { return std::raise(signal), std::string(); });
+    EXPECT_NE(line.find("reading it ends in"), line.npos) << line;
+  }
+  EXPECT_NE(line_of([]() -> std::string {
+              for (std::atomic<int> i = 0;; ++i) {
+              }
+            }).find("takes more than 1 s"),
+            std::string::npos);
+  EXPECT_NE(line_of([] { return ::sleep(60), std::string(); }).find("takes more than 1 s"), std::string::npos);
+#if !defined(__SANITIZE_ADDRESS__)
+  EXPECT_NE(line_of([] { return std::string(std::size_t{2} << 30, 'x'); }).find("1024 MiB of memory"), std::string::npos);
+#endif
+  EXPECT_EQ(line_of([]() -> std::string { throw std::runtime_error("odd\nlines"); }), "x.h5: odd lines");
+  line_of([]() -> std::string { fail(ExitCode::kInternal, "x.h5: broken"); });
+  for (const int code : {0, 1, 65}) {  // a library that ends its process
+    EXPECT_NE(line_of([&]() -> std::string { ::_exit(code); }).find("without an answer"), std::string::npos);
+  }
+  EXPECT_LE(walk_forked("x.h5", 1, [](const std::string&) { return std::string(100'000, 'x'); }).line.size(), 4096U);
+}
+
+/// A group that holds itself.
+TEST(Guard, GroupsWithoutAnEndAreRefused) {
+  const Folder folder;
+  const std::string path = folder.path("loop.h5");
+  const hid_t file = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  const hid_t group = H5Gcreate2(file, "a", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+  H5Lcreate_hard(file, "/", group, "up", H5P_DEFAULT, H5P_DEFAULT);
+  H5Gclose(group);
+  H5Fclose(file);
+  expect_error(ExitCode::kBadData, {"loop.h5", "nested deeper than 32"}, [&] { check_in_guard(path); });
+}
+
+TEST(Guard, TenThousandMutantsLeaveTheCallerStanding) {
+  const Folder folder;
+  save_dataset(tiny_dataset(), folder.path("data.h5"));
+  write_old_format(folder.path("old.h5"));
+  const std::string good[2] = {read_file(folder.path("data.h5")), read_file(folder.path("old.h5"))};
+  std::mt19937 random(11);
+  const auto start = std::chrono::steady_clock::now();
+#if defined(__SANITIZE_ADDRESS__)
+  constexpr int kRounds = 4;  // a fork costs much more there
+#else
+  constexpr int kRounds = 40;
+#endif
+  constexpr int kFiles = 250;
+  int fine = 0, refused = 0, crashed = 0, hung = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    std::string arguments = "--seconds 1";
+    for (int i = 0; i < kFiles; ++i) {
+      const std::string name = fmt::format("m{}.h5", i);
+      ::unlink(folder.path(name).c_str());
+      // The default format, without checksums of its own, is the one that breaks the library.
+      folder.write(name, mutant(good[round % 4 == 0 ? 0 : 1], random));
+      arguments += fmt::format(" '{}'", folder.path(name));
+    }
+    const Answers answers = check(arguments);
+    ASSERT_TRUE(answers.code == 0 || answers.code == 65) << answers.code;
+    ASSERT_EQ(answers.lines.size(), static_cast<std::size_t>(kFiles)) << answers.lines.back();
+    for (int i = 0; i < kFiles; ++i) {
+      const std::string& line = answers.lines[static_cast<std::size_t>(i)];
+      ASSERT_TRUE(line.starts_with(folder.path(fmt::format("m{}.h5", i)) + ":")) << line;
+      const bool died = line.find("reading it ends in") != line.npos, stuck = line.find("reading it takes") != line.npos;
+      ++(line.find(": fine: ") != line.npos ? fine : died ? crashed : stuck ? hung : refused);
+      // The way of the programs, for some and for each that broke the library: a process that is spawned, and its verdict.
+      if (died || i == 0) {
+        const GuardVerdict verdict = ask_guard(folder.path(fmt::format("m{}.h5", i)));
+        EXPECT_TRUE(!died || verdict.code == ExitCode::kBadData) << verdict.line;
+      }
+    }
+  }
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - start).count();
+  std::printf("guard: %d mutants in %ld s: %d fine, %d refused, %d crashed and %d hung in the guard\n", kRounds * kFiles,
+              static_cast<long>(seconds), fine, refused, crashed, hung);
+  EXPECT_GT(refused, kRounds * kFiles / 4);
+  EXPECT_GT(fine, 0);  // a flip in what nothing reads
+}
+
+}  // namespace
+}  // namespace thinkrec

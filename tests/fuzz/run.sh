@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Runs the fuzz targets of build/fuzz (cmake --preset fuzz && cmake --build --preset fuzz), each for some seconds, from the seeds and
+# from what earlier runs found (build/fuzz/corpus). Fails when one finds something: the input is then in build/fuzz/findings.
+#   tests/fuzz/run.sh                      10 s each, as CI does
+#   tests/fuzz/run.sh 1800                 half an hour each
+#   tests/fuzz/run.sh 1800 gguf tokenizer  only these
+#   build/fuzz/fuzz_gguf build/fuzz/findings/gguf-crash-...   one input again
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+seconds=${1:-10}
+shift || true
+if [ $# -eq 0 ]; then
+  for source in tests/fuzz/*_fuzz.cpp; do
+    source=${source##*/}
+    set -- "$@" "${source%_fuzz.cpp}"
+  done
+fi
+mkdir -p build/fuzz/findings
+fuzz() {
+  local name=$1 log=build/fuzz/$1.log
+  mkdir -p "build/fuzz/corpus/$name"
+  if "build/fuzz/fuzz_$name" -max_total_time="$seconds" -max_len=8192 -rss_limit_mb=512 -malloc_limit_mb=256 -timeout=5 \
+    -use_value_profile=1 -print_final_stats=1 -verbosity=1 -artifact_prefix="build/fuzz/findings/$name-" \
+    "build/fuzz/corpus/$name" "tests/fuzz/seeds/$name" >"$log" 2>&1 </dev/null; then
+    echo "fuzz: $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs, nothing found"
+  else
+    tail -n 60 "$log"
+    echo "fuzz: $name: see above and $log; the input is in build/fuzz/findings"
+    return 1
+  fi
+}
+export -f fuzz
+export seconds UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=0
+printf '%s\n' "$@" | xargs -P 2 -I{} bash -c 'fuzz {}'

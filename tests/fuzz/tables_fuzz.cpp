@@ -1,0 +1,40 @@
+// The formats of thinkrec_prepare. The first byte chooses one; the files of the folder follow, with a byte 0x1e between them.
+#include <array>
+#include <vector>
+
+#include "data/prepare.h"
+#include "fuzz_input.h"
+
+namespace {
+struct Layout {
+  const char* format;
+  std::vector<const char*> files;
+};
+const std::array kLayouts = {Layout{"ratings", {"interactions.csv", "items.csv"}},
+                             Layout{"csv", {"train.csv", "valid.csv", "test.csv", "items.csv"}},
+                             Layout{"recbole", {"a.inter", "a.item"}},
+                             Layout{"movielens", {"u.data", "u.item"}},
+                             Layout{"movielens", {"ratings.dat", "movies.dat"}},
+                             Layout{"movielens", {"ratings.csv", "movies.csv"}}};
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace thinkrec;
+  if (size == 0) return 0;
+  static const std::array<fuzz::Folder, kLayouts.size()> folders;
+  const std::size_t chosen = data[0] % kLayouts.size();
+  std::string_view input = fuzz::text_of(data + 1, size - 1);
+  for (const char* name : kLayouts[chosen].files) {
+    const std::size_t cut = std::min(input.find('\x1e'), input.size());
+    folders[chosen].put(name, input.substr(0, cut));
+    input.remove_prefix(std::min(cut + 1, input.size()));
+  }
+  PrepareOptions options;
+  options.format = kLayouts[chosen].format;
+  options.input = folders[chosen].path();
+  fuzz::read_or_refuse([&] {
+    const RawData raw = find_format(options.format).read(options);
+    build_dataset(raw, options).check("fuzz");
+  });
+  return 0;
+}

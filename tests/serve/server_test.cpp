@@ -1,0 +1,333 @@
+#include "serve/server.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+
+#include <random>
+
+#include "core/error.h"
+#include "serve/fake_backend.h"
+
+namespace thinkrec {
+namespace {
+
+using namespace std::chrono_literals;
+using Json = nlohmann::json;
+
+ServeConfig any_port() {
+  ServeConfig config;
+  config.port = 0;
+  return config;
+}
+
+httplib::Client client_of(const RecommendServer& server) {
+  httplib::Client client("127.0.0.1", server.port());
+  client.set_read_timeout(20);
+  return client;
+}
+
+httplib::Result post(const RecommendServer& server, const std::string& body, const httplib::Headers& headers = {}) {
+  auto client = client_of(server);
+  return client.Post("/v1/recommend", headers, body, "application/json");
+}
+
+int code_of(const httplib::Result& result) { return result ? result->status : -static_cast<int>(result.error()); }
+
+/// A connection for bytes that no client library sends.
+class Raw {
+ public:
+  explicit Raw(int port) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    const timeval timeout = {10, 0};
+    ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    ::setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+  }
+  ~Raw() { ::close(socket_); }
+  void send(const std::string& bytes) { (void)!::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+  void finish() { ::shutdown(socket_, SHUT_WR); }
+  std::string receive() {
+    std::string all;
+    char some[4096];
+    for (ssize_t got; (got = ::recv(socket_, some, sizeof some, 0)) > 0;) all.append(some, static_cast<std::size_t>(got));
+    return all;
+  }
+
+ private:
+  int socket_;
+};
+
+TEST(Server, Answers) {
+  FakeBackend backend;
+  const RecommendServer server(backend, any_port());
+  const auto done = post(server, R"({"id":"x","user":"u1","top":2,"explain":true})");
+  ASSERT_EQ(code_of(done), 200);
+  EXPECT_EQ(done->get_header_value("Content-Type"), "application/json");
+  const Json reply = Json::parse(done->body);
+  EXPECT_EQ(reply["id"], "x");
+  EXPECT_EQ(reply["user"], "u1");
+  EXPECT_EQ(reply["items"].size(), 2u);
+  EXPECT_EQ(reply["items"][1]["id"], "u1/1");
+  EXPECT_EQ(reply["items"][0]["reason"], "because");
+  EXPECT_EQ(reply["gate"]["weights"], Json({0.25, 0.75}));
+  auto client = client_of(server);
+  EXPECT_EQ(client.Get("/health")->body, "{\"status\":\"ok\"}\n");
+  const std::string metrics = client.Get("/metrics")->body;
+  for (const char* line :
+       {"thinkrec_requests_total{code=\"200\"} 1\n", "thinkrec_queue_length 0\n", "thinkrec_batch_size_count 1\n",
+        "thinkrec_request_seconds_bucket{le=\"+Inf\"} 1\n", "thinkrec_batch_size_bucket{le=\"1\"} 1\n"}) {
+    EXPECT_NE(metrics.find(line), std::string::npos) << line << metrics;
+  }
+}
+
+TEST(Server, SaysWhatIsWrong) {
+  FakeBackend backend;
+  const RecommendServer server(backend, any_port());
+  const auto expect = [](const httplib::Result& done, int code, const std::string& words) {
+    ASSERT_EQ(code_of(done), code) << words;
+    EXPECT_NE(Json::parse(done->body)["error"].get<std::string>().find(words), std::string::npos) << done->body;
+  };
+  expect(post(server, R"({"user":"nobody"})"), 404, "'nobody'");
+  expect(post(server, R"({"user":"u","top":"many"})"), 400, "'top'");
+  expect(post(server, R"({"user":)" + std::string(20000, '[')), 400, "nested deeper");
+  expect(post(server, R"({"user":"u")"), 400, "not valid JSON");
+  expect(post(server, R"({"user":"throw"})"), 500, "ranking failed");
+  expect(post(server, R"({"user":"swapped"})"), 500, "ranking failed");
+  expect(post(server, "{}", {{"Content-Encoding", "gzip"}}), 415, "Content-Encoding");
+  expect(post(server, std::string(70000, ' ')), 413, "65536");
+  expect(post(server, std::string(6 << 20, ' ')), 413, "65536");
+  auto client = client_of(server);
+  expect(client.Get("/v2"), 404, "no such path");
+  expect(client.Get("/v1/recommend"), 405, "POST");
+  EXPECT_EQ(code_of(post(server, R"({"user":"u"})")), 200);
+}
+
+TEST(Server, ChunkedBodiesAreBoundedToo) {
+  FakeBackend backend;
+  const RecommendServer server(backend, any_port());
+  const std::string head = "POST /v1/recommend HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+  Raw small(server.port());
+  small.send(head + "c\r\n{\"user\":\"u\"}\r\n0\r\n\r\n");
+  EXPECT_EQ(small.receive().substr(0, 12), "HTTP/1.1 200");
+  Raw large(server.port());
+  large.send(head);
+  for (int i = 0; i < 100; ++i) large.send("1000\r\n" + std::string(4096, ' ') + "\r\n");
+  large.finish();
+  EXPECT_EQ(large.receive().substr(0, 12), "HTTP/1.1 413");
+  Raw without(server.port());
+  without.send("POST /v1/recommend HTTP/1.1\r\nHost: x\r\n\r\n{}");
+  EXPECT_EQ(without.receive().substr(0, 12), "HTTP/1.1 411");
+}
+
+TEST(Server, NoReplyIsLostOrMixedUp) {
+  FakeBackend backend;
+  backend.delay_ms = 1;
+  const RecommendServer server(backend, any_port());
+  std::atomic<int> right = 0;
+  std::vector<std::thread> threads;
+  for (int c = 0; c < 32; ++c) {
+    threads.emplace_back([&, c] {
+      for (int r = 0; r < 40; ++r) {
+        const std::string user = fmt::format("u{}-{}", c, r), id = fmt::format("id{}", c * 1000 + r);
+        const bool bad = r % 8 == 7, thrown = r % 8 == 5;
+        const auto done = post(server, Json{{"user", bad      ? "nobody"
+                                                     : thrown ? "throw"
+                                                              : user},
+                                            {"id", id},
+                                            {"top", 1 + r % 4}}
+                                           .dump());
+        if (code_of(done) != (bad ? 404 : thrown ? 500 : 200)) continue;
+        const Json reply = Json::parse(done->body);
+        if (reply["id"] != id) continue;
+        right += bad || thrown ||
+                 (reply["user"] == user && reply["items"].size() == static_cast<std::size_t>(1 + r % 4) &&
+                  reply["items"][0]["id"] == user + "/0");
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right, 32 * 40);
+  EXPECT_GT(backend.largest(), 1u);
+}
+
+TEST(Server, FullQueueAndDeadline) {
+  FakeBackend backend;
+  ServeConfig config = any_port();
+  config.max_batch = 1;
+  config.queue = 2;
+  config.deadline = 700ms;
+  const RecommendServer server(backend, config);
+  std::atomic<int> full = 0, late = 0, served = 0, other = 0;
+  std::vector<std::thread> threads;
+  for (int c = 0; c < 12; ++c) {
+    threads.emplace_back([&] {
+      const auto done = post(server, R"({"user":"slow-500"})");
+      const int code = code_of(done);
+      ++(code == 200 ? served : code == 504 ? late : code == 503 && done->get_header_value("Retry-After") == "1" ? full : other);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GE(served, 1);
+  EXPECT_GE(late, 1);
+  EXPECT_GE(full, 6);
+  EXPECT_EQ(other, 0);
+}
+
+TEST(Server, MoreConnectionsThanThreadsAreRefused) {
+  FakeBackend backend;
+  ServeConfig config = any_port();
+  config.max_batch = 1;
+  config.queue = 1;  // 19 threads
+  config.read_timeout = 2s;
+  const RecommendServer server(backend, config);
+  std::vector<std::unique_ptr<Raw>> idle;
+  for (int i = 0; i < 19; ++i) idle.push_back(std::make_unique<Raw>(server.port()));
+  std::this_thread::sleep_for(100ms);
+  EXPECT_EQ(code_of(client_of(server).Get("/health")), 503);
+  std::this_thread::sleep_for(2500ms);  // the idle ones have been told to go
+  EXPECT_EQ(code_of(client_of(server).Get("/health")), 200);
+}
+
+TEST(Server, ASlowClientHoldsUpNobody) {
+  FakeBackend backend;
+  ServeConfig config = any_port();
+  config.read_timeout = 600ms;
+  const RecommendServer server(backend, config);
+  Raw slow(server.port());
+  std::atomic<bool> stop = false;
+  std::thread drip([&] {  // never a long pause, never an end
+    for (slow.send("POST /v1/recommend HTTP/1.1\r\nContent-Length: 1000\r\n\r\n"); !stop; std::this_thread::sleep_for(50ms))
+      slow.send("{");
+  });
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(code_of(post(server, R"({"user":"u"})")), 200);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(slow.receive().substr(0, 12), "HTTP/1.1 408");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+  stop = true;
+  drip.join();
+}
+
+TEST(Server, AsksForTheToken) {
+  FakeBackend backend;
+  ServeConfig config = any_port();
+  config.token = "correct horse";
+  const RecommendServer server(backend, config);
+  const std::string body = R"({"user":"u"})";
+  EXPECT_EQ(code_of(post(server, body)), 401);
+  for (const char* wrong :
+       {"Bearer correct hors", "Bearer correct horsf", "Bearer ", "correct horse", "Bearer correct horsecorrect horse"})
+    EXPECT_EQ(code_of(post(server, body, {{"Authorization", wrong}})), 401) << wrong;
+  EXPECT_EQ(code_of(post(server, body, {{"Authorization", "Bearer correct horse"}})), 200);
+  EXPECT_EQ(code_of(client_of(server).Get("/metrics")), 401);
+  EXPECT_EQ(code_of(client_of(server).Get("/health")), 200);
+  EXPECT_FALSE(same_secret("", ""));
+}
+
+TEST(Server, RefusesToListen) {
+  FakeBackend backend;
+  ServeConfig config = any_port();
+  const auto error_of = [&] {
+    try {
+      const RecommendServer server(backend, config);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("none");
+  };
+  config.host = "0.0.0.0";
+  EXPECT_NE(error_of().find("--token-env"), std::string::npos);
+  config.token = "x";
+  EXPECT_EQ(error_of(), "none");
+  config.host = "127.0.0.1";
+  const RecommendServer first(backend, config);
+  config.port = first.port();
+  EXPECT_NE(error_of().find("cannot listen on 127.0.0.1:"), std::string::npos) << error_of();
+  for (const char* host : {"127.0.0.1", "127.9.9.9", "::1", "localhost"}) EXPECT_TRUE(is_loopback(host)) << host;
+  for (const char* host : {"0.0.0.0", "::", "10.0.0.1", "127.0.0.1.example.org", ""}) EXPECT_FALSE(is_loopback(host)) << host;
+}
+
+TEST(Server, StopsWithRequestsInFlight) {
+  FakeBackend backend;
+  ServeConfig config = any_port();
+  config.max_batch = 2;
+  RecommendServer server(backend, config);
+  std::atomic<int> served = 0;
+  std::vector<std::thread> threads;
+  for (int c = 0; c < 8; ++c) threads.emplace_back([&] { served += code_of(post(server, R"({"user":"slow-150"})")) == 200; });
+  const Raw idle(server.port());  // a connection that says nothing does not hold up the stop
+  std::this_thread::sleep_for(100ms);
+  const auto begin = std::chrono::steady_clock::now();
+  server.stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(served, 8);
+  EXPECT_LT(code_of(post(server, R"({"user":"u"})")), 0);  // nobody listens
+  server.stop();
+}
+
+TEST(Server, SurvivesWhateverComes) {
+  FakeBackend backend;
+  ServeConfig config = any_port();
+  config.read_timeout = 300ms;
+  const RecommendServer server(backend, config);
+  const std::string good =
+      "POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"user\":\"u\"}";
+  std::vector<std::thread> threads;
+  for (unsigned seed = 0; seed < 4; ++seed) {
+    threads.emplace_back([&, seed] {
+      std::mt19937 random(seed);
+      const auto below = [&](std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n - 1)(random); };
+      const auto bytes = [&](std::size_t n) {
+        std::string out(n, '\0');
+        for (char& c : out) c = static_cast<char>(below(256));
+        return out;
+      };
+      for (int i = 0; i < 750; ++i) {
+        std::string sent = good;
+        switch (below(7)) {
+          case 0:
+            sent = bytes(below(600));
+            break;
+          case 1:
+            sent.resize(below(sent.size()));
+            break;
+          case 2:
+            for (std::size_t n = 1 + below(8); n > 0; --n) sent[below(sent.size())] = static_cast<char>(below(256));
+            break;
+          case 3:
+            sent.insert(sent.find("Host"), "X-Long: " + std::string(below(100000), 'a') + "\r\n");
+            break;
+          case 4:
+            for (std::size_t n = below(2000); n > 0; --n) sent.insert(sent.find("Host"), fmt::format("X-{}: {}\r\n", n, n));
+            break;
+          case 5: {
+            std::string ranges = "Range: bytes=0-1";
+            for (std::size_t n = below(1900); n > 0; --n) ranges += ",0-1";
+            sent.insert(sent.find("Host"), ranges + "\r\n");
+            break;
+          }
+          default:
+            sent = sent.substr(0, sent.find("Content-Length")) + fmt::format("Content-Length: {}\r\n\r\n", bytes(3)) +
+                   bytes(below(50));
+        }
+        Raw connection(server.port());
+        connection.send(sent);
+        if (below(4) != 0) connection.finish();
+        if (below(3) != 0) connection.receive();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (int i = 0; i < 20; ++i) {
+    if (code_of(post(server, R"({"user":"u"})")) == 200) return;
+    std::this_thread::sleep_for(100ms);
+  }
+  FAIL() << "the server does not answer any more";
+}
+
+}  // namespace
+}  // namespace thinkrec
