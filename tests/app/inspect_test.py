@@ -28,10 +28,11 @@ def main():
     assert "goes alone" in run(inspect, "--environment", "file.h5", code=64).stderr
     assert "goes alone" in run(inspect, "--environment", "--encode", code=64).stderr
     assert "did you mean --environment?" in run(inspect, "--enviroment", code=64).stderr
-    # Without a free descriptor no part can be tested: the report comes all the same.
-    failed = run(inspect, "--environment", code=70, before="ulimit -n 4;")
-    assert "self-test failed in matmul, mpi, hdf5" in failed.stderr, failed.stderr
-    assert "FAILED  no pipe: Too many open files" in failed.stdout, failed.stdout
+    if "ASAN_OPTIONS" not in os.environ:  # UBSan needs descriptors of its own
+        # Without a free descriptor no part can be tested: the report comes all the same.
+        failed = run(inspect, "--environment", code=70, before="ulimit -n 4;")
+        assert "self-test failed in matmul, mpi, hdf5" in failed.stderr, failed.stderr
+        assert "FAILED  no pipe: Too many open files" in failed.stdout, failed.stdout
     if os.path.exists("/dev/full"):
         assert "cannot be written" in run(inspect, "--environment", code=74, before="exec >/dev/full;").stderr
     print("inspect: environment reported, in text and JSON")

@@ -145,8 +145,8 @@ struct ncclComm {
   }
 
   int state() {
+    const std::scoped_lock lock(mutex);  // first: an error is reported before its job is over
     if (error != kSuccess) return error;
-    const std::scoped_lock lock(mutex);
     return open_jobs > 0 ? kInProgress : kSuccess;
   }
 
