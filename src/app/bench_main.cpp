@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "app/bench_breakdown.h"
 #include "app/programs.h"
 #include "adapters/peft_folder.h"
 #include "comm/world.h"
@@ -116,11 +117,17 @@ int main(int argc, char** argv) {
     std::vector<double> losses, rates;
     double seconds = 0;
     std::int64_t tokens = 0, number = 0;
+    std::optional<OpClock> clock;
+    StepShape shape_of_step{0, 0, config.first_layer, config.first_layer == 0};
+    if (line.flag("breakdown") && config.first_layer > 0 && warmup * batch < static_cast<std::int64_t>(rows.size()))
+      fail(ExitCode::kUsage, "--breakdown of the expert stage times cached rows: give --warmup {} to see all rows once",
+           (static_cast<std::int64_t>(rows.size()) + batch - 1) / batch);
     for (std::int64_t i = 0; i < warmup + steps; ++i) {
       const auto start = std::chrono::steady_clock::now();
       const double cpu = cpu_seconds();
       std::vector<LaneRows> parts;
-      std::int64_t step_tokens = 0;
+      std::int64_t step_tokens = 0, answer_tokens = 0;
+      if (i == warmup && line.flag("breakdown")) clock.emplace();
       for (std::size_t e = 0; e < experts; ++e) {
         LaneRows& part = parts.emplace_back(LaneRows{e, {}, 1e-4});
         for (std::int64_t j = 0; j < batch; ++j, ++number) {
@@ -128,17 +135,33 @@ int main(int argc, char** argv) {
           const EncodedRow& row = rows[index];
           part.rows.push_back({&row, static_cast<std::uint64_t>(number), 1, workload.user[index]});
           step_tokens += static_cast<std::int64_t>(row.token.size());
+          answer_tokens += row.answer_length();
         }
       }
-      losses.push_back(engine.run(i + 1, parts)[0].loss);
+      const std::vector<StepResult> results = engine.run(i + 1, parts);
+      losses.push_back(results[0].loss);
       if (i < warmup) continue;
       seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       tokens += step_tokens;
+      for (const StepResult& result : results) shape_of_step.tokens += result.computed;
+      shape_of_step.answer_tokens += answer_tokens;
       rates.push_back(static_cast<double>(step_tokens) / std::max(1e-9, cpu_seconds() - cpu));
     }
     struct rusage usage = {};
     getrusage(RUSAGE_SELF, &usage);
     const auto yard = std::filesystem::path(line.text("workload")).parent_path().filename().string();
+    Json breakdown;
+    if (clock) {
+      breakdown = clock->seconds();
+      clock.reset();
+      shape_of_step.tokens /= steps;
+      shape_of_step.answer_tokens /= steps;
+      const double floor = product_floor(shape, shape_of_step, 5) * static_cast<double>(steps);
+      double known = 0;
+      for (const auto& [kind, spent] : breakdown.items()) known += spent.get<double>();
+      breakdown["outside operations"] = seconds - known;
+      breakdown = {{"seconds", seconds}, {"product_floor", floor}, {"share_of_floor", floor / seconds}, {"of", breakdown}};
+    }
     std::printf("%s\n", Json{{"impl", "thinkrec"},
                              {"yard", yard},
                              {"stage", line.text("stage")},
@@ -150,6 +173,7 @@ int main(int argc, char** argv) {
                              {"tokens_per_s", static_cast<double>(tokens) / seconds},
                              {"tokens_per_cpu_s", median(rates)},
                              {"peak_rss_gb", static_cast<double>(usage.ru_maxrss) / (1 << 20)},
+                             {"breakdown", breakdown},
                              {"losses", losses}}
                             .dump()
                             .c_str());

@@ -27,6 +27,8 @@ OptionTable options() {
       {"dropout", kReal, "0", "[0, 1)", "", "on the input of the adapters"},
       {"dtype", kChoice, "fp32", "choices fp32|bf16", "", "of the frozen weights and activations; bf16 on GPUs alone"},
       {"device", kChoice, "cpu", "choices cpu|cuda", "", "where the model runs"},
+      {"breakdown", kFlag, "false", "", "",
+       "say where the timed steps' time goes, and what their matrix products alone would take; costs some speed"},
       {"micro-tokens", kInteger, "4096", "[1, inf)", "tokens", "of one forward and backward pass"},
   };
 }

@@ -84,9 +84,17 @@ int run(int argc, char** argv, std::unique_ptr<World>& world) {
         world->all());
     watched = watchdog->watch(world->all());
   }
-  const Session session(std::move(recipe), run_dir, watched ? *watched : world->all(),
-                        {watchdog ? &*watchdog : nullptr, &faults});
-  run_stages(session, plan);
+  const std::string status_path = (std::filesystem::path(run_dir) / "status.json").string();
+  StatusFile status(world->all().rank() == 0 ? status_path : "");
+  try {
+    const Session session(std::move(recipe), run_dir, watched ? *watched : world->all(),
+                          {watchdog ? &*watchdog : nullptr, &faults, &status});
+    run_stages(session, plan);
+  } catch (const Error& error) {
+    status.ended(error.code() == ExitCode::kStopped ? "stopped" : "failed", static_cast<int>(error.code()), error.what());
+    throw;
+  }
+  status.ended("done", 0, "");
   return 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <filesystem>
 
 #include "core/error.h"
@@ -26,6 +27,8 @@ std::string encode(const Checkpoint& checkpoint) {
   for (std::size_t i = 0; i < checkpoint.tensors.size(); ++i) {
     const StoredTensor& tensor = checkpoint.tensors[i];
     names.push_back(tensor.name);
+    if (!std::all_of(tensor.values.begin(), tensor.values.end(), [](float value) { return std::isfinite(value); }))
+      fail(ExitCode::kDiverged, "step {}: '{}' holds NaN or infinity; it was not saved", checkpoint.step, tensor.name);
     writer.write(fmt::format("tensors/{}", i), std::span<const float>(tensor.values), tensor.shape);
   }
   writer.write("names", std::span<const std::string>(names));

@@ -33,6 +33,7 @@ class CheckpointStore {
   CheckpointStore(std::string folder, Identity identity, int keep_last);
 
   /// Writes step-N and removes all but the newest keep_last. Error kIo names path, errno text and bytes; older ones stay intact.
+  /// kDiverged naming the tensor when a value is not finite.
   void save(const Checkpoint& checkpoint) const;
 
   /// The newest valid checkpoint; damaged ones are skipped with a warning. Nothing when there is none. kBadData naming the field when a

@@ -43,6 +43,8 @@ OptionTable make_table() {
       {"run.keep_last", kInteger, "2", "[1, 1000]", "checkpoints", "kept of each stage", false},
       {"run.skip_nonfinite", kInteger, "3", "[0, 1000]", "steps",
        "steps in a row whose loss or gradient may be NaN or infinite before the run ends with code 76"},
+      {"run.skip_leaps", kReal, "0", "[0, 1000000]", "deviations",
+       "a step whose loss is more than so many median absolute deviations above the median of the last 128 is skipped; 0: none is"},
       {"data.path", kPath, "", "", "", "data set written by thinkrec_prepare", false},
       {"model.path", kPath, "", "", "", "base model: a Hugging Face folder or a .gguf file", false},
       {"model.tokenizer", kPath, "", "", "", "tokenizer file or folder; empty: the one of model.path", false},

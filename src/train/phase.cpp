@@ -3,6 +3,7 @@
 #include <chrono>
 #include <limits>
 
+#include "checkpoint/writer.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "data/read_ahead.h"
@@ -10,6 +11,7 @@
 #include "eval/metrics.h"
 #include "io/file.h"
 #include "train/scorer.h"
+#include "train/step_guard.h"
 #include "train/stop.h"
 
 namespace thinkrec {
@@ -37,7 +39,9 @@ class Lane {
         sampler_(users_of(session, rows_.train), session.recipe().integer("mix.rows_per_user"),
                  static_cast<std::int64_t>(rows_.reasons.size()), session.recipe().real("mix.reason_share"), config_.batch,
                  session.seed() + 1000 * (config_.stream + 1)),
+        guard_(session.recipe().integer("run.skip_nonfinite"), session.recipe().real("run.skip_leaps")),
         store_(session.store(config_.folder)),
+        writer_(store_),
         progress_(config_.stage, config_.steps, show_progress && team.rank() == 0) {
     resume();
     if (open())
@@ -58,6 +62,7 @@ class Lane {
       part.rows.push_back(
           {&batch_.rows[i], batch_.draws[i].number + (config_.stream << kStreamShift), 1, user_of(batch_.rows[i].row)});
     ++step_;
+    part.loss_limit = guard_.loss_limit();
     part.learning_rate =
         learning_rate(step_, config_.steps, std::min(config_.warmup, config_.steps), config_.peak_rate, config_.floor_rate);
     return part;
@@ -65,7 +70,7 @@ class Lane {
 
   /// Takes in what the step gave: log, validation, checkpoint. `seconds` is what the step took, `rows` what it trained in all lanes.
   void after_step(const StepResult& result, const LaneRows& part, double seconds, std::size_t rows) {
-    guard(result, part.rows);
+    guard(result, part);
     const double rate = static_cast<double>(rows) / seconds;
     if (team_.rank() == 0) {
       log_.write(config_.stage, step_,
@@ -83,6 +88,7 @@ class Lane {
     const bool last = step_ == config_.steps;
     if (last || (config_.validate_every > 0 && step_ % config_.validate_every == 0)) validate();
     if (!last && (result.stop || step_ % session_.recipe().integer("run.checkpoint_every") == 0)) save();
+    if (result.stop) writer_.finish();
   }
 
   /// After the last step: the parameters become the best ones.
@@ -92,7 +98,10 @@ class Lane {
       done_ = true;
       const Checkpoint final{step_, facts(), best_};
       parameters_.restore(final, "best/", true);
-      if (team_.rank() == 0) store_.save(final);
+      if (team_.rank() == 0) {
+        writer_.save(final);
+        writer_.finish();
+      }
       team_.barrier();
     }
     progress_.finish();
@@ -145,7 +154,7 @@ class Lane {
                       ? checkpoint->facts["best_score"].get<double>()
                       : -std::numeric_limits<double>::infinity();
     best_step_ = checkpoint->facts.value("best_step", std::int64_t{-1});
-    skipped_ = checkpoint->facts.value("skipped", std::int64_t{0});
+    guard_.restore(checkpoint->facts.at("guard"));
     if (done_) {
       parameters_.restore(*checkpoint, "best/", true);
       return;
@@ -157,21 +166,46 @@ class Lane {
     if (team_.rank() == 0) log_info("{}: resumed at step {} of {}", config_.stage, step_, config_.steps);
   }
 
-  /// Ends the run when too many steps in a row were not finite.
-  void guard(const StepResult& result, std::span<const StepRow> rows) {
-    if (result.finite) {
-      skipped_ = 0;
+  /// Says which steps updated nothing; ends the run when too many were not finite.
+  void guard(const StepResult& result, const LaneRows& part) {
+    if (result.finite) guard_.add(result.loss);
+    if (result.finite && !result.leapt) return;
+    std::string ids;
+    for (const StepRow& row : part.rows) ids += fmt::format("{}{}", ids.empty() ? "" : ", ", row.row->row);
+    if (result.leapt) {
+      log_warning("{} step {}: loss {} is above {} (run.skip_leaps); the step was skipped (rows {})", config_.stage, step_,
+                  result.loss, part.loss_limit, ids);
       return;
     }
-    std::string ids;
-    for (const StepRow& row : rows) ids += fmt::format("{}{}", ids.empty() ? "" : ", ", row.row->row);
     log_warning("{} step {}: loss {} or gradient norm {} is not finite; the step was skipped (rows {})", config_.stage, step_,
                 result.loss, result.gradient_norm, ids);
-    if (++skipped_ > session_.recipe().integer("run.skip_nonfinite")) {
-      fail(ExitCode::kDiverged,
-           "{}: {} steps in a row were not finite, the last with rows {}; lower the learning rate or look at these rows",
-           config_.stage, skipped_, ids);
+    const std::string why = guard_.lost(step_);
+    if (why.empty()) return;
+    const std::string path = session_.path("diverged.json");
+    if (team_.rank() == 0) write_file_atomic(path, diverged(result, part).dump(1) + "\n");
+    fail(ExitCode::kDiverged, "{}: {}, the last with the rows in {}; lower the learning rate or look at these rows",
+         config_.stage, why, path);
+  }
+
+  /// The last step, row by row; null stands for what is not finite.
+  Json diverged(const StepResult& result, const LaneRows& part) const {
+    Json rows = Json::array();
+    for (std::size_t i = 0; i < part.rows.size(); ++i) {
+      const EncodedRow& row = *part.rows[i].row;
+      rows.push_back({{"row", row.row},
+                      {"reason", row.reason},
+                      {"label", row.label},
+                      {"tokens", row.token.size()},
+                      {"loss", result.row_losses[i]}});
     }
+    return {{"stage", config_.stage},
+            {"step", step_},
+            {"loss", result.loss},
+            {"bce", result.bce},
+            {"ce", result.ce},
+            {"gradient_norm", result.gradient_norm},
+            {"learning_rate", part.learning_rate},
+            {"rows", std::move(rows)}};
   }
 
   void validate() {
@@ -199,13 +233,15 @@ class Lane {
     }
   }
 
-  Json facts() const { return {{"best_score", best_score_}, {"best_step", best_step_}, {"skipped", skipped_}, {"done", done_}}; }
+  Json facts() const {
+    return {{"best_score", best_score_}, {"best_step", best_step_}, {"guard", guard_.state()}, {"done", done_}};
+  }
 
   void save() {
     if (team_.rank() != 0) return;
     Checkpoint checkpoint{step_, facts(), parameters_.store("now/", false)};
     checkpoint.tensors.insert(checkpoint.tensors.end(), best_.begin(), best_.end());
-    store_.save(checkpoint);
+    writer_.save(std::move(checkpoint));
   }
 
   const Session& session_;
@@ -218,10 +254,12 @@ class Lane {
   const LoraAdapter& adapter_;
   ParameterSet parameters_;
   Sampler sampler_;
+  StepGuard guard_;
   CheckpointStore store_;
+  CheckpointWriter writer_;
   Progress progress_;
   Batch batch_;
-  std::int64_t step_ = 0, best_step_ = -1, skipped_ = 0;
+  std::int64_t step_ = 0, best_step_ = -1;
   double best_score_ = -std::numeric_limits<double>::infinity();
   bool done_ = false;
   std::vector<StoredTensor> best_;

@@ -17,10 +17,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Json = nlohmann::json;
 
-void write_status(const Session& session, const std::string& state, const std::string& stage) {
-  if (session.leader()) write_file_atomic(session.path("status.json"), Json{{"state", state}, {"stage", stage}}.dump() + "\n");
-}
-
 /// Seconds of each stage, kept over resumes: a stage found finished keeps the time it took when it ran.
 class Timings {
  public:
@@ -55,12 +51,11 @@ void run_stages(const Session& session, const RunPlan& plan) {
   };
   const auto timed = [&](const char* stage, const auto& body) {
     const auto start = Clock::now();
-    if (wanted(stage)) write_status(session, "running", stage);
+    if (wanted(stage) && session.status() != nullptr) session.status()->running(stage);
     session.enter_stage(stage);
     body();
     if (wanted(stage)) timings.add(stage, std::chrono::duration<double>(Clock::now() - start).count());
     if (!state.stopped) return;
-    write_status(session, "stopped", stage);
     fail(ExitCode::kStopped, "stopped on request during '{}'; the same command goes on from the checkpoint in {}", stage,
          session.run_dir());
   };
@@ -81,7 +76,6 @@ void run_stages(const Session& session, const RunPlan& plan) {
     });
   }
   session.enter_stage("report");
-  write_status(session, "done", "");
   if (session.leader()) {
     write_report(session.run_dir());
     log_info("report: {}", session.path("report.html"));

@@ -15,6 +15,7 @@
 #include "data/dataset.h"
 #include "data/prompt.h"
 #include "model/llama.h"
+#include "report/status.h"
 #include "text/tokenizer.h"
 #include "train/faults.h"
 #include "train/row_losses.h"
@@ -41,6 +42,7 @@ class SharedModel {
 struct RunAids {
   Watchdog* watchdog = nullptr;  ///< it has made the run's world, too
   FaultInjector* faults = nullptr;
+  StatusFile* status = nullptr;
 };
 
 class Session {
@@ -63,11 +65,15 @@ class Session {
   void enter_stage(const std::string& what) const {
     if (aids_.watchdog != nullptr) aids_.watchdog->quiet(what);
   }
-  /// The same of a step; returns the fault that it is to have.
+  /// The same of a step, and the status file; returns the fault that it is to have.
   StepFault enter_step(const std::string& what, std::int64_t step) const {
     if (aids_.watchdog != nullptr) aids_.watchdog->step(what, step);
+    if (aids_.status != nullptr) aids_.status->step(what, step);
     return aids_.faults != nullptr ? aids_.faults->before_step() : StepFault::kNone;
   }
+
+  /// The run's status file; null where it is not wanted.
+  StatusFile* status() const { return aids_.status; }
 
   /// A store for <run>/checkpoints/<stage>, tied to this recipe, data set, model and tokenizer.
   CheckpointStore store(const std::string& stage) const;

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <limits>
 #include <map>
 
 #include "core/error.h"
@@ -107,14 +106,15 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
   }
   for (const Unit& unit : all) results[rows[static_cast<std::size_t>(unit.places[0])].part].computed += unit.tokens;
 
-  // Clip and update; a lane whose step is not finite is not changed.
+  // Clip and update; a lane whose step is not finite, or leaps, is not changed.
   for (std::size_t part = 0; part < parts.size(); ++part) {
     StepResult& result = results[part];
     const kernels::GradientNorm norm = parameters(part).norm();
     result.stop = wish != 0;
     result.gradient_norm = norm.norm;
     result.finite = norm.finite && std::isfinite(result.loss);
-    if (result.finite) parameters(part).update(parts[part].learning_rate, step, norm.norm, config_.clip);
+    result.leapt = result.finite && result.loss > parts[part].loss_limit;
+    if (result.finite && !result.leapt) parameters(part).update(parts[part].learning_rate, step, norm.norm, config_.clip);
   }
   return results;
 }

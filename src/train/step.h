@@ -2,6 +2,7 @@
 // One training step over all ranks: share rows, forward, backward, reduce, clip, update. Knows no stages, files or schedules.
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <unordered_map>
@@ -29,6 +30,7 @@ struct LaneRows {
   std::size_t lane = 0;
   std::vector<StepRow> rows;
   double learning_rate = 0;
+  double loss_limit = std::numeric_limits<double>::infinity();  ///< a step whose loss is above it updates nothing
 };
 
 struct StepConfig {
@@ -51,6 +53,7 @@ struct StepResult {
   std::vector<double> row_losses;    ///< weighted, in row order, on every rank
   double gradient_norm = 0;
   bool finite = true;         ///< false: nothing was updated
+  bool leapt = false;         ///< the loss is above the limit: nothing was updated
   bool stop = false;          ///< some rank was asked to stop
   std::int64_t tokens = 0;    ///< of the lane's rows, all ranks
   std::int64_t computed = 0;  ///< tokens that were computed for them: fewer where rows share their beginnings

@@ -138,7 +138,7 @@ class World:
 
     def run(self, program, *arguments, ranks=0, code=0, timeout=240, **more):
         """Runs a program to its end and holds it to the exit code; gives the finished process with its output as text."""
-        done = subprocess.run(self.command(program, *arguments, ranks=ranks), capture_output=True, text=True, timeout=timeout, **more)
+        done = subprocess.run(self.command(program, *arguments, ranks=ranks), capture_output=True, text=True, errors="replace", timeout=timeout, **more)
         assert done.returncode == code, f"{program} {' '.join(arguments)}: exit code {done.returncode}, not {code}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
         return done
 

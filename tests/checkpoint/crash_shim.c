@@ -1,6 +1,6 @@
 // Preloaded into checkpoint_tool: counts the calls that change the disk below $CRASH_FOLDER and kills the process at number $CRASH_AT
 // (1, 2, ...), before it, or for a write after half of it. With $CRASH_AT 0 it writes the count to $CRASH_COUNT at the exit. With
-// $CRASH_ERRNO the call fails with that number instead.
+// $CRASH_ERRNO the call fails with that number instead. With $SLOW_FSYNC_MS each fsync below the folder takes so long, as on a slow disk.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -94,6 +94,7 @@ ssize_t write(int fd, const void* bytes, size_t count) {
 int fsync(int fd) {
   REAL(fsync);
   FAIL_IF_CHOSEN(fd_below(fd))
+  if (number("SLOW_FSYNC_MS") > 0 && fd_below(fd)) usleep((useconds_t)(1000 * number("SLOW_FSYNC_MS")));
   return real(fd);
 }
 

@@ -51,5 +51,32 @@ TEST(Step, RowsThatShareTheirBeginningsTrainAsRowsApart) {
   }
 }
 
+TEST(Step, ALossAboveTheLimitUpdatesNothing) {
+  const testing::TinyModel model(testing::tiny_config());
+  testing::TestLane lane(*model, 0, 1);
+  const Projector none;
+  StepConfig config;
+  config.yes_token = 11;
+  StepEngine engine(*model, {lane.step_lane()}, none, nullptr, config, test_world());
+  const auto values = [&] {
+    std::vector<at::Tensor> copies;
+    for (const auto& [name, tensor] : lane.result().parameters) copies.push_back(tensor.clone());
+    return copies;
+  };
+  const auto same = [](const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), [](const auto& x, const auto& y) { return at::equal(x, y); });
+  };
+  const auto before = values();
+  LaneRows part = lane.part(0);
+  part.loss_limit = 0;
+  const StepResult leapt = engine.run(1, std::span(&part, 1))[0];
+  EXPECT_TRUE(leapt.leapt && leapt.finite);
+  EXPECT_TRUE(same(before, values()));
+  part.loss_limit = leapt.loss;
+  const StepResult taken = engine.run(1, std::span(&part, 1))[0];
+  EXPECT_FALSE(taken.leapt);
+  EXPECT_FALSE(same(before, values()));
+}
+
 }  // namespace
 }  // namespace thinkrec

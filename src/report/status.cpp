@@ -1,0 +1,56 @@
+#include "report/status.h"
+
+#include <fmt/chrono.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/log.h"
+#include "io/file.h"
+
+namespace thinkrec {
+namespace {
+
+constexpr std::chrono::seconds kBetween(5);
+
+}  // namespace
+
+void StatusFile::running(const std::string& stage) {
+  stage_ = stage;
+  step_ = 0;
+  write(text("running", 0, ""));
+}
+
+void StatusFile::step(const std::string& what, std::int64_t step) {
+  stage_ = what;
+  step_ = step;
+  if (std::chrono::steady_clock::now() - written_ >= kBetween) write(text("running", 0, ""));
+}
+
+void StatusFile::ended(const std::string& state, int code, const std::string& reason) noexcept {
+  try {
+    if (!path_.empty()) write_file_atomic(path_, text(state, code, reason));
+  } catch (const std::exception& error) {
+    log_warning("{}", error.what());
+  }
+}
+
+void StatusFile::write(const std::string& text) {
+  written_ = std::chrono::steady_clock::now();
+  if (path_.empty()) return;
+  const std::string staging = path_ + ".tmp";
+  std::ofstream(staging) << text;
+  std::error_code ignored;  // there will be a next one
+  std::filesystem::rename(staging, path_, ignored);
+}
+
+std::string StatusFile::text(const std::string& state, int code, const std::string& reason) const {
+  const auto now = std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
+  const nlohmann::json status = {{"state", state},   {"stage", stage_},
+                                 {"step", step_},    {"code", code},
+                                 {"reason", reason}, {"time", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now))}};
+  return status.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace thinkrec

@@ -1,0 +1,31 @@
+#pragma once
+// status.json of a run: where it is and how it ended, for people and job scripts; mpirun may turn a program's code into another.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace thinkrec {
+
+class StatusFile {
+ public:
+  /// `path` empty: nothing is written.
+  explicit StatusFile(std::string path) : path_(std::move(path)) {}
+
+  /// A stage begins.
+  void running(const std::string& stage);
+  /// A step of it is about to begin; written at most every few seconds.
+  void step(const std::string& what, std::int64_t step);
+  /// The end: "done", "stopped" or "failed", with the exit code and why. Keeps stage and step. Never throws: the end has its own reason.
+  void ended(const std::string& state, int code, const std::string& reason) noexcept;
+
+ private:
+  void write(const std::string& text);  // without waiting for the disk
+  std::string text(const std::string& state, int code, const std::string& reason) const;
+
+  std::string path_, stage_;
+  std::int64_t step_ = 0;
+  std::chrono::steady_clock::time_point written_;
+};
+
+}  // namespace thinkrec

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Runs that are resumed after every step and on other numbers of ranks, on a slow disk and in odd surroundings: the weights are those of a run
+that never stopped. What status.json and diverged.json say of an end.
+
+  recovery_test.py PROGRAMS SOURCE SHIM     SHIM: crash_shim of tests/checkpoint
+"""
+import json
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import time
+
+from tiny_world import World, metrics
+
+STAGE, STAGES = "activate-0-main", ("--stages", "encode,activate")
+EVERY_STEP = ("--set", "run.checkpoint_every=1", "--set", "run.keep_last=1000")
+
+
+def status(run_dir):
+    return json.load(open(os.path.join(run_dir, "status.json")))
+
+
+def resumed_at_every_step(world, folder):
+    recipe = world.recipe("every", steps=20)
+    whole = f"{folder}/whole"
+    world.train(recipe, whole, *STAGES, *EVERY_STEP, ranks=2)
+    wanted, lines = world.values(whole, STAGE), metrics(whole, "activate/main")
+    steps = {name for name in os.listdir(f"{whole}/checkpoints/{STAGE}")}
+    assert steps == {f"step-{k}" for k in range(1, 21)}, steps
+    for k in range(1, 20):
+        run = f"{folder}/from-{k}"
+        shutil.copytree(whole, run)
+        for later in range(k + 1, 21):
+            shutil.rmtree(f"{run}/checkpoints/{STAGE}/step-{later}")
+        done = world.train(recipe, run, *STAGES, ranks=2)
+        assert f"resumed at step {k} of 20" in done.stderr, done.stderr
+        assert world.values(run, STAGE) == wanted, f"resumed at step {k}: other weights"
+        again = metrics(run, "activate/main")
+        assert {s: row["loss"] for s, row in again.items()} == {s: row["loss"] for s, row in lines.items()}, k
+        shutil.rmtree(run)
+    print("resumed at every step: the same bits", flush=True)
+
+
+def on_other_numbers_of_ranks(world, folder):
+    for mode in ("strict", "fast"):
+        recipe = world.recipe(f"elastic-{mode}", steps=20, deterministic=mode)
+        still, moved = f"{folder}/{mode}-still", f"{folder}/{mode}-moved"
+        world.train(recipe, still, "--stages", "encode", ranks=2)  # its rounding follows the ranks; here the LLM's training is looked at
+        shutil.copytree(still, moved)
+        world.train(recipe, still, *STAGES, ranks=2)
+        for ranks in (4, 2, 1):
+            world.train(recipe, moved, *STAGES, *EVERY_STEP, "--inject", "0:6:kill", ranks=ranks, code=137)
+        done = world.train(recipe, moved, *STAGES, ranks=3)
+        assert "resumed at step 1" in done.stderr, done.stderr
+        a, b = metrics(still, "activate/main"), metrics(moved, "activate/main")
+        assert sorted(a) == sorted(b) == list(range(1, 21))
+        worst = max(abs(a[s]["loss"] - b[s]["loss"]) / abs(a[s]["loss"]) for s in a)
+        if mode == "strict":
+            assert world.values(still, STAGE) == world.values(moved, STAGE) and worst == 0, worst
+        assert worst <= 1e-6, worst
+        print(f"{mode}, 4, 2, 1 and 3 ranks: losses differ by {worst:.1e}", flush=True)
+
+
+def on_a_slow_disk(world, folder, shim):
+    recipe = world.recipe("slow", steps=400)
+    run, every = f"{folder}/slow", 380
+    delay = 300
+    environment = {**os.environ, "LD_PRELOAD": shim, "CRASH_FOLDER": f"{run}/checkpoints", "SLOW_FSYNC_MS": str(delay)}
+    world.run("thinkrec_train", "--config", recipe, "--run-dir", run, *STAGES, "--set", f"run.checkpoint_every={every}", "--set",
+              "activate.phases.0.validate_every=0", env=environment)
+    rows = metrics(run, "activate/main")
+    gaps = {s: rows[s]["time"] - rows[s - 1]["time"] for s in range(2, 401)}
+    # A save syncs at least four times, the manifest after the state: a step that waited for it would show that.
+    assert gaps[every + 1] < 2 * delay / 1000, gaps[every + 1]
+    taken = os.path.getmtime(f"{run}/checkpoints/{STAGE}/step-{every}/MANIFEST.json") - rows[every]["time"]
+    assert taken > 0.9 * delay / 1000, f"the disk was not slow: {taken} s"
+    print(f"slow disk: the step after a save took {gaps[every + 1]:.3f} s", flush=True)
+
+
+def in_odd_surroundings(world, folder):
+    recipe = world.recipe("odd", steps=3, expert_steps=2)
+    long_name = "n" * 255
+    odd = os.path.join(os.fsencode(folder), b"caf\xe9 \xff", long_name.encode())
+    environment = {name: value for name, value in os.environ.items() if name != "HOME"}
+    environment.update(TMPDIR="/nonexistent", TZ="Nowhere/Land", LC_ALL="C")
+    before = os.umask(0o077)
+    try:
+        world.run("thinkrec_train", "--config", recipe, "--run-dir", odd, env=environment)
+    finally:
+        os.umask(before)
+    for place, folders, names in os.walk(odd):
+        for name in folders + names:
+            mode = stat.S_IMODE(os.stat(os.path.join(place, name)).st_mode)
+            assert mode & 0o077 == 0, (os.path.join(place, name), oct(mode))
+    assert json.load(open(os.path.join(odd, b"status.json")))["state"] == "done"
+    print("odd surroundings: passed", flush=True)
+
+
+def how_it_ended(world, folder):
+    recipe = world.recipe("ends")
+    run = f"{folder}/ends"
+    world.train(recipe, run, *STAGES, "--set", "run.skip_nonfinite=0", "--inject", "0:3:nan-loss", code=76)
+    said = status(run)
+    assert (said["state"], said["stage"], said["step"], said["code"]) == ("failed", "activate/main", 3, 76), said
+    assert "diverged.json" in said["reason"], said
+    dump = json.load(open(f"{run}/diverged.json"))
+    assert dump["stage"] == "activate/main" and dump["step"] == 3 and len(dump["rows"]) == 6, dump
+    assert dump["loss"] is None and all(row["loss"] is None and row["row"] >= 0 for row in dump["rows"]), dump
+    world.train(recipe, f"{folder}/good", *STAGES)
+    said = status(f"{folder}/good")
+    assert (said["state"], said["code"], said["reason"]) == ("done", 0, ""), said
+    # A leap: with so small a limit, some of the steps behind the first 128 are skipped, and the log says so.
+    long = world.recipe("leaps", steps=140)
+    done = world.train(long, f"{folder}/leaps", *STAGES, "--set", "run.skip_leaps=0.01", "--set", "activate.phases.0.validate_every=0")
+    assert "(run.skip_leaps); the step was skipped" in done.stderr, done.stderr
+    assert " step 128: loss" not in done.stderr, done.stderr
+    print("ends: passed", flush=True)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(sys.argv[1], sys.argv[2], folder)
+        resumed_at_every_step(world, folder)
+        on_other_numbers_of_ranks(world, folder)
+        if len(sys.argv) > 3:
+            on_a_slow_disk(world, folder, sys.argv[3])
+        in_odd_surroundings(world, folder)
+        how_it_ended(world, folder)
+    print("recovery: passed")
+
+
+if __name__ == "__main__":
+    main()

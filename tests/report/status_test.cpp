@@ -1,0 +1,41 @@
+#include "report/status.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "io/file.h"
+
+namespace thinkrec {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(StatusFile, SaysWhereARunIsAndHowItEnded) {
+  const fs::path folder = fs::temp_directory_path() / ("thinkrec-status-" + std::to_string(::getpid()));
+  fs::create_directories(folder);
+  const std::string path = (folder / "status.json").string();
+  const auto read = [&] { return nlohmann::json::parse(read_file(path)); };
+  StatusFile status(path);
+  status.running("activate");
+  EXPECT_EQ(read()["state"], "running");
+  EXPECT_EQ(read()["stage"], "activate");
+  status.step("activate/main", 7);  // too soon after the last to be written
+  EXPECT_EQ(read()["step"], 0);
+  status.ended("failed", 76, "3 steps were lost");
+  EXPECT_EQ(read()["state"], "failed");
+  EXPECT_EQ(read()["stage"], "activate/main");
+  EXPECT_EQ(read()["step"], 7);
+  EXPECT_EQ(read()["code"], 76);
+  EXPECT_EQ(read()["reason"], "3 steps were lost");
+  const std::string time = read()["time"];
+  EXPECT_EQ(time.size(), std::string("2026-01-31T23:59:59Z").size());
+  fs::remove_all(folder);
+  status.ended("done", 0, "");  // a warning, no error
+  EXPECT_FALSE(fs::exists(path));
+  StatusFile("").running("nowhere");
+}
+
+}  // namespace
+}  // namespace thinkrec
