@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# A real Slurm of one node on this machine, for tests: its own munge key, configuration and logs, all under FOLDER. As root. A job of the
+# partition `urgent` pre-empts those of `test`, which get the signal that they asked for (sbatch --signal) and a minute.
+#   tests/slurm/one_node.sh install          slurm-wlm and munge from Debian, unless they are there
+#   tests/slurm/one_node.sh start FOLDER     prints the SLURM_CONF that sbatch and scontrol need
+#   tests/slurm/one_node.sh stop FOLDER
+set -euo pipefail
+[ "$(id -u)" -eq 0 ] || { echo "one_node: run me as root: slurmd starts jobs as their users" >&2; exit 77; }
+
+install() {
+  if command -v slurmctld slurmd munged >/dev/null; then return; fi
+  apt-get update -q >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends slurm-wlm munge >/dev/null
+}
+
+stop() { # FOLDER
+  local name
+  for name in slurmd slurmctld munged; do
+    [ -s "$1/$name.pid" ] || continue
+    kill "$(cat "$1/$name.pid")" 2>/dev/null || true
+    for _ in $(seq 100); do
+      kill -0 "$(cat "$1/$name.pid" 2>/dev/null)" 2>/dev/null || break
+      sleep 0.1
+    done
+    rm -f "$1/$name.pid"
+  done
+}
+
+start() { # FOLDER
+  local folder host name
+  mkdir -p "$1/state" "$1/spool"
+  folder=$(cd "$1" && pwd) host=$(hostname -s)
+  chmod 755 "$folder"
+  stop "$folder"
+  (umask 077 && dd if=/dev/urandom of="$folder/munge.key" bs=128 count=1 status=none)
+  munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munged.pid" \
+    --log-file="$folder/munged.log" --seed-file="$folder/munge.seed" 2>>"$folder/munged.log"
+  cat >"$folder/slurm.conf" <<CONF
+ClusterName=test
+SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=16817
+SlurmdPort=16818
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket=$folder/munge.socket
+CryptoType=crypto/munge
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+ReturnToService=2
+KillWait=30
+SchedulerParameters=sched_interval=2,batch_sched_delay=1
+StateSaveLocation=$folder/state
+SlurmdSpoolDir=$folder/spool
+SlurmctldPidFile=$folder/slurmctld.pid
+SlurmdPidFile=$folder/slurmd.pid
+SlurmctldLogFile=$folder/slurmctld.log
+SlurmdLogFile=$folder/slurmd.log
+NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) State=UNKNOWN
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SlurmctldParameters=preempt_send_user_signal
+PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2
+CONF
+  export SLURM_CONF=$folder/slurm.conf
+  slurmctld -c
+  slurmd
+  for _ in $(seq 300); do
+    if [ "$(sinfo -h -p test -o %T 2>/dev/null)" = idle ]; then
+      echo "$SLURM_CONF"
+      return
+    fi
+    sleep 0.1
+  done
+  echo "one_node: Slurm did not come up within 30 s: $(sinfo -h 2>&1 | head -1); logs are in $folder" >&2
+  for name in slurmctld slurmd munged; do tail -3 "$folder/$name.log" >&2 || true; done
+  stop "$folder"
+  exit 70
+}
+
+case "${1:-} $#" in
+  'install 1') install ;;
+  'start 2') start "$2" ;;
+  'stop 2') stop "$2" ;;
+  *) echo "one_node: usage: tests/slurm/one_node.sh install|start FOLDER|stop FOLDER" >&2; exit 64 ;;
+esac

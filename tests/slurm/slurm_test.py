@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""The jobs of slurm/ on a real Slurm of one node (one_node.sh): pre-empted three times in one job, cancelled, run into the time limit; the
+weights are those of a run that was never stopped.  slurm_test.py PROGRAMS ROOT; code 77 where Slurm cannot be set up"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "app"))
+from tiny_world import World, metrics  # noqa: E402
+
+ONE_NODE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "one_node.sh")
+WHOLE, EXPERT = 120, 40  # steps of a run that is long enough to be stopped three times
+
+
+def output(*command, **more):
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, **more).stdout
+
+
+def wait_for(what, condition, seconds=180):
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds, f"{what}: not within {seconds} s"
+        time.sleep(0.1)
+    return time.monotonic() - start
+
+
+class Job:
+    def __init__(self, world, template, recipe, run_dir, *options):
+        self.run_dir, self.log = run_dir, f"{run_dir}.log"
+        environment = dict(os.environ, RECIPE=recipe, RUN_DIR=run_dir, THINKREC_PROGRAMS=world.programs)
+        self.id = output("sbatch", "--parsable", "--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1", f"--output={self.log}", *options,
+                         f"slurm/{template}.sbatch", cwd=world.source, env=environment).strip()
+
+    def field(self, name):
+        return re.search(rf"\b{name}=(\S+)", output("scontrol", "show", "job", self.id)).group(1)
+
+    def text(self):
+        return open(self.log).read() if os.path.exists(self.log) else ""
+
+    def reach(self, stage, step, seconds=180):
+        """Waits until a stage has made so many steps."""
+        def there():
+            assert self.field("JobState") in ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING"), (self.field("JobState"), self.text()[-3000:])
+            self.go()
+            return os.path.exists(f"{self.run_dir}/metrics.jsonl") and len(metrics(self.run_dir, stage)) >= step
+        wait_for(f"job {self.id}: {stage} step {step}", there, seconds)
+
+    def go(self):
+        """Without the two minutes that Slurm lets a requeued job wait."""
+        if self.field("JobState") == "PENDING" and self.field("Reason") == "BeginTime":
+            subprocess.run(["scontrol", "update", f"JobId={self.id}", "StartTime=now"], check=False, capture_output=True)
+
+    def end(self, state, seconds=240):
+        def there():
+            self.go()
+            return self.field("JobState") not in ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING")
+        wait_for(f"job {self.id}: the end", there, seconds)
+        assert self.field("JobState") == state, (self.field("JobState"), self.text()[-3000:])
+
+    def restarts(self):
+        return int(self.field("Restarts"))
+
+
+def all_values(world, run_dir):
+    return {stage: world.values(run_dir, stage) for stage in sorted(os.listdir(f"{run_dir}/checkpoints"))}
+
+
+def steps(run_dir):
+    stages = ("activate/main", "expert/0", "expert/1")
+    return {stage: [(step, row["loss"]) for step, row in sorted(metrics(run_dir, stage).items())] for stage in stages}
+
+
+def three_preemptions(world, recipe, calm, folder):
+    """The signal to the batch shell, as before a time limit; a job of higher priority; scontrol requeue, which asks nobody."""
+    job = Job(world, "single_node", recipe, f"{folder}/preempted")
+    job.reach("activate/main", 10)
+    output("scancel", "--batch", "--signal=USR2", job.id)
+    took = wait_for("the first restart", lambda: job.restarts() == 1)
+    job.reach("activate/main", WHOLE // 2)
+    urgent = output("sbatch", "--parsable", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 2").strip()
+    wait_for("the second restart", lambda: job.restarts() == 2)
+    before = job.text()
+    assert before.count("thinkrec_train ended with 75") == 2, before[-3000:]
+    wait_for("the urgent job's end", lambda: f"JobState=COMPLETED" in output("scontrol", "show", "job", urgent))
+    job.reach("expert/0", 10)
+    output("scontrol", "requeue", job.id)
+    wait_for("the third restart", lambda: job.restarts() == 3)
+    job.end("COMPLETED")
+    assert job.restarts() == 3, job.restarts()
+    assert all_values(world, job.run_dir) == all_values(world, calm), "weights differ after three pre-emptions"
+    assert steps(job.run_dir) == steps(calm), "steps or losses differ after three pre-emptions"
+    assert '"done"' in open(f"{job.run_dir}/status.json").read()
+    print(f"three pre-emptions: restarts 3, same weights; back in the queue {took:.1f} s after the signal", flush=True)
+
+
+def cancelled(world, recipe, calm, folder):
+    job = Job(world, "single_node", recipe, f"{folder}/cancelled")
+    job.reach("activate/main", 10)
+    output("scancel", job.id)
+    took = wait_for("the end of a cancelled job", lambda: job.field("JobState") == "CANCELLED" and not output("squeue", "-h", "-j", job.id))
+    assert job.restarts() == 0
+    done = max(metrics(job.run_dir, "activate/main"))
+    # Told to end, with a checkpoint of this very step.
+    told = Job(world, "single_node", recipe, job.run_dir)
+    told.reach("activate/main", done + 20)
+    output("scancel", "--batch", "--signal=TERM", told.id)
+    told.end("FAILED")
+    assert told.restarts() == 0 and told.field("ExitCode") == "75:0", (told.restarts(), told.field("ExitCode"))
+    assert '"stopped"' in open(f"{job.run_dir}/status.json").read()
+    again = Job(world, "single_node", recipe, job.run_dir)
+    again.end("COMPLETED")
+    assert all_values(world, job.run_dir) == all_values(world, calm), "weights differ after scancel"
+    assert steps(job.run_dir) == steps(calm), "steps or losses differ after scancel"
+    print(f"scancel: ended in {took:.1f} s, not requeued; the same command went on to the same weights", flush=True)
+
+
+def out_of_time(world, seconds_per_step, folder):
+    recipe = world.recipe("long", steps=int(75 / seconds_per_step))
+    calm = f"{folder}/long"
+    world.run("thinkrec_train", "--config", recipe, "--run-dir", calm, ranks=2, timeout=400)
+    # A limit of one minute, with the signal 45 s before it: Slurm looks about every half minute.
+    job = Job(world, "single_node", recipe, f"{folder}/out-of-time", "--time=1", "--signal=B:USR2@45")
+    job.end("COMPLETED", 500)
+    assert job.restarts() >= 1 and "thinkrec_train ended with 75" in job.text(), (job.restarts(), job.text()[-3000:])
+    assert all_values(world, job.run_dir) == all_values(world, calm), "weights differ after the time limit"
+    print(f"time limit: restarts {job.restarts()}, same weights", flush=True)
+
+
+def experts_alone(world, recipe, calm, folder):
+    run = f"{folder}/experts"
+    shutil.copytree(calm, run)
+    for stage in ("expert-0", "expert-1", "group"):
+        shutil.rmtree(f"{run}/checkpoints/{stage}", ignore_errors=True)
+    job = Job(world, "experts", recipe, run)
+    job.reach("expert/0", 10)
+    output("scancel", "--batch", "--signal=USR2", job.id)
+    job.end("COMPLETED")
+    assert job.restarts() == 1
+    assert all_values(world, run) == all_values(world, calm), "experts differ"
+    teams = re.findall(r"expert: team \d+ of \d+ ranks trains expert [^\n]*", job.text())
+    assert teams, job.text()[-3000:]
+    print(f"experts as one job: restarts 1, same weights; {'; '.join(teams[:2])}", flush=True)
+
+
+def main():
+    if os.geteuid() != 0:
+        print("skipped: slurmd starts jobs as their users, for which this test must be root")
+        return 77
+    start = time.monotonic()
+    subprocess.run([ONE_NODE, "install"], check=True)
+    programs, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SLURM_CONF"] = output(ONE_NODE, "start", f"{folder}/slurm").strip()
+        try:
+            world = World(programs, source, folder)
+            recipe = world.recipe(steps=WHOLE, expert_steps=EXPERT)
+            calm = f"{folder}/calm"
+            began = time.monotonic()
+            world.train(recipe, calm, ranks=2)
+            took = time.monotonic() - began
+            print(f"never stopped: {took:.0f} s, {WHOLE} and {EXPERT} steps", flush=True)
+            three_preemptions(world, recipe, calm, folder)
+            cancelled(world, recipe, calm, folder)
+            experts_alone(world, recipe, calm, folder)
+            out_of_time(world, took / (WHOLE + EXPERT), folder)
+        finally:
+            subprocess.run([ONE_NODE, "stop", f"{folder}/slurm"], check=False)
+    print(f"slurm: passed in {time.monotonic() - start:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
