@@ -9,6 +9,7 @@
 
 int main(int argc, char** argv) {
   using namespace thinkrec;
+  using namespace thinkrec::figures;
   const auto trials = argc > 1 ? parse_integer(argv[1]) : std::optional<std::int64_t>(400);
   if (!trials || *trials < 1 || argc > 2) {
     std::fprintf(stderr, "bench_plan: error: usage: bench_plan [TRIALS], a number from 1\n");

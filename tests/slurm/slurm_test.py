@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The jobs of slurm/ on a real Slurm of one node (one_node.sh): pre-empted three times in one job, cancelled, run into the time limit; the
-weights are those of a run that was never stopped.  slurm_test.py PROGRAMS ROOT; code 77 where Slurm cannot be set up"""
+weights are those of a run that was never stopped.  slurm_test.py PROGRAMS ROOT [preemptions] [cancel] [experts] [limit]; all without
+names; code 77 where Slurm cannot be set up"""
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from tiny_world import World, metrics  # noqa: E402
 
 ONE_NODE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "one_node.sh")
 WHOLE, EXPERT = 120, 40  # steps of a run that is long enough to be stopped three times
+LONG = 400  # and of one that takes more than a minute
 
 
 def output(*command, **more):
@@ -118,14 +120,11 @@ def cancelled(world, recipe, calm, folder):
     print(f"scancel: ended in {took:.1f} s, not requeued; the same command went on to the same weights", flush=True)
 
 
-def out_of_time(world, seconds_per_step, folder):
-    recipe = world.recipe("long", steps=int(75 / seconds_per_step))
-    calm = f"{folder}/long"
-    world.run("thinkrec_train", "--config", recipe, "--run-dir", calm, ranks=2, timeout=400)
-    # A limit of one minute, with the signal 45 s before it: Slurm looks about every half minute.
+def out_of_time(world, recipe, calm, folder):
+    """A limit of one minute, with the signal 45 s before it: Slurm looks about every half minute."""
     job = Job(world, "single_node", recipe, f"{folder}/out-of-time", "--time=1", "--signal=B:USR2@45")
     job.end("COMPLETED", 500)
-    assert job.restarts() >= 1 and "thinkrec_train ended with 75" in job.text(), (job.restarts(), job.text()[-3000:])
+    assert job.restarts() >= 1 and job.text().count("thinkrec_train ended with 75") == job.restarts(), (job.restarts(), job.text()[-3000:])
     assert all_values(world, job.run_dir) == all_values(world, calm), "weights differ after the time limit"
     print(f"time limit: restarts {job.restarts()}, same weights", flush=True)
 
@@ -146,6 +145,9 @@ def experts_alone(world, recipe, calm, folder):
     print(f"experts as one job: restarts 1, same weights; {'; '.join(teams[:2])}", flush=True)
 
 
+PARTS = {"preemptions": three_preemptions, "cancel": cancelled, "experts": experts_alone, "limit": out_of_time}
+
+
 def main():
     if os.geteuid() != 0:
         print("skipped: slurmd starts jobs as their users, for which this test must be root")
@@ -153,20 +155,25 @@ def main():
     start = time.monotonic()
     subprocess.run([ONE_NODE, "install"], check=True)
     programs, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+    parts = sys.argv[3:] or list(PARTS)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SLURM_CONF"] = output(ONE_NODE, "start", f"{folder}/slurm").strip()
         try:
             world = World(programs, source, folder)
-            recipe = world.recipe(steps=WHOLE, expert_steps=EXPERT)
-            calm = f"{folder}/calm"
-            began = time.monotonic()
-            world.train(recipe, calm, ranks=2)
-            took = time.monotonic() - began
-            print(f"never stopped: {took:.0f} s, {WHOLE} and {EXPERT} steps", flush=True)
-            three_preemptions(world, recipe, calm, folder)
-            cancelled(world, recipe, calm, folder)
-            experts_alone(world, recipe, calm, folder)
-            out_of_time(world, took / (WHOLE + EXPERT), folder)
+            runs = {}
+            for part in parts:
+                steps_wanted = LONG if part == "limit" else WHOLE
+                if steps_wanted not in runs:
+                    recipe, calm = world.recipe(f"recipe{steps_wanted}", steps=steps_wanted, expert_steps=EXPERT), f"{folder}/calm{steps_wanted}"
+                    began = time.monotonic()
+                    world.run("thinkrec_train", "--config", recipe, "--run-dir", calm, ranks=2, timeout=600)
+                    print(f"never stopped: {time.monotonic() - began:.0f} s, {steps_wanted} and {EXPERT} steps", flush=True)
+                    runs[steps_wanted] = recipe, calm
+                PARTS[part](world, *runs[steps_wanted], folder)
+        except BaseException:
+            for name in ("slurmctld", "slurmd"):
+                print(f"--- {name}.log\n" + "".join(open(f"{folder}/slurm/{name}.log").readlines()[-40:]), flush=True)
+            raise
         finally:
             subprocess.run([ONE_NODE, "stop", f"{folder}/slurm"], check=False)
     print(f"slurm: passed in {time.monotonic() - start:.0f} s")
