@@ -53,9 +53,9 @@ inside python3 - <<'PYTHON'
 import os, sys
 sys.path.insert(0, "/opt/thinkrec/tests/app")
 from tiny_world import World
-os.makedirs("/root/tiny")
-world = World("/usr/local/bin", "/opt/thinkrec", "/root/tiny")
-world.train(world.recipe(), "/root/tiny/run", ranks=2)
-assert os.path.exists("/root/tiny/run/report.html") and os.path.exists("/root/tiny/run/evaluation.json")
+os.makedirs("/opt/tiny")
+world = World("/usr/local/bin", "/opt/thinkrec", "/opt/tiny")
+world.train(world.recipe(), "/opt/tiny/run", ranks=2)
+assert os.path.exists("/opt/tiny/run/report.html") and os.path.exists("/opt/tiny/run/evaluation.json")
 PYTHON
 echo "tiny run on two ranks: $((SECONDS - start)) s"

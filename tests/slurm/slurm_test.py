@@ -32,7 +32,7 @@ def wait_for(what, condition, seconds=180):
 
 class Job:
     def __init__(self, world, template, recipe, run_dir, *options):
-        self.run_dir, self.log = run_dir, f"{run_dir}.log"
+        self.run_dir, self.log, self.waits_since = run_dir, f"{run_dir}.log", None
         environment = dict(os.environ, RECIPE=recipe, RUN_DIR=run_dir, THINKREC_PROGRAMS=world.programs)
         self.id = output("sbatch", "--parsable", "--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1", f"--output={self.log}", *options,
                          f"slurm/{template}.sbatch", cwd=world.source, env=environment).strip()
@@ -52,8 +52,13 @@ class Job:
         wait_for(f"job {self.id}: {stage} step {step}", there, seconds)
 
     def go(self):
-        """Without the two minutes that Slurm lets a requeued job wait."""
-        if self.field("JobState") == "PENDING" and self.field("Reason") == "BeginTime":
+        """Without the two minutes that Slurm lets a requeued job wait; not at once, though: the end of the batch script before may still be on
+        its way to slurmctld, which would take it for the new one's."""
+        if self.field("JobState") != "PENDING" or self.field("Reason") != "BeginTime":
+            self.waits_since = None
+        elif self.waits_since is None:
+            self.waits_since = time.monotonic()
+        elif time.monotonic() - self.waits_since > 5:
             subprocess.run(["scontrol", "update", f"JobId={self.id}", "StartTime=now"], check=False, capture_output=True)
 
     def end(self, state, seconds=240):
@@ -87,7 +92,7 @@ def three_preemptions(world, recipe, calm, folder):
     wait_for("the second restart", lambda: job.restarts() == 2)
     before = job.text()
     assert before.count("thinkrec_train ended with 75") == 2, before[-3000:]
-    wait_for("the urgent job's end", lambda: f"JobState=COMPLETED" in output("scontrol", "show", "job", urgent))
+    wait_for("the urgent job's end", lambda: "JobState=COMPLETED" in output("scontrol", "show", "job", urgent))
     job.reach("expert/0", 10)
     output("scontrol", "requeue", job.id)
     wait_for("the third restart", lambda: job.restarts() == 3)
