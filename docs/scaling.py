@@ -167,7 +167,7 @@ def picture(measured, plan):
         text(left + 100, height - 8, "■ experts", "start", "#c2410c")
         line(left, y(WANTED), right, y(WANTED), "#667085", dashed)
     # Right: worst makespan over bound, long-tailed groups, 1 to 64 ranks.
-    left, right = 430, 690
+    left, right = 430, 675
     z = lambda ratio: bottom - (ratio - 1) / .06 * (bottom - top)
     text((left + right) / 2, 20, "plan of experts: makespan / lower bound, worst")
     for ratio in (1, 1.01, 1.02, 1.03, 1.04, 1.05, 1.06):

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The jobs of slurm/ on a real Slurm of one node (one_node.sh): pre-empted three times in one job, cancelled, run into the time limit; the
-weights are those of a run that was never stopped.  slurm_test.py PROGRAMS ROOT [preemptions] [cancel] [experts] [limit]; all without
+"""The jobs of slurm/ on a real Slurm of one node, and of two (cluster.sh): pre-empted three times in one job, cancelled, run into the time limit; the
+weights are those of a run that was never stopped.  slurm_test.py PROGRAMS ROOT [preemptions] [cancel] [experts] [limit] [nodes]; all without
 names; code 77 where Slurm cannot be set up"""
+import glob
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "app"))
 from tiny_world import World, metrics  # noqa: E402
 
-ONE_NODE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "one_node.sh")
+CLUSTER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cluster.sh")
 WHOLE, EXPERT = 120, 40  # steps of a run that is long enough to be stopped three times
 LONG = 400  # and of one that takes more than a minute
 
@@ -30,6 +31,9 @@ def wait_for(what, condition, seconds=180):
     return time.monotonic() - start
 
 
+ENDS = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE")
+
+
 class Job:
     def __init__(self, world, template, recipe, run_dir, *options):
         self.run_dir, self.log, self.waits_since = run_dir, f"{run_dir}.log", None
@@ -43,11 +47,19 @@ class Job:
     def text(self):
         return open(self.log).read() if os.path.exists(self.log) else ""
 
+    def over(self):
+        """A job that is being requeued may show the code of its script for a moment: what it is after three seconds counts."""
+        first = self.field("JobState")
+        if first not in ENDS:
+            self.go()
+            return False
+        time.sleep(0 if first == "COMPLETED" else 3)
+        return self.field("JobState") == first
+
     def reach(self, stage, step, seconds=180):
         """Waits until a stage has made so many steps."""
         def there():
-            assert self.field("JobState") in ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING"), (self.field("JobState"), self.text()[-3000:])
-            self.go()
+            assert not self.over(), (self.field("JobState"), self.text()[-3000:])
             return os.path.exists(f"{self.run_dir}/metrics.jsonl") and len(metrics(self.run_dir, stage)) >= step
         wait_for(f"job {self.id}: {stage} step {step}", there, seconds)
 
@@ -62,10 +74,7 @@ class Job:
             subprocess.run(["scontrol", "update", f"JobId={self.id}", "StartTime=now"], check=False, capture_output=True)
 
     def end(self, state, seconds=240):
-        def there():
-            self.go()
-            return self.field("JobState") not in ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING")
-        wait_for(f"job {self.id}: the end", there, seconds)
+        wait_for(f"job {self.id}: the end", self.over, seconds)
         assert self.field("JobState") == state, (self.field("JobState"), self.text()[-3000:])
 
     def restarts(self):
@@ -150,7 +159,42 @@ def experts_alone(world, recipe, calm, folder):
     print(f"experts as one job: restarts 1, same weights; {'; '.join(teams[:2])}", flush=True)
 
 
-PARTS = {"preemptions": three_preemptions, "cancel": cancelled, "experts": experts_alone, "limit": out_of_time}
+def two_nodes(world, recipe, calm, folder):
+    """mpirun through srun; both nodes are this machine. A job that is pre-empted, then cancelled, then submitted again."""
+    os.environ["OMPI_MCA_rmaps_base_display_map"] = "1"
+    job = Job(world, "multi_node", recipe, f"{folder}/nodes", "--nodes=2", "--ntasks-per-node=1")
+    job.reach("activate/main", 10)
+    output("scancel", "--batch", "--signal=USR2", job.id)
+    wait_for("the first restart", lambda: job.restarts() == 1)
+    assert "thinkrec_train ended with 75" in job.text(), job.text()[-3000:]
+    job.reach("activate/main", WHOLE // 2)
+    output("scancel", job.id)
+    took = wait_for("the end of a cancelled job", lambda: not output("squeue", "-h", "-j", job.id))
+    again = Job(world, "multi_node", recipe, job.run_dir, "--nodes=2", "--ntasks-per-node=1")
+    again.end("COMPLETED")
+    text = again.text()
+    assert "2 ranks on 2 nodes of job" in text and all(re.search(rf"Data for node: {node}\b", text) for node in ("n1", "n2")), text[-3000:]
+    assert all_values(world, job.run_dir) == all_values(world, calm), "weights differ on two nodes"
+    assert steps(job.run_dir) == steps(calm), "steps or losses differ on two nodes"
+    print(f"two nodes: restarts 1, cancelled in {took:.1f} s, submitted again: same weights", flush=True)
+
+
+PARTS = {"preemptions": (1, three_preemptions), "cancel": (1, cancelled), "experts": (1, experts_alone), "limit": (1, out_of_time), "nodes": (2, two_nodes)}
+
+
+class Cluster:
+    def __init__(self, folder, nodes):
+        self.folder = folder
+        os.environ["SLURM_CONF"] = output(CLUSTER, "start", folder, str(nodes)).strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is not None:
+            for path in sorted(glob.glob(f"{self.folder}/slurm*.log")):
+                print(f"--- {os.path.basename(path)}\n" + "".join(open(path).readlines()[-40:]), flush=True)
+        subprocess.run([CLUSTER, "stop", self.folder], check=False)
 
 
 def main():
@@ -158,29 +202,24 @@ def main():
         print("skipped: slurmd starts jobs as their users, for which this test must be root")
         return 77
     start = time.monotonic()
-    subprocess.run([ONE_NODE, "install"], check=True)
-    programs, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+    subprocess.run([CLUSTER, "install"], check=True)
     parts = sys.argv[3:] or list(PARTS)
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["SLURM_CONF"] = output(ONE_NODE, "start", f"{folder}/slurm").strip()
-        try:
-            world = World(programs, source, folder)
-            runs = {}
-            for part in parts:
-                steps_wanted = LONG if part == "limit" else WHOLE
-                if steps_wanted not in runs:
-                    recipe, calm = world.recipe(f"recipe{steps_wanted}", steps=steps_wanted, expert_steps=EXPERT), f"{folder}/calm{steps_wanted}"
-                    began = time.monotonic()
-                    world.run("thinkrec_train", "--config", recipe, "--run-dir", calm, ranks=2, timeout=600)
-                    print(f"never stopped: {time.monotonic() - began:.0f} s, {steps_wanted} and {EXPERT} steps", flush=True)
-                    runs[steps_wanted] = recipe, calm
-                PARTS[part](world, *runs[steps_wanted], folder)
-        except BaseException:
-            for name in ("slurmctld", "slurmd"):
-                print(f"--- {name}.log\n" + "".join(open(f"{folder}/slurm/{name}.log").readlines()[-40:]), flush=True)
-            raise
-        finally:
-            subprocess.run([ONE_NODE, "stop", f"{folder}/slurm"], check=False)
+        world = World(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]), folder)
+        calm = {}  # (recipe, run that was never stopped) by its steps
+        for nodes in (1, 2):
+            chosen = [part for part in parts if PARTS[part][0] == nodes]
+            if not chosen:
+                continue
+            with Cluster(f"{folder}/slurm{nodes}", nodes):
+                for part in chosen:
+                    wanted = LONG if part == "limit" else WHOLE
+                    if wanted not in calm:
+                        calm[wanted] = world.recipe(f"recipe{wanted}", steps=wanted, expert_steps=EXPERT), f"{folder}/calm{wanted}"
+                        began = time.monotonic()
+                        world.run("thinkrec_train", "--config", calm[wanted][0], "--run-dir", calm[wanted][1], ranks=2, timeout=600)
+                        print(f"never stopped: {time.monotonic() - began:.0f} s, {wanted} and {EXPERT} steps", flush=True)
+                    PARTS[part][1](world, *calm[wanted], folder)
     print(f"slurm: passed in {time.monotonic() - start:.0f} s")
     return 0
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A real Slurm of one node on this machine, for tests: its own munge key, configuration and logs, all under FOLDER. As root. A job of the
+# A real Slurm on this machine, for tests, of one node or of two that share its cores: its own munge key, configuration and logs, all under FOLDER. As root. A job of the
 # partition `urgent` pre-empts those of `test`, which get the signal that they asked for (sbatch --signal) and a minute.
-#   tests/slurm/one_node.sh install          slurm-wlm and munge from Debian, unless they are there
-#   tests/slurm/one_node.sh start FOLDER     prints the SLURM_CONF that sbatch and scontrol need
-#   tests/slurm/one_node.sh stop FOLDER
+#   tests/slurm/cluster.sh install          slurm-wlm and munge from Debian, unless they are there
+#   tests/slurm/cluster.sh start FOLDER [2] prints the SLURM_CONF that sbatch and scontrol need
+#   tests/slurm/cluster.sh stop FOLDER
 set -euo pipefail
-[ "$(id -u)" -eq 0 ] || { echo "one_node: run me as root: slurmd starts jobs as their users" >&2; exit 77; }
+[ "$(id -u)" -eq 0 ] || { echo "cluster: run me as root: slurmd starts jobs as their users" >&2; exit 77; }
 
 install() {
   if command -v slurmctld slurmd munged >/dev/null; then return; fi
@@ -15,7 +15,7 @@ install() {
 
 stop() { # FOLDER
   local name
-  for name in slurmd slurmctld munged; do
+  for name in slurmd-n2 slurmd-n1 slurmctld munged; do
     [ -s "$1/$name.pid" ] || continue
     kill "$(cat "$1/$name.pid")" 2>/dev/null || true
     for _ in $(seq 100); do
@@ -26,9 +26,9 @@ stop() { # FOLDER
   done
 }
 
-start() { # FOLDER
-  local folder host name
-  mkdir -p "$1/state" "$1/spool"
+start() { # FOLDER NODES
+  local folder host node
+  mkdir -p "$1/state"
   folder=$(cd "$1" && pwd) host=$(hostname -s)
   chmod 755 "$folder"
   stop "$folder"
@@ -39,7 +39,6 @@ start() { # FOLDER
 ClusterName=test
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=16817
-SlurmdPort=16818
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket=$folder/munge.socket
@@ -53,12 +52,15 @@ ReturnToService=2
 KillWait=30
 SchedulerParameters=sched_interval=2,batch_sched_delay=1
 StateSaveLocation=$folder/state
-SlurmdSpoolDir=$folder/spool
+SlurmdSpoolDir=$folder/spool-%n
 SlurmctldPidFile=$folder/slurmctld.pid
-SlurmdPidFile=$folder/slurmd.pid
+SlurmdPidFile=$folder/slurmd-%n.pid
 SlurmctldLogFile=$folder/slurmctld.log
-SlurmdLogFile=$folder/slurmd.log
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) State=UNKNOWN
+SlurmdLogFile=$folder/slurmd-%n.log
+SlurmdParameters=config_overrides
+$(for node in $(seq "$2"); do
+    echo "NodeName=n$node NodeHostname=$host NodeAddr=127.0.0.1 Port=$((16818 + node)) CPUs=$(($(nproc) > $2 ? $(nproc) / $2 : 1)) State=UNKNOWN"
+  done)
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
@@ -67,7 +69,7 @@ PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2
 CONF
   export SLURM_CONF=$folder/slurm.conf
   slurmctld -c
-  slurmd
+  for node in $(seq "$2"); do slurmd -N "n$node"; done
   for _ in $(seq 300); do
     if [ "$(sinfo -h -p test -o %T 2>/dev/null)" = idle ]; then
       echo "$SLURM_CONF"
@@ -75,15 +77,16 @@ CONF
     fi
     sleep 0.1
   done
-  echo "one_node: Slurm did not come up within 30 s: $(sinfo -h 2>&1 | head -1); logs are in $folder" >&2
-  for name in slurmctld slurmd munged; do tail -3 "$folder/$name.log" >&2 || true; done
+  echo "cluster: Slurm did not come up within 30 s: $(sinfo -h 2>&1 | head -1); logs are in $folder" >&2
+  tail -n 3 "$folder"/*.log >&2
   stop "$folder"
   exit 70
 }
 
 case "${1:-} $#" in
   'install 1') install ;;
-  'start 2') start "$2" ;;
+  'start 2') start "$2" 1 ;;
+  'start 3') start "$2" "$3" ;;
   'stop 2') stop "$2" ;;
-  *) echo "one_node: usage: tests/slurm/one_node.sh install|start FOLDER|stop FOLDER" >&2; exit 64 ;;
+  *) echo "cluster: usage: tests/slurm/cluster.sh install|start FOLDER [2]|stop FOLDER" >&2; exit 64 ;;
 esac
