@@ -188,7 +188,6 @@ if [ ${#gpu_domains[@]} -gt 0 ]; then
 fi
 if [ "$nodes" -eq 1 ]; then
   setting OMPI_MCA_btl self,vader
-  [ -z "${SLURM_JOB_ID:-}" ] || setting OMPI_MCA_plm isolated # one node needs no srun
 else
   # Control messages, and NCCL's first contact, over the network of the default route; without InfiniBand all else too.
   network=$(awk 'NR > 1 && $2 == "00000000" {print $1; exit}' "$root/proc/net/route" 2>/dev/null || true)

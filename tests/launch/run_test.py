@@ -70,7 +70,7 @@ def expect(text, *words, without=()):
 def check_one_machine(machine):
     text = machine.plan()
     expect(text, "2 ranks on this machine, with 8 cores in 2 NUMA domains, no GPU; 4 threads each", "not bound", "OMP_NUM_THREADS=4",
-           "OMPI_MCA_btl=self,vader ", "mpirun -np 2 --oversubscribe --bind-to none program --set a\\ b", without=("NCCL", "plm"))
+           "OMPI_MCA_btl=self,vader ", "mpirun -np 2 --oversubscribe --bind-to none program --set a\\ b", without=("NCCL",))
     expect(machine.plan("--bind", "cores"), "hardware threads 0: 0,8,1,9,2,10,3,11; 1: 4,12,5,13,6,14,7,15", "run.sh --this-rank program")
     expect(machine.plan("--bind", "cores", "--ranks", "3"), "0: 0,8,1,9; 1: 2,10,3,11,4,12; 2: 5,13,6,14,7,15", "2 threads each")
     expect(machine.plan("--bind", "cores", "--ranks", "9"), "9 ranks", "not bound", "1 threads each")
@@ -105,7 +105,7 @@ def check_gpus(machine):
 def check_jobs(machine):
     one = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1", "SLURM_NTASKS": "4", "SLURM_CPUS_PER_TASK": "2"}
     expect(machine.plan(SLURM_CPUS_ON_NODE="16", **one), "4 ranks on 1 nodes of job 7, each with 8 cores", "2 threads each", "--this-rank",
-           "OMPI_MCA_plm=isolated")
+           "OMPI_MCA_btl=self,vader ")
     expect(machine.plan(SLURM_CPUS_ON_NODE="8", **one), "not bound", "2 threads each")  # others have the other half
     expect(machine.plan(SLURM_CPUS_ON_NODE="4", **dict(one, SLURM_CPUS_PER_TASK="1")), "not bound", "1 threads each")
 
@@ -115,7 +115,7 @@ def check_jobs(machine):
     text = machine.plan(**two)
     expect(text, "4 ranks on 2 nodes of job 8", "0: 0,8,1,9,2,10,3,11; 1: 4,12", "--map-by ppr:2:node", "-x OMP_NUM_THREADS", "-x NCCL_SOCKET_IFNAME",
            "OMPI_MCA_pml=ob1", "OMPI_MCA_btl=self,vader,tcp", "OMPI_MCA_btl_tcp_if_include=eno2", "OMPI_MCA_oob_tcp_if_include=eno2",
-           "NCCL_SOCKET_IFNAME==eno2", without=("plm", "-x OMPI", "NCCL_IB"))
+           "NCCL_SOCKET_IFNAME==eno2", without=("-x OMPI", "NCCL_IB"))
     expect(machine.plan(**{name: value for name, value in two.items() if name != "SLURM_NTASKS"}), "4 ranks")  # two GPUs a node
     machine.port("mlx5_0", "4: ACTIVE", "400")
     machine.port("mlx5_1", "4: ACTIVE", "400")

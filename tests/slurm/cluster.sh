@@ -14,22 +14,23 @@ install() {
 }
 
 stop() { # FOLDER
-  local name
-  for name in slurmd-n2 slurmd-n1 slurmctld munged; do
-    [ -s "$1/$name.pid" ] || continue
-    kill "$(cat "$1/$name.pid")" 2>/dev/null || true
+  local file
+  for file in "$1"/slurmd-*.pid "$1"/slurmctld.pid "$1"/munged.pid; do
+    [ -s "$file" ] || continue
+    kill "$(cat "$file")" 2>/dev/null || true
     for _ in $(seq 100); do
-      kill -0 "$(cat "$1/$name.pid" 2>/dev/null)" 2>/dev/null || break
+      kill -0 "$(cat "$file" 2>/dev/null)" 2>/dev/null || break
       sleep 0.1
     done
-    rm -f "$1/$name.pid"
+    rm -f "$file"
   done
 }
 
 start() { # FOLDER NODES
-  local folder host node
+  local folder host nodes number=0 node
   mkdir -p "$1/state"
   folder=$(cd "$1" && pwd) host=$(hostname -s)
+  if [ "$2" -eq 1 ]; then nodes=("$host"); else mapfile -t nodes < <(seq -f n%g "$2"); fi
   chmod 755 "$folder"
   stop "$folder"
   (umask 077 && dd if=/dev/urandom of="$folder/munge.key" bs=128 count=1 status=none)
@@ -58,8 +59,9 @@ SlurmdPidFile=$folder/slurmd-%n.pid
 SlurmctldLogFile=$folder/slurmctld.log
 SlurmdLogFile=$folder/slurmd-%n.log
 SlurmdParameters=config_overrides
-$(for node in $(seq "$2"); do
-    echo "NodeName=n$node NodeHostname=$host NodeAddr=127.0.0.1 Port=$((16818 + node)) CPUs=$(($(nproc) > $2 ? $(nproc) / $2 : 1)) State=UNKNOWN"
+$(for node in "${nodes[@]}"; do
+    number=$((number + 1))
+    echo "NodeName=$node NodeHostname=$host NodeAddr=127.0.0.1 Port=$((16818 + number)) CPUs=$(($(nproc) > $2 ? $(nproc) / $2 : 1)) State=UNKNOWN"
   done)
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
@@ -69,7 +71,7 @@ PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2
 CONF
   export SLURM_CONF=$folder/slurm.conf
   slurmctld -c
-  for node in $(seq "$2"); do slurmd -N "n$node"; done
+  for node in "${nodes[@]}"; do slurmd -N "$node"; done
   for _ in $(seq 300); do
     if [ "$(sinfo -h -p test -o %T 2>/dev/null)" = idle ]; then
       echo "$SLURM_CONF"
