@@ -1,19 +1,29 @@
 #!/usr/bin/env bash
 # The install script of the images in a bare Debian 12 (debootstrap), then a tiny training run on two ranks there. As root; it takes half an
 # hour, most of it the build.  debian_test.sh ROOT [FOLDER]     FOLDER is made, and kept; without it a temporary one. Code 77: not possible here
+#   debian_test.sh --lines ROOT     only holds both images to that script
 set -euo pipefail
+lines_only=0
+if [ "$1" = --lines ]; then
+  lines_only=1
+  shift
+fi
 tree=$(cd "$1" && pwd)
+# Both images run the script, and nothing else.
+installs() { # FILE PATTERN: its install lines
+  sed -n "$2" "$tree/launch/containers/$1" | sed 's#^RUN ##; s#^ *\(/opt/thinkrec/\)\?##'
+}
+for lines in "$(installs Dockerfile '/^RUN /p')" "$(installs thinkrec.def '/^%post/,/^%runscript/{/^%/d; /^$/d; p}')"; do
+  [ "$lines" = launch/containers/install.sh ] || { echo "an image installs by other lines than launch/containers/install.sh: $lines"; exit 1; }
+done
+[ "$lines_only" -eq 0 ] || exit 0
+
 skip() { echo "skipped: $*"; exit 77; }
 [ "$(id -u)" -eq 0 ] || skip "chroot needs root"
 if ! command -v debootstrap >/dev/null; then
   { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends debootstrap; } >/dev/null 2>&1 ||
     skip "debootstrap cannot be installed"
 fi
-# Both images run the script, and nothing else.
-[ "$(grep -c '^RUN ' "$tree/launch/containers/Dockerfile")" -eq 1 ] && grep -qx 'RUN launch/containers/install.sh' "$tree/launch/containers/Dockerfile"
-[ "$(sed -n '/^%post/,/^%runscript/p' "$tree/launch/containers/thinkrec.def" | grep -cv '^%\|^$')" -eq 1 ] &&
-  grep -qx '    /opt/thinkrec/launch/containers/install.sh' "$tree/launch/containers/thinkrec.def"
-
 if [ $# -gt 1 ]; then folder=$2; else folder=$(mktemp -d /var/tmp/thinkrec-debian.XXXXXX); fi
 root=$folder/root
 mkdir -p "$folder"

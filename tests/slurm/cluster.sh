@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A real Slurm on this machine, for tests, of one node or of two that share its cores: its own munge key, configuration and logs, all under FOLDER. As root. A job of the
-# partition `urgent` pre-empts those of `test`, which get the signal that they asked for (sbatch --signal) and a minute.
+# A real Slurm on this machine, for tests, of one node or of two that share its cores: its own munge key, configuration and logs, all under
+# FOLDER. As root. A job of the partition `urgent` pre-empts those of `test`, which get the signal that they asked for (sbatch --signal) and
+# a minute.
 #   tests/slurm/cluster.sh install          slurm-wlm and munge from Debian, unless they are there
 #   tests/slurm/cluster.sh start FOLDER [2] prints the SLURM_CONF that sbatch and scontrol need
 #   tests/slurm/cluster.sh stop FOLDER
