@@ -5,10 +5,10 @@
 #     --config    the recipe whose model and data are used; default configs/quickstart.yaml (launch/quickstart.sh makes its data)
 #     --batch     rows of a rank in a step of the global stage (weak scaling), and of an expert in a step of its own
 #     --steps     steps timed, after two that are not
-#     --results   folder of the figures; default docs/scaling, whose page is docs/scaling.md. With these defaults it takes about half an hour on 2 cores
+#     --results   folder of the figures; default docs/scaling, whose page is docs/scaling.md
 # Global stage: rows and tokens a second of R ranks over R times those of one. Experts: the stage's seconds when one rank trains one expert
 # after the other, over those of R ranks, times R. Plans of experts onto up to 64 ranks are computed (tests/bench/bench_plan.cpp).
-# THINKREC_PROGRAMS: folder of the programs, default build/release.
+# With the defaults about half an hour on 2 cores. THINKREC_PROGRAMS: folder of the programs, default build/release.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ranks=1,2 config=configs/quickstart.yaml batch=8 steps=12 repeats=3 results=docs/scaling sets=()
