@@ -115,7 +115,7 @@ run_row() { # ROW
   local row=$1 out=$results/$1 sets=() setting start=$SECONDS
   [ -e "$out/evaluation.json" ] && { echo "tables: $row is there"; return; }
   for setting in $(settings "$row"); do sets+=(--set "$setting"); done
-  local command=(launch/mpirun.sh "$ranks" "$programs/thinkrec_train" --config "$runs/recipes/$row.yaml" --run-dir "$runs/$row" "${sets[@]}")
+  local command=(launch/run.sh --ranks "$ranks" "$programs/thinkrec_train" --config "$runs/recipes/$row.yaml" --run-dir "$runs/$row" "${sets[@]}")
   echo "tables: $row trains"
   "${command[@]}" --stages encode,activate,group,expert
   echo "tables: $row is scored ($((SECONDS - start)) s so far)"

@@ -133,7 +133,7 @@ class World:
 
     def command(self, program, *arguments, ranks=0):
         path = os.path.join(self.programs, program)
-        launcher = [os.path.join(self.source, "launch", "mpirun.sh"), str(ranks)] if ranks else []
+        launcher = [os.path.join(self.source, "launch", "run.sh"), "--ranks", str(ranks)] if ranks else []
         return launcher + [path, *arguments]
 
     def run(self, program, *arguments, ranks=0, code=0, timeout=240, **more):

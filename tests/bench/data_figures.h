@@ -243,30 +243,42 @@ inline Json grouping(std::int64_t users, std::int64_t d, int groups, float apart
           {"peak_mb", memory_mb("VmHWM") - before}};
 }
 
+/// The longest tokens / ranks of a team over its lower bound, all tokens / all ranks.
+inline double makespan_over_bound(const std::vector<std::int64_t>& tokens, const ExpertPlan& plan) {
+  const auto ranks = static_cast<double>(plan.team_of_rank.size());
+  double longest = 0;
+  for (std::size_t team = 0; team < plan.experts_of_team.size(); ++team) {
+    double own = 0;
+    for (const int expert : plan.experts_of_team[team]) own += static_cast<double>(tokens[static_cast<std::size_t>(expert)]);
+    const auto size = std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(team));
+    longest = std::max(longest, own / static_cast<double>(size));
+  }
+  return longest / (static_cast<double>(std::accumulate(tokens.begin(), tokens.end(), std::int64_t{0})) / ranks);
+}
+
+enum class GroupSizes { kUniform, kLongTailed };
+
+/// Tokens of groups of users: uniform to a million, or lognormal as users' counts are.
+inline std::vector<std::int64_t> group_tokens(std::mt19937_64& random, std::size_t groups, GroupSizes sizes) {
+  std::lognormal_distribution<double> tail(10, 1.2);
+  std::vector<std::int64_t> tokens(groups);
+  for (auto& own : tokens)
+    own = 1 + (sizes == GroupSizes::kUniform ? static_cast<std::int64_t>(random() % 1'000'000) : std::llround(tail(random)));
+  return tokens;
+}
+
 /// The largest makespan / lower bound of plans over 2 to 16 groups and 1 to 64 ranks: groups of random sizes, long-tailed ones, and
 /// sizes like the paper's.
 inline double plans(int trials) {
   std::mt19937_64 random(3);
-  std::lognormal_distribution<double> tail(10, 1.2);
   double worst = 1;
   const auto check = [&](const std::vector<std::int64_t>& tokens) {
-    const auto all = static_cast<double>(std::accumulate(tokens.begin(), tokens.end(), std::int64_t{0}));
-    for (int ranks = 1; ranks <= 64; ++ranks) {
-      const ExpertPlan plan = plan_experts(tokens, ranks);
-      for (std::size_t team = 0; team < plan.experts_of_team.size(); ++team) {
-        double own = 0;
-        for (const int expert : plan.experts_of_team[team]) own += static_cast<double>(tokens[static_cast<std::size_t>(expert)]);
-        const auto size = std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(team));
-        worst = std::max(worst, own / static_cast<double>(size) / (all / ranks));
-      }
-    }
+    for (int ranks = 1; ranks <= 64; ++ranks) worst = std::max(worst, makespan_over_bound(tokens, plan_experts(tokens, ranks)));
   };
   for (int trial = 0; trial < trials; ++trial) {
-    std::vector<std::int64_t> flat(2 + random() % 15), tailed(flat.size());
-    for (auto& own : flat) own = 1 + static_cast<std::int64_t>(random() % 1'000'000);
-    for (auto& own : tailed) own = 1 + std::llround(tail(random));
-    check(flat);
-    check(tailed);
+    const std::size_t groups = 2 + random() % 15;
+    check(group_tokens(random, groups, GroupSizes::kUniform));
+    check(group_tokens(random, groups, GroupSizes::kLongTailed));
   }
   check({29, 71});
   check({293, 212, 260, 235});

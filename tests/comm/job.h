@@ -33,7 +33,7 @@ inline Outcome run(const std::string& command) {
 
 /// `job` under mpirun.
 inline std::string on(int ranks, const std::string& job) {
-  return "timeout 60 '" THINKREC_SOURCE_DIR "/launch/mpirun.sh' " + std::to_string(ranks) + " " + job;
+  return "timeout 60 '" THINKREC_SOURCE_DIR "/launch/run.sh' --ranks " + std::to_string(ranks) + " " + job;
 }
 
 constexpr double kAtOnce = 30.0;  // seconds; a job that waits for its lost rank waits for ever

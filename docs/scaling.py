@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+"""Writes docs/scaling.md and its picture from the figures in docs/scaling/, which launch/scaling.sh leaves there. Nothing is estimated: what
+was not measured yet is named as such.
+
+  scaling.py [FOLDER]      FOLDER (default docs/scaling) -> FOLDER.md, FOLDER.svg
+  scaling.py --check       fails when docs/scaling.md or docs/scaling.svg is not what the folder gives
+  scaling.py --measure RUNS FOLDER COMMAND COMMIT LOAD     takes measured.json from the runs of launch/scaling.sh, then as above
+"""
+import json
+import os
+import pathlib
+import re
+import statistics
+import sys
+
+DOCS = pathlib.Path(__file__).resolve().parent
+WANTED = .95
+
+
+def global_rates(run, warm=2):
+    """Rows and tokens a second over all steps but the first ones."""
+    rows = tokens = seconds = 0
+    batch = int(re.search(r"batch: (\d+)", (run / "recipe.yaml").read_text().split("phases:")[1]).group(1))
+    for line in (run / "metrics.jsonl").read_text().splitlines():
+        step = json.loads(line)
+        if not step["stage"].startswith("activate/") or "rows_per_s" not in step or step["step"] <= warm:
+            continue
+        took = batch / step["rows_per_s"]
+        rows, tokens, seconds = rows + batch, tokens + step["tokens_per_s"] * took, seconds + took
+    return rows / seconds, tokens / seconds
+
+
+def measure(runs, folder, command, commit, load):
+    groups = {}
+    for run in sorted(path for path in runs.iterdir() if path.is_dir()):
+        kind, _, rest = run.name.partition("-")
+        if kind in ("global", "experts"):
+            groups.setdefault((kind, int(rest.split("-")[0])), []).append(run)
+    result = {"command": command, "commit": commit, "load": float(load), "cores": os.cpu_count(), "global": [], "experts": []}
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        result["cpu"] = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unnamed")
+    for (kind, ranks), found in sorted(groups.items()):
+        if kind == "global":
+            rates = [global_rates(run) for run in found]
+            result[kind].append({"ranks": ranks, "rows_per_s": [r[0] for r in rates], "tokens_per_s": [r[1] for r in rates]})
+        else:
+            seconds = [json.loads((run / "timings.json").read_text())["expert"] for run in found]
+            teams = set(re.findall(r"expert: (team \d+ of \d+ ranks) trains", pathlib.Path(f"{found[0]}.log").read_text()))
+            result[kind].append({"ranks": ranks, "seconds": seconds, "teams": len(teams)})
+    (folder / "measured.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def read(folder):
+    measured = folder / "measured.json"
+    plan = folder / "plan.jsonl"
+    return (json.loads(measured.read_text(encoding="utf-8")) if measured.exists() else None,
+            [json.loads(line) for line in plan.read_text(encoding="utf-8").splitlines()] if plan.exists() else [])
+
+
+def efficiencies(measured):
+    """{"global stage": {ranks: efficiency}, "experts": ...} from medians."""
+    weak, experts = {}, {}
+    base = {row["ranks"]: statistics.median(row["tokens_per_s"]) for row in measured["global"]}
+    for ranks, rate in base.items():
+        weak[ranks] = rate / (ranks * base[1])
+    base = {row["ranks"]: statistics.median(row["seconds"]) for row in measured["experts"]}
+    for ranks, seconds in base.items():
+        experts[ranks] = base[1] / (ranks * seconds)
+    return {"global stage": weak, "experts": experts}
+
+
+def spread(values, form):
+    middle = format(statistics.median(values), form)
+    return middle if len(values) == 1 else f"{middle} ({format(min(values), form)}-{format(max(values), form)})"
+
+
+def measured_tables(measured):
+    if measured is None:
+        return "*Not measured yet*: run `launch/scaling.sh` on a quiet machine."
+    shares = efficiencies(measured)
+    lines = [f"Machine: {measured['cores']} cores, {measured['cpu']}, load {measured['load']:g} at the start; commit `{measured['commit']}`. Medians, and the",
+             "least and most, of the repeats. Command:", "", "```sh", measured["command"], "```", "",
+             f"Global stage, weak scaling (wanted: {WANTED:g}):", "", "| ranks | rows/s | tokens/s | efficiency |", "|---|---|---|---|"]
+    for row in measured["global"]:
+        lines.append(f"| {row['ranks']} | {spread(row['rows_per_s'], '.2f')} | {spread(row['tokens_per_s'], '.0f')} | "
+                     f"{shares['global stage'][row['ranks']]:.3f} |")
+    lines += ["", f"Experts, the same work on more ranks (wanted: {WANTED:g}); on one rank one after the other:", "",
+              "| ranks | teams | seconds of the stage | efficiency |", "|---|---|---|---|"]
+    for row in measured["experts"]:
+        lines.append(f"| {row['ranks']} | {row['teams']} | {spread(row['seconds'], '.1f')} | {shares['experts'][row['ranks']]:.3f} |")
+    return "\n".join(lines)
+
+
+def plan_tables(plan):
+    if not plan:
+        return "*Not computed yet*: run `bench_plan`."
+    text = []
+    ranks = sorted({row["ranks"] for row in plan})
+    for sizes in sorted({row["sizes"] for row in plan}, reverse=True):
+        rows = {(row["groups"], row["ranks"]): row for row in plan if row["sizes"] == sizes}
+        text += [f"{sizes.capitalize()} groups, {next(iter(rows.values()))['trials']} draws each: the worst makespan over its bound (teams, on average)", "",
+                 "| groups | " + " | ".join(f"{n} ranks" if n > 1 else "1 rank" for n in ranks) + " |", "|---" * (len(ranks) + 1) + "|"]
+        for groups in sorted({row["groups"] for row in plan}):
+            cells = [rows[groups, n] for n in ranks]
+            text.append(f"| {groups} | " + " | ".join(f"{cell['worst']:.3f} ({cell['teams']:.1f})" for cell in cells) + " |")
+        text.append("")
+    return "\n".join(text).rstrip()
+
+
+def page(measured, plan, picture_name):
+    return f"""# Scaling
+
+![efficiency over ranks, and the plan of experts over its lower bound]({picture_name})
+
+## Measured
+One thread a rank, all ranks on this machine, which share its memory and last cache: what is lost there is in the figures. Efficiency of the
+global stage is the tokens a second of R ranks over R times those of one, at the same rows a rank; of the experts, the seconds of one rank
+that trains one after the other, over R times the seconds of R ranks that train them at once.
+
+{measured_tables(measured)}
+
+## The plan of experts
+How long the slowest team takes over the lower bound, all tokens over all ranks. The plan (`src/experts/schedule.h`) joins teams until it is
+within 5 %, so no figure is above 1.050; the price is experts that share a team, which then train in the same batches over one base model.
+Group sizes are drawn: uniform up to a million tokens, or long-tailed (lognormal, sigma 1.2). `build/release/bench_plan` prints them; they are
+the same on every machine.
+
+{plan_tables(plan)}
+"""
+
+
+def picture(measured, plan):
+    width, height, top, bottom = 760, 300, 40, 250
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
+           f'<rect width="{width}" height="{height}" fill="white"/>']
+
+    def text(x, y, words, anchor="middle", fill="#475467"):
+        out.append(f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" fill="{fill}">{words}</text>')
+
+    def line(x1, y1, x2, y2, stroke, dash=""):
+        out.append(f'<line x1="{x1:.0f}" y1="{y1:.0f}" x2="{x2:.0f}" y2="{y2:.0f}" stroke="{stroke}"{dash}/>')
+
+    dashed = ' stroke-dasharray="4 3"'
+    # Left: efficiency, from 0 to 1.1.
+    left, right = 50, 340
+    y = lambda share: bottom - share / 1.1 * (bottom - top)
+    text((left + right) / 2, 20, "measured efficiency")
+    for share in (0, .25, .5, .75, 1):
+        line(left, y(share), right, y(share), "#e4e7ec")
+        text(left - 6, y(share) + 4, f"{share:g}", "end")
+    if measured is None:
+        text((left + right) / 2, (top + bottom) / 2, "not measured yet")
+    else:
+        shares = efficiencies(measured)
+        counts = sorted(shares["global stage"])
+        slot = (right - left) / len(counts)
+        for place, ranks in enumerate(counts):
+            text(left + slot * (place + .5), bottom + 16, f"{ranks} rank{'s' if ranks > 1 else ''}")
+            for side, (name, fill) in enumerate((("global stage", "#1f5fbf"), ("experts", "#c2410c"))):
+                share = shares[name].get(ranks)
+                if share is None:
+                    continue
+                x = left + slot * (place + .5) + (side - 1) * 40
+                out.append(f'<rect x="{x + 2:.0f}" y="{y(share):.0f}" width="36" height="{bottom - y(share):.0f}" fill="{fill}"/>')
+                text(x + 20, y(share) - 4, f"{share:.2f}", fill="#101828")
+        text(left, height - 8, "■ global stage", "start", "#1f5fbf")
+        text(left + 100, height - 8, "■ experts", "start", "#c2410c")
+        line(left, y(WANTED), right, y(WANTED), "#667085", dashed)
+    # Right: worst makespan over bound, long-tailed groups, 1 to 64 ranks.
+    left, right = 430, 675
+    z = lambda ratio: bottom - (ratio - 1) / .06 * (bottom - top)
+    text((left + right) / 2, 20, "plan of experts: makespan / lower bound, worst")
+    for ratio in (1, 1.01, 1.02, 1.03, 1.04, 1.05, 1.06):
+        line(left, z(ratio), right, z(ratio), "#e4e7ec")
+        text(left - 6, z(ratio) + 4, f"{ratio:.2f}", "end")
+    line(left, z(1.05), right, z(1.05), "#667085", dashed)
+    ranks = sorted({row["ranks"] for row in plan})
+    for place, count in enumerate(ranks):
+        text(left + (right - left) * place / max(1, len(ranks) - 1), bottom + 16, count)
+    text((left + right) / 2, height - 8, "ranks (long-tailed groups)")
+    for groups, stroke in ((2, "#1f5fbf"), (4, "#c2410c"), (16, "#15803d")):
+        own = {row["ranks"]: row["worst"] for row in plan if row["groups"] == groups and row["sizes"] == "long-tailed"}
+        if not own:
+            continue
+        points = " ".join(f"{left + (right - left) * place / max(1, len(ranks) - 1):.0f},{z(own[count]):.0f}" for place, count in enumerate(ranks))
+        out.append(f'<polyline fill="none" stroke="{stroke}" stroke-width="2" points="{points}"/>')
+        text(right + 6, 60 + {2: 0, 4: 16, 16: 32}[groups], f"{groups} groups", "start", stroke)
+    return "\n".join(out) + "</svg>\n"
+
+
+def main():
+    arguments = sys.argv[1:]
+    folder = DOCS / "scaling"
+    if arguments[:1] == ["--measure"]:
+        folder = pathlib.Path(arguments[2])
+        measure(pathlib.Path(arguments[1]), folder, *arguments[3:])
+    elif arguments and arguments != ["--check"]:
+        folder = pathlib.Path(arguments[0])
+    measured, plan = read(folder)
+    wanted = {folder.with_suffix(".md"): page(measured, plan, folder.name + ".svg"), folder.with_suffix(".svg"): picture(measured, plan)}
+    if arguments == ["--check"]:
+        stale = [str(path) for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+        if stale:
+            sys.exit(f"{', '.join(stale)}: not what docs/scaling.py gives; run it and commit the result")
+        return
+    for path, text in wanted.items():
+        path.write_text(text, encoding="utf-8")
+    print(f"wrote {folder.with_suffix('.md')}")
+
+
+if __name__ == "__main__":
+    main()

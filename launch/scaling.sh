@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Measures how training scales over the ranks of this machine, one thread each, and writes docs/scaling.md. Run it on a quiet machine.
+#   launch/scaling.sh [--ranks 1,2] [--config RECIPE] [--set NAME=VALUE ...] [--batch 8] [--steps 12] [--repeats 3] [--results DIR]
+#     --ranks     numbers of ranks: 1, and what is compared with it
+#     --config    the recipe whose model and data are used; default configs/quickstart.yaml (launch/quickstart.sh makes its data)
+#     --batch     rows of a rank in a step of the global stage (weak scaling), and of an expert in a step of its own
+#     --steps     steps timed, after two that are not
+#     --results   folder of the figures; default docs/scaling, whose page is docs/scaling.md
+# Global stage: rows and tokens a second of R ranks over R times those of one. Experts: the stage's seconds when one rank trains one expert
+# after the other, over those of R ranks, times R. Plans of experts onto up to 64 ranks are computed (tests/bench/bench_plan.cpp).
+# With the defaults about half an hour on 2 cores. THINKREC_PROGRAMS: folder of the programs, default build/release.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+ranks=1,2 config=configs/quickstart.yaml batch=8 steps=12 repeats=3 results=docs/scaling sets=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --ranks | --config | --set | --batch | --steps | --repeats | --results)
+      [ $# -ge 2 ] || { echo "scaling: $1 needs a value" >&2; exit 64; } ;;&
+    --ranks) ranks=$2 ;;
+    --config) config=$2 ;;
+    --set) sets+=(--set "$2") ;;
+    --batch) batch=$2 ;;
+    --steps) steps=$2 ;;
+    --repeats) repeats=$2 ;;
+    --results) results=$2 ;;
+    *) echo "scaling: unknown argument '$1'; see the head of launch/scaling.sh" >&2; exit 64 ;;
+  esac
+  shift 2
+done
+[[ $ranks =~ ^1(,[1-9][0-9]*)+$ ]] || { echo "scaling: --ranks $ranks: 1 and more numbers, separated by commas" >&2; exit 64; }
+for number in "$batch" "$steps" "$repeats"; do
+  [[ $number =~ ^[1-9][0-9]*$ ]] || { echo "scaling: '$number' is not a number from 1" >&2; exit 64; }
+done
+programs=${THINKREC_PROGRAMS:-build/release}
+for program in thinkrec_train bench_plan; do
+  [ -x "$programs/$program" ] || { echo "scaling: $programs/$program is not there: launch/test.sh builds it" >&2; exit 66; }
+done
+IFS=, read -ra sizes <<<"$ranks"
+runs=$(mktemp -d)
+trap 'rm -rf "$runs"' EXIT
+mkdir -p "$results"
+
+train() { # RANKS RUN_DIR ARGUMENT...
+  local n=$1 run=$2
+  shift 2
+  # A rank stays on its core. What else a recipe does in these stages is left out.
+  launch/run.sh --ranks "$n" --bind cores "$programs/thinkrec_train" --config "$config" --run-dir "$run" --set run.threads=1 \
+    --set run.checkpoint_every=100000 --set encoder.max_epochs=1 "${sets[@]}" --set activate.phases.0.validate_every=0 --set valid.rows=16 \
+    --set "activate.phases.0.steps=$((steps + 2))" --set expert.validate_every=0 --set "expert.steps=$steps" --set "expert.batch=$batch" \
+    --set "group.count=${sizes[-1]}" "$@" >"$run.log" 2>&1 || { tail -5 "$run.log" >&2; echo "scaling: the run failed, see above" >&2; exit 70; }
+}
+
+load=$(cut -d' ' -f1 /proc/loadavg)
+for ((repeat = 1; repeat <= repeats; ++repeat)); do
+  for n in "${sizes[@]}"; do
+    train "$n" "$runs/global-$n-$repeat" --stages encode,activate --set "activate.phases.0.batch=$((n * batch))"
+    echo "scaling: global stage, $n ranks, repeat $repeat of $repeats: done after $SECONDS s" >&2
+  done
+done
+# One global adapter and one grouping for all that follows.
+train "${sizes[-1]}" "$runs/grouped" --stages encode,activate,group --set "activate.phases.0.batch=$batch"
+rm -f "$runs/grouped/timings.json"
+for ((repeat = 1; repeat <= repeats; ++repeat)); do
+  for n in "${sizes[@]}"; do
+    cp -r "$runs/grouped" "$runs/experts-$n-$repeat"
+    if [ "$n" -eq 1 ]; then
+      for ((expert = 0; expert < sizes[-1]; ++expert)); do
+        train 1 "$runs/experts-$n-$repeat" --stages expert --experts "$expert" --set "activate.phases.0.batch=$batch"
+      done
+    else
+      train "$n" "$runs/experts-$n-$repeat" --stages expert --set "activate.phases.0.batch=$batch"
+    fi
+    echo "scaling: experts, $n ranks, repeat $repeat of $repeats: done after $SECONDS s" >&2
+  done
+done
+"$programs/bench_plan" >"$results/plan.jsonl"
+command="launch/scaling.sh --ranks $ranks --config $config --batch $batch --steps $steps --repeats $repeats"
+[ ${#sets[@]} -eq 0 ] || command+=" ${sets[*]}"
+python3 docs/scaling.py --measure "$runs" "$results" "$command" "$(git describe --always --dirty 2>/dev/null || echo unknown)" "$load"

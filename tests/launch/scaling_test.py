@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""launch/scaling.sh on a tiny model, and the page that it writes.  scaling_test.py PROGRAMS ROOT"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "app"))
+from tiny_world import World  # noqa: E402
+
+PROGRAMS, ROOT = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).resolve()
+
+
+def run(*command, code=0, **environment):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=500, check=False,
+                          env={**os.environ, "THINKREC_PROGRAMS": PROGRAMS, **environment})
+    assert done.returncode == code, f"{command}: code {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    return done.stdout + done.stderr
+
+
+def page_of_known_figures(folder):
+    """Efficiencies from figures whose answer is known."""
+    folder.mkdir()
+    run("python3", ROOT / "docs/scaling.py", folder)
+    assert "Not measured yet" in folder.with_suffix(".md").read_text() and "not measured yet" in folder.with_suffix(".svg").read_text()
+    (folder / "measured.json").write_text(json.dumps({
+        "command": "c", "commit": "d", "load": 0.5, "cores": 2, "cpu": "a cpu",
+        "global": [{"ranks": 1, "rows_per_s": [1, 1, 9], "tokens_per_s": [100, 100, 900]},
+                   {"ranks": 2, "rows_per_s": [2], "tokens_per_s": [190]}],
+        "experts": [{"ranks": 1, "seconds": [20], "teams": 0}, {"ranks": 2, "seconds": [12.5], "teams": 2}]}))
+    (folder / "plan.jsonl").write_text('{"sizes":"uniform","groups":2,"ranks":1,"trials":3,"worst":1.04,"mean":1.01,"teams":1.5}\n')
+    run("python3", ROOT / "docs/scaling.py", folder)
+    page = folder.with_suffix(".md").read_text()
+    for line in ("| 1 | 1.00 (1.00-9.00) | 100 (100-900) | 1.000 |", "| 2 | 2.00 | 190 | 0.950 |", "| 2 | 2 | 12.5 | 0.800 |", "| 2 | 1.040 (1.5) |"):
+        assert line in page, (line, page)
+    picture = folder.with_suffix(".svg").read_text()
+    assert picture.startswith("<svg") and ">0.95</text>" in picture and ">0.80</text>" in picture
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        page_of_known_figures(folder / "known")
+        script = ROOT / "launch" / "scaling.sh"
+        for arguments, code, words in ((["--rank", "2"], 64, "unknown argument '--rank'"), (["--steps"], 64, "--steps needs a value"),
+                                       (["--ranks", "2,4"], 64, "--ranks 2,4: 1 and more"), (["--steps", "x"], 64, "'x' is not a number")):
+            assert words in run(script, *arguments, code=code)
+        assert "thinkrec_train is not there" in run(script, code=66, THINKREC_PROGRAMS=name)
+        world = World(PROGRAMS, str(ROOT), name)
+        recipe = world.recipe()
+        results = folder / "scaling"
+        assert "the run failed" in run(script, "--config", folder / "none.yaml", "--results", results, code=70)
+        run(script, "--config", recipe, "--batch", "4", "--steps", "3", "--repeats", "1", "--results", results)
+        measured = json.loads((results / "measured.json").read_text())
+        assert [row["ranks"] for row in measured["global"]] == [1, 2] == [row["ranks"] for row in measured["experts"]], measured
+        assert all(rate > 0 for row in measured["global"] for rate in row["rows_per_s"] + row["tokens_per_s"]), measured
+        assert all(row["seconds"][0] > 0 for row in measured["experts"]) and measured["experts"][1]["teams"] == 2, measured
+        plan = [json.loads(line) for line in (results / "plan.jsonl").read_text().splitlines()]
+        assert len(plan) == 98 and all(1 <= row["mean"] <= row["worst"] <= 1.0501 and row["teams"] >= 1 for row in plan), plan
+        assert "Not measured yet" not in (folder / "scaling.md").read_text()
+    print("scaling: passed")
+
+
+if __name__ == "__main__":
+    main()
