@@ -1,4 +1,4 @@
-// Causal attention over packed rows: RoPE by kernels/, then libtorch's attention, one row at a time on the CPU, all rows at once on a GPU.
+// Causal attention over packed rows: RoPE by kernels/, then attention_cpu.h on the CPU, libtorch's flash attention on a GPU.
 
 #include <ATen/ATen.h>
 #include <ATen/ops/_efficient_attention_backward.h>
@@ -6,9 +6,11 @@
 #include <ATen/ops/_flash_attention_backward.h>
 #include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
-#include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu_backward.h>
+
+#include <optional>
 
 #include "core/error.h"
+#include "model/attention_cpu.h"
 #include "model/llama.h"
 #include "model/ops.h"
 
@@ -32,80 +34,6 @@ struct Attended {
   at::Tensor log_sum_exp;
   at::Tensor rng_state, rng_unused;  // of the GPU's operations, which would draw dropout from them
 };
-struct QkvGradients {
-  at::Tensor q, k, v;
-};
-
-/// Rows and which tokens behind them see them too (PackedBatch).
-struct Extents {
-  const std::vector<std::int64_t>&begin, &reach;
-  std::size_t rows() const { return reach.size(); }
-};
-
-/// Row by row, through libtorch's kernel for the CPU; log_sum_exp [heads, tokens]. A softmax over several rows' keys is put together from
-/// those over each (Milakov and Gimelshein 2018).
-Attended attend_cpu(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Extents& extents) {
-  const std::vector<std::int64_t>& begin = extents.begin;
-  const std::int64_t group = q.size(1) / k.size(1);
-  Attended result{at::empty_like(q), at::empty({q.size(1), q.size(0)}, q.options().dtype(at::kFloat)), {}, {}};
-  for (std::size_t row = 0; row + 1 < begin.size(); ++row) {
-    const std::int64_t first = begin[row], length = begin[row + 1] - first;
-    if (length == 0) continue;
-    const auto [attended, lse] = at::_scaled_dot_product_flash_attention_for_cpu(
-        heads_first(q, first, length, 1), heads_first(k, first, length, group), heads_first(v, first, length, group), 0.0, true);
-    result.out.narrow(0, first, length).copy_(attended.squeeze(0).transpose(0, 1));
-    result.log_sum_exp.narrow(1, first, length).copy_(lse.squeeze(0));
-  }
-  for (std::size_t row = 0; row < extents.rows(); ++row) {
-    const std::int64_t first = begin[row], end = begin[row + 1], behind = extents.reach[row] - end;
-    if (behind == 0) continue;
-    const auto [attended, lse] =
-        at::_scaled_dot_product_flash_attention_for_cpu(heads_first(q, end, behind, 1), heads_first(k, first, end - first, group),
-                                                        heads_first(v, first, end - first, group), 0.0, false);
-    at::Tensor out = result.out.narrow(0, end, behind), log_sum = result.log_sum_exp.narrow(1, end, behind);
-    const at::Tensor part = lse.squeeze(0), total = at::logaddexp(log_sum, part);
-    const auto share = [&](const at::Tensor& of) { return (of - total).exp_().t().unsqueeze(2); };  // [behind, heads, 1]
-    out.mul_(share(log_sum)).addcmul_(attended.squeeze(0).transpose(0, 1), share(part));
-    log_sum.copy_(total);
-  }
-  return result;
-}
-
-QkvGradients attend_cpu_backward(const at::Tensor& grad_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                 const Attended& attended, const Extents& extents) {
-  const std::vector<std::int64_t>& begin = extents.begin;
-  const std::int64_t kv_heads = k.size(1), group = q.size(1) / kv_heads;
-  QkvGradients grad{at::empty_like(q), at::empty_like(k), at::empty_like(v)};
-  /// Of `count` queries from `from` on, which see the keys of the row at `first`.
-  const auto part = [&](std::int64_t from, std::int64_t count, std::int64_t first, std::int64_t length, bool causal) {
-    const auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-        heads_first(grad_out, from, count, 1), heads_first(q, from, count, 1), heads_first(k, first, length, group),
-        heads_first(v, first, length, group), heads_first(attended.out, from, count, 1),
-        attended.log_sum_exp.narrow(1, from, count).contiguous().unsqueeze(0), 0.0, causal);
-    const auto fold = [&](const at::Tensor& g) {  // sum over the query heads that share a key/value head
-      return g.contiguous().view({kv_heads, group, length, q.size(2)}).sum(1).transpose(0, 1);
-    };
-    return QkvGradients{dq.squeeze(0).transpose(0, 1), fold(dk), fold(dv)};
-  };
-  for (std::size_t row = 0; row + 1 < begin.size(); ++row) {
-    const std::int64_t first = begin[row], length = begin[row + 1] - first;
-    if (length == 0) continue;
-    const QkvGradients own = part(first, length, first, length, true);
-    grad.q.narrow(0, first, length).copy_(own.q);
-    grad.k.narrow(0, first, length).copy_(own.k);
-    grad.v.narrow(0, first, length).copy_(own.v);
-  }
-  for (std::size_t row = 0; row < extents.rows(); ++row) {
-    const std::int64_t first = begin[row], end = begin[row + 1], behind = extents.reach[row] - end;
-    if (behind == 0) continue;
-    const QkvGradients seen = part(end, behind, first, end - first, false);
-    grad.q.narrow(0, end, behind).add_(seen.q);
-    grad.k.narrow(0, first, end - first).add_(seen.k);
-    grad.v.narrow(0, first, end - first).add_(seen.v);
-  }
-  return grad;
-}
-
 /// Each key/value head repeated for the query heads that share it, and the batch of one that libtorch's fp32 attention asks for.
 at::Tensor repeated(const at::Tensor& x, std::int64_t group) {
   return (group > 1 ? x.repeat_interleave(group, 1) : x).unsqueeze(0);
@@ -144,16 +72,27 @@ QkvGradients attend_gpu_backward(const at::Tensor& grad_out, const at::Tensor& q
   return {dq.squeeze(0), fold(dk), fold(dv)};
 }
 
+std::span<const std::int64_t> tokens_of(const std::optional<at::Tensor>& query) {
+  if (!query) return {};
+  return {query->const_data_ptr<std::int64_t>(), static_cast<std::size_t>(query->numel())};
+}
+
 struct RopeAttention : Function<RopeAttention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const at::Tensor& position, const at::Tensor& begin, const at::Tensor& cos, const at::Tensor& sin,
                             const std::vector<std::int64_t>& begin_host, const std::vector<std::int64_t>& reach_host,
-                            std::int64_t longest) {
-    kernels_for(q).rope(q, position, {cos, sin}, false);
+                            std::int64_t longest, const std::optional<at::Tensor>& query) {
+    kernels_for(q).rope(q, query ? position.index_select(0, *query) : position, {cos, sin}, false);
     kernels_for(k).rope(k, position, {cos, sin}, false);
-    const Attended attended = q.is_cpu() ? attend_cpu(q, k, v, {begin_host, reach_host}) : attend_gpu(q, k, v, begin, longest);
-    context->save_for_backward(
-        {q, k, v, position, begin, cos, sin, attended.out, attended.log_sum_exp, attended.rng_state, attended.rng_unused});
+    Attended attended;
+    if (q.is_cpu()) {
+      const CpuAttention on_cpu = attend_cpu(q, k, v, {begin_host, reach_host}, tokens_of(query));
+      attended = {on_cpu.out, on_cpu.log_sum_exp, {}, {}};
+    } else {
+      attended = attend_gpu(q, k, v, begin, longest);
+    }
+    context->save_for_backward({q, k, v, position, begin, cos, sin, attended.out, attended.log_sum_exp, attended.rng_state,
+                                attended.rng_unused, query.value_or(at::Tensor())});
     context->saved_data["begin"] = begin_host;
     context->saved_data["reach"] = reach_host;
     context->saved_data["longest"] = longest;
@@ -165,19 +104,20 @@ struct RopeAttention : Function<RopeAttention> {
     const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &position = saved[3];
     const RopeTensors rope{saved[5], saved[6]};
     const Attended attended{saved[7], saved[8], saved[9], saved[10]};
+    const auto query = saved[11].defined() ? std::optional(saved[11]) : std::nullopt;
     const at::Tensor grad_out = grads[0].contiguous().view(q.sizes());
     QkvGradients grad;
     if (q.is_cpu()) {
       const auto begin = context->saved_data["begin"].toIntVector(), reach = context->saved_data["reach"].toIntVector();
-      grad = attend_cpu_backward(grad_out, q, k, v, attended, {begin, reach});
+      grad = attend_cpu_backward(grad_out, q, k, v, {attended.out, attended.log_sum_exp}, {begin, reach}, tokens_of(query));
     } else {
       grad = attend_gpu_backward(grad_out, q, k, v, attended, saved[4], context->saved_data["longest"].toInt());
     }
-    grad.q = grad.q.contiguous();
+    grad.q = grad.q.contiguous();  // the GPU's operations give views
     grad.k = grad.k.contiguous();
-    kernels_for(q).rope(grad.q, position, rope, true);
+    kernels_for(q).rope(grad.q, query ? position.index_select(0, *query) : position, rope, true);
     kernels_for(q).rope(grad.k, position, rope, true);
-    return {grad.q, grad.k, grad.v, {}, {}, {}, {}, {}, {}, {}};
+    return {grad.q, grad.k, grad.v, {}, {}, {}, {}, {}, {}, {}, {}};
   }
 };
 
@@ -190,11 +130,18 @@ at::Tensor attend_cached(const at::Tensor& q, const at::Tensor& k, const at::Ten
 }  // namespace
 
 at::Tensor rope_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const DeviceBatch& batch,
-                          const RopeTensors& rope) {
+                          const RopeTensors& rope, const at::Tensor& needed) {
   for (std::size_t row = 0; !q.is_cpu() && row < batch.reach_host.size(); ++row)
     THINKREC_CHECK(batch.reach_host[row] == batch.begin_host[row + 1], "rows share tokens on the CPU only");
-  return RopeAttention::apply(q, k, v, batch.position, batch.begin, rope.cos, rope.sin, batch.begin_host, batch.reach_host,
-                              batch.longest);
+  const auto apply = [&](const at::Tensor& asking, const std::optional<at::Tensor>& query) {
+    return RopeAttention::apply(asking, k, v, batch.position, batch.begin, rope.cos, rope.sin, batch.begin_host, batch.reach_host,
+                                batch.longest, query);
+  };
+  if (!needed.defined()) return apply(q, std::nullopt);
+  if (!q.is_cpu()) return apply(q, std::nullopt).index_select(0, needed);  // flash attention answers all
+  // Rows that share tokens may need the same one, and in any order.
+  const auto [query, answer] = at::_unique(needed, /*sorted=*/true, /*return_inverse=*/true);
+  return apply(q.index_select(0, query), query).index_select(0, answer);
 }
 
 at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const DeviceBatch& batch,

@@ -78,11 +78,9 @@ at::Tensor Llama::walk(const at::Tensor& hidden, const DeviceBatch& batch, std::
     at::Tensor q = at::linear(x, layer.q), k = at::linear(x, layer.k), v = at::linear(x, layer.v);
     if (hook != nullptr) std::tie(q, v) = hook->apply(i, x, q, v, batch);
     const auto heads = [&](const at::Tensor& flat) { return flat.unflatten(1, {-1, config_.head_width}); };
-    at::Tensor attended = attend(i, heads(q), heads(k), heads(v));
-    if (i == last - 1 && needed.defined()) {  // the rest of the layer only where it is read
-      attended = attended.index_select(0, needed);
-      sum = sum.index_select(0, needed);
-    }
+    const at::Tensor asked = i == last - 1 ? needed : at::Tensor();  // what follows the keys and values, only where it is read
+    const at::Tensor attended = attend(i, heads(q), heads(k), heads(v), asked);
+    if (asked.defined()) sum = sum.index_select(0, asked);
     const auto [after, y] = ops::rms_norm(at::linear(attended, layer.o), sum, layer.mlp_norm, config_.norm_epsilon);
     stream = {after, at::linear(ops::swiglu(at::linear(y, layer.gate), at::linear(y, layer.up)), layer.down)};
   }
@@ -95,8 +93,8 @@ at::Tensor Llama::layers(const at::Tensor& hidden, const PackedBatch& batch, std
   const RopeTensors& table = rope(batch);
   const DeviceBatch here = to_device(batch, device());
   return walk(hidden, here, first, last, hook, needed,
-              [&](std::int64_t, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-                return ops::rope_attention(q, k, v, here, table);
+              [&](std::int64_t, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& asked) {
+                return ops::rope_attention(q, k, v, here, table, asked);
               });
 }
 
@@ -106,10 +104,12 @@ at::Tensor Llama::layers_cached(const at::Tensor& hidden, const PackedBatch& bat
   THINKREC_CHECK(batch.rows() == cache.rows(), "{} rows, {} in the cache", batch.rows(), cache.rows());
   const RopeTensors& table = rope(batch);
   const DeviceBatch here = to_device(batch, device());
-  const at::Tensor out = walk(hidden, here, 0, config_.layers, hook, needed,
-                              [&](std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-                                return ops::cached_attention(q, k, v, here, table, layer, cache);
-                              });
+  const at::Tensor out =
+      walk(hidden, here, 0, config_.layers, hook, needed,
+           [&](std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& asked) {
+             const at::Tensor all = ops::cached_attention(q, k, v, here, table, layer, cache);
+             return asked.defined() ? all.index_select(0, asked) : all;
+           });
   for (std::int64_t row = 0; row < batch.rows(); ++row) cache.advance(row, batch.length(row));
   return out;
 }

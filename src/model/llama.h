@@ -61,8 +61,8 @@ class Llama {
   /// Token embeddings [tokens, width]; slot s of the batch takes features[s] ([slots, width], may be undefined without slots).
   at::Tensor embed(const PackedBatch& batch, const at::Tensor& features) const;
 
-  /// Runs layers first .. last-1 on hidden [tokens, width]. When `needed` is given, only those token rows (ascending indices into the
-  /// pack) leave the last of these layers: the result is [needed, width]. Grad mode decides whether a graph is built.
+  /// Runs layers first .. last-1 on hidden [tokens, width]. When `needed` is given, only those token rows (indices into the pack,
+  /// in any order) leave the last of these layers: the result is [needed, width]. Grad mode decides whether a graph is built.
   at::Tensor layers(const at::Tensor& hidden, const PackedBatch& batch, std::int64_t first, std::int64_t last,
                     const ProjectionHook* hook, const at::Tensor& needed = {}) const;
 
@@ -76,7 +76,8 @@ class Llama {
   at::Tensor logits(const at::Tensor& normed) const;
 
  private:
-  /// The residual stream through layers first .. last-1; `attend(layer, q, k, v)` is the attention, with or without a cache.
+  /// The residual stream through layers first .. last-1; `attend(layer, q, k, v, asked)` is the attention, with or
+  /// without a cache, of the tokens `asked` (undefined: of all).
   template <class Attend>
   at::Tensor walk(const at::Tensor& hidden, const DeviceBatch& batch, std::int64_t first, std::int64_t last,
                   const ProjectionHook* hook, const at::Tensor& needed, const Attend& attend) const;

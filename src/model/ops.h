@@ -1,7 +1,7 @@
 #pragma once
 // The step's operations as autograd functions over kernels/, one for each op; op_kernels.h chooses the kernel by where the tensors
-// lie. Activations are contiguous, fp32 or, on a GPU, bf16; adapters, features and losses are fp32. Matrix products and attention stay
-// with libtorch.
+// lie. Activations are contiguous, fp32 or, on a GPU, bf16; adapters, features and losses are fp32. Matrix products stay with libtorch,
+// and attention on GPUs.
 
 #include <ATen/core/Tensor.h>
 
@@ -26,9 +26,10 @@ std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
 
 /// Causal self-attention over packed rows, RoPE included. q [tokens, heads, head_width], k and v [tokens, kv_heads, head_width];
-/// q and k are rotated in place: nobody else may read them after. Gives [tokens, heads * head_width].
+/// q and k are rotated in place: nobody else may read them after. Gives [tokens, heads * head_width]; with `needed` (tokens, any order)
+/// only what those tokens see, [needed, heads * head_width].
 at::Tensor rope_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const DeviceBatch& batch,
-                          const RopeTensors& rope);
+                          const RopeTensors& rope, const at::Tensor& needed = {});
 
 /// The same for generation, without a graph: row i of the batch follows what row i of the cache holds for this layer; the new keys
 /// and values are stored behind it (the cache's lengths are the caller's to advance). kInternal when the cache is full.

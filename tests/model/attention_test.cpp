@@ -79,6 +79,36 @@ TEST(RopeAttention, IsTheCompositeWithItsGradients) {
   }
 }
 
+TEST(RopeAttention, OfSomeTokensIsTheSameAsOfAll) {
+  const auto rope = table();
+  // Rows 1 and 2 follow row 0; long enough that queries go in several blocks.
+  PackedBatch batch = testing::pack(testing::random_rows({150, 70, 9, 30}, 9, 1));
+  batch.reach[0] = batch.begin[3];
+  const std::vector<std::vector<std::int64_t>> choices = {
+      {149}, {0, 3, 200, 258}, {10, 11, 12, 149, 150, 229}, {200, 3, 200}, {}};
+  for (const auto& [heads, kv_heads] : {std::pair{2, 2}, {6, 2}}) {
+    for (const std::vector<std::int64_t>& choice : choices) {
+      std::vector<at::Tensor> all, some;
+      for (const auto& [count, seed] : {std::pair{heads, 1}, {kv_heads, 2}, {kv_heads, 3}}) {
+        const at::Tensor value = normal_tensor({batch.tokens(), count, kHeadWidth}, static_cast<std::uint64_t>(seed));
+        all.push_back(value.clone().requires_grad_());
+        some.push_back(value.clone().requires_grad_());
+      }
+      const at::Tensor needed = at::tensor(choice, at::kLong);
+      const at::Tensor wanted = attention(all[0] * 1, all[1] * 1, all[2] * 1, batch, rope).index_select(0, needed);
+      const at::Tensor got = ops::rope_attention(some[0] * 1, some[1] * 1, some[2] * 1, to_device(batch, at::kCPU),
+                                                 to_device(rope, at::kCPU), needed);
+      ASSERT_EQ(got.sizes(), wanted.sizes());
+      if (choice.empty()) continue;
+      expect_close(got, wanted, 1e-6);
+      const at::Tensor cotangent = normal_tensor(got.sizes(), 4);
+      (got * cotangent).sum().backward();
+      (wanted * cotangent).sum().backward();
+      for (std::size_t i = 0; i < 3; ++i) expect_close(some[i].grad(), all[i].grad(), 1e-5, fmt::format("gradient {}", i));
+    }
+  }
+}
+
 TEST(RopeAttention, ContinuesARowAtItsFirstPosition) {
   const auto rope = table();
   PackedBatch batch;
