@@ -50,6 +50,7 @@ else
   results=docs/results$suffix runs=runs/tables$suffix data=data/$dataset.h5
 fi
 export OMP_WAIT_POLICY=passive
+commit=$(git describe --always --dirty) # as it is now: the rows that this run leaves change the tree
 
 # The recipes as they are, but for thinkrec.yaml, the base of all, in whose place the budget stands.
 mkdir -p "$runs/recipes" "$results" "$(dirname "$data")"
@@ -126,7 +127,7 @@ run_row() { # ROW
   cp "$runs/$row/recipe.yaml" "$out/"
   "$programs/thinkrec_export" --run-dir "$runs/$row" --adapter "$(case $row in experts-* | group-*) echo expert:0 ;; *) echo global ;; esac)" --output "$runs/$row/peft" >&2
   cp "$runs/$row/peft/adapter_model.safetensors" "$out/adapter.safetensors"
-  printf 'commit: %s\ncommand: launch/tables.sh --dataset %s%s %s\nseconds: %s\n' "$(git describe --always --dirty)" "$dataset" \
+  printf 'commit: %s\ncommand: launch/tables.sh --dataset %s%s %s\nseconds: %s\n' "$commit" "$dataset" \
     "$([ "$full" -eq 1 ] && echo ' --full')" "$row" "$((SECONDS - start))" >"$out/run.txt"
   case $row in # thinking and its absence side by side, row by row
     without-*) "$programs/thinkrec_eval" --compare "$results/thinkrec/scores.csv.gz,$out/scores.csv.gz" --json "$out/against-thinkrec.json" ;;
