@@ -79,9 +79,9 @@ int run(int argc, char** argv, std::unique_ptr<World>& world) {
   std::optional<Watchdog> watchdog;
   std::unique_ptr<Collectives> watched;
   if (const double limit = recipe.real("run.watchdog"); limit > 0) {
-    watchdog.emplace(
-        WatchdogOptions{(std::filesystem::path(run_dir) / "watch").string(), limit, recipe.real("run.watchdog_quiet")},
-        world->all());
+    watchdog.emplace(WatchdogOptions{(std::filesystem::path(run_dir) / "watch").string(), limit,
+                                     recipe.real("run.watchdog_quiet"), recipe.flag("run.record_collectives")},
+                     world->all());
     watched = watchdog->watch(world->all());
   }
   const std::string status_path = (std::filesystem::path(run_dir) / "status.json").string();

@@ -76,6 +76,12 @@ struct Flight {
   std::uint64_t bytes = 0;
   std::int64_t step = 0;
   double begin = 0, end = -1;  ///< seconds since the start of the watchdog; -1: still in it
+
+  static constexpr const char* kHead = "number\tbegin_s\tend_s\tgroup\tcall\tbytes\twhere\tstep\n";
+  std::string line() const {
+    return fmt::format("{}\t{:.6f}\t{}\t{}\t{}\t{}\t{}\t{}\n", number, begin, end < 0 ? "-" : fmt::format("{:.6f}", end), group,
+                       call, bytes, what, step);
+  }
 };
 
 }  // namespace
@@ -91,6 +97,7 @@ struct Watchdog::State {
   Page own;          ///< but for its heartbeat and idle time, which belong to the thread
   std::uint64_t progress = 0, calls = 0;
   std::array<Flight, kRecords> flights;
+  std::ofstream all;  ///< open with keep_all
   bool stop = false;
   std::condition_variable wake;
   std::thread thread;
@@ -111,7 +118,9 @@ struct Watchdog::State {
 
   void leave(std::uint64_t number) {
     const std::lock_guard lock(mutex);
-    flights[number % kRecords].end = now();
+    Flight& flight = flights[number % kRecords];
+    flight.end = now();
+    if (all.is_open()) all << flight.line();
     own.waiting = 0;
     ++progress;
   }
@@ -145,13 +154,8 @@ struct Watchdog::State {
 
   void write_flight_record() {
     std::ofstream out(fs::path(options.folder) / fmt::format("flight-{}.txt", rank));
-    out << "number\tbegin_s\tend_s\tgroup\tcall\tbytes\twhere\tstep\n";
-    for (std::uint64_t n = calls > kRecords ? calls - kRecords + 1 : 1; n <= calls; ++n) {
-      const Flight& flight = flights[n % kRecords];
-      out << fmt::format("{}\t{:.3f}\t{}\t{}\t{}\t{}\t{}\t{}\n", flight.number, flight.begin,
-                         flight.end < 0 ? "-" : fmt::format("{:.3f}", flight.end), flight.group, flight.call, flight.bytes,
-                         flight.what, flight.step);
-    }
+    out << Flight::kHead;
+    for (std::uint64_t n = calls > kRecords ? calls - kRecords + 1 : 1; n <= calls; ++n) out << flights[n % kRecords].line();
   }
 
   [[noreturn]] void alarm(const std::string& who, const Page& self) {
@@ -304,6 +308,12 @@ Watchdog::Watchdog(const WatchdogOptions& options, Collectives& world) : state_(
   if (!write_page(state.page_path(state.rank), state.own)) {
     const int reason = errno;
     fail(ExitCode::kIo, "{}: the watchdog's page cannot be written: {}", state.page_path(state.rank), std::strerror(reason));
+  }
+  if (options.keep_all) {
+    const std::string path = (fs::path(options.folder) / fmt::format("collectives-{}.txt", state.rank)).string();
+    state.all.open(path, std::ios::trunc);
+    if (!state.all) fail(ExitCode::kIo, "{}: the record of collectives cannot be written: {}", path, std::strerror(errno));
+    state.all << Flight::kHead;
   }
   world.barrier();  // no rank reads what an earlier job has left
   state.thread = std::thread([&state] { state.run(); });

@@ -14,6 +14,7 @@ struct WatchdogOptions {
   std::string folder;          ///< of the pages and, after an alarm, of the flight records; on a file system that all ranks see
   double step_limit_s = 60;    ///< in a step there may be so long no progress, or 10 medians of steps, whichever is more
   double quiet_limit_s = 600;  ///< the same outside steps, where work goes on for long without a word, and in the first steps
+  bool keep_all = false;  ///< every collective to <folder>/collectives-<rank>.txt, as in a flight record
 };
 
 /// A thread beside the rank. Progress is a collective begun or ended, a step, or note_progress(). An alarm needs a rank that waits beyond

@@ -37,6 +37,8 @@ OptionTable make_table() {
       {"run.watchdog", kReal, "60", "[0, 1000000]", "seconds",
        "a rank that gets nowhere in a step for so long, or 10 median steps, ends the job with code 71; 0: no watchdog", false},
       {"run.watchdog_quiet", kReal, "600", "> 0", "seconds", "the same outside steps and in the first ones", false},
+      {"run.record_collectives", kFlag, "false", "", "",
+       "the watchdog writes every collective to watch/collectives-<rank>.txt, to be replayed elsewhere", false},
       {"run.micro_tokens", kInteger, "2048", "[1, inf)", "tokens",
        "a forward and backward pass holds about so many; sets the memory needed"},
       {"run.checkpoint_every", kInteger, "50", "[1, inf)", "steps", "steps between checkpoints", false},

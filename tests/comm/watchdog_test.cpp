@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <sstream>
 #include <thread>
 
 #include "support/testing.h"
@@ -13,7 +14,7 @@ namespace {
 
 using testing::TempFolder;
 
-WatchdogOptions options(const TempFolder& folder, double limit) { return {folder.file("watch"), limit, limit}; }
+WatchdogOptions options(const TempFolder& folder, double limit) { return {folder.file("watch"), limit, limit, false}; }
 
 TEST(Watchdog, PassesEveryCallOn) {
   const TempFolder folder;
@@ -52,6 +53,26 @@ TEST(Watchdog, LetsARankThatGetsOnLive) {
   dog.quiet("the end");
 }
 
+TEST(Watchdog, KeepsAllCollectivesOnRequest) {
+  const TempFolder folder;
+  const auto solo = make_solo_collectives();
+  WatchdogOptions keep = options(folder, 60);
+  keep.keep_all = true;
+  constexpr int kCalls = 2500;  // more than a flight record holds
+  {
+    Watchdog dog(keep, *solo);
+    const auto watched = dog.watch(*solo);
+    std::vector<float> values(3);
+    dog.step("activate/main", 7);
+    for (int i = 0; i < kCalls; ++i) watched->all_reduce_sum(std::span(values));
+  }
+  std::istringstream record(folder.read("watch/collectives-0.txt"));
+  std::string line;
+  int lines = 0;
+  while (std::getline(record, line)) lines += line.ends_with("\tworld\tall_reduce_sum\t12\tactivate/main\t7");
+  EXPECT_EQ(lines, kCalls);
+}
+
 /// A rank alone that neither moves nor waits is its own fault.
 TEST(WatchdogDeathTest, EndsARankThatGetsNowhere) {
   ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
@@ -61,7 +82,7 @@ TEST(WatchdogDeathTest, EndsARankThatGetsNowhere) {
   EXPECT_EXIT(
       {
         const auto solo = make_solo_collectives();
-        Watchdog dog({::getenv(watch), 0.5, 0.5}, *solo);
+        Watchdog dog({::getenv(watch), 0.5, 0.5, false}, *solo);
         dog.watch(*solo)->barrier();
         dog.step("activate/main", 7);
         std::this_thread::sleep_for(std::chrono::seconds(20));
@@ -78,10 +99,13 @@ TEST(Watchdog, NeedsAFolderItCanWrite) {
   const auto solo = make_solo_collectives();
   folder.put("file", "");
   testing::expect_error(ExitCode::kIo, "cannot make the watchdog's folder", [&] {
-    Watchdog({folder.file("file/watch"), 60, 600}, *solo);
+    Watchdog({folder.file("file/watch"), 60, 600, false}, *solo);
   });
   std::filesystem::create_directories(folder.path() / "watch" / "rank-0");
   testing::expect_error(ExitCode::kIo, "the watchdog's page cannot be written", [&] { Watchdog(options(folder, 60), *solo); });
+  WatchdogOptions keep{folder.file("kept"), 60, 600, true};
+  std::filesystem::create_directories(folder.path() / "kept" / "collectives-0.txt");
+  testing::expect_error(ExitCode::kIo, "the record of collectives cannot be written", [&] { Watchdog(keep, *solo); });
 }
 
 }  // namespace
