@@ -16,6 +16,7 @@
 #include "io/file.h"
 #include "model/weights.h"
 #include "train/device.h"
+#include "train/recipe_phases.h"
 
 namespace thinkrec {
 namespace {
@@ -141,18 +142,7 @@ LossWeights Session::loss_weights() const {
   return {recipe_.real("loss.alpha"), recipe_.real("loss.beta"), recipe_.real("loss.eta"), recipe_.real("loss.gamma")};
 }
 
-PromptConfig Session::prompt(const std::string& template_name) const {
-  PromptConfig config;
-  config.template_text = prompt_template(template_name);
-  config.features = template_has_features(config.template_text);
-  config.keywords = recipe_.flag("prompt.keywords");
-  config.labels = recipe_.flag("prompt.labels");
-  config.anchored = recipe_.text("prompt.window") == "anchored";
-  config.disliked = recipe_.flag("prompt.disliked");
-  config.history = recipe_.integer("prompt.history");
-  config.max_tokens = recipe_.integer("prompt.max_tokens");
-  return config;
-}
+PromptConfig Session::prompt(const std::string& template_name) const { return prompt_config(recipe_, template_name); }
 
 std::vector<std::int64_t> sample_train_rows(const Dataset& dataset, std::int64_t limit, std::uint64_t seed) {
   const auto& train = dataset.rows(Split::kTrain);
