@@ -33,6 +33,9 @@ constexpr std::int64_t kFloat = 4, kMiB = 1 << 20;
 constexpr std::int64_t kMpiBytes = 20 * kMiB;
 /// Assumed, not measured: a CUDA context with cuBLAS's workspace, and NCCL's buffers.
 constexpr std::int64_t kGpuContextBytes = 600 * kMiB, kNcclBytes = 400 * kMiB;
+/// What glibc's heap holds beside the activations once passes of other lengths have come and gone: a share of a pass, measured on
+/// SmolLM2-135M (docs/cluster.md).
+constexpr double kHeapShare = 0.27;
 constexpr std::int64_t kCountedRows = 20000;
 constexpr int kBatchesAhead = 5;  // ReadAhead's depth and the one in use
 
@@ -157,6 +160,9 @@ class Planner {
     dataset_ = load_dataset(data);
     model_ = read_model(recipe_.text("model.path"));
     tokenizer_ = read_tokenizer(recipe_, model_);
+    if (const std::string start = recipe_.text("lora.start"); !start.empty())
+      start_adapter(start, {recipe_.integer("lora.rank"), recipe_.real("lora.alpha"), recipe_.real("lora.dropout")},
+                    model_.config);
     encoder_ = encoder_size(encoder_config(recipe_, recipe_.text("encoder.kind")), dataset_);
     if (recipe_.flag("features.statistics")) encoder_.width += static_cast<std::int64_t>(RowStatistics::kCount) + 1;
     train_ = sample_train_rows(dataset_, recipe_.integer("mix.train_rows"), seed());
@@ -228,6 +234,8 @@ class Planner {
     parts.add("logits or gradients in flight", phase.plan.largest_bytes.peak - phase.plan.largest_bytes.saved);
     parts.add("hidden states kept", phase.plan.cached_bytes);
     if (gpu_ == nullptr) {
+      parts.add("heap between passes",
+                static_cast<std::int64_t>(kHeapShare * static_cast<double>(phase.plan.largest_bytes.saved)));
       const auto rows = kBatchesAhead * batch + static_cast<std::int64_t>(valid_.size());
       parts.add("rows read ahead", static_cast<std::int64_t>(static_cast<double>(rows) * mean_tokens_) * kFloat);
       parts.add("best parameters, checkpoint being written", 5 * trained * phase.lanes * kFloat);

@@ -219,7 +219,7 @@ void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunSt
 void activate_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state) {
   THINKREC_CHECK(state.features != nullptr, "encode comes before activate");
   if (session.inherits()) mode = StageMode::kLoad;
-  state.global = LoraAdapter(session.model().config(), session.lora(), session.seed()).to(session.device());
+  state.global = session.first_adapter().to(session.device());
   ProjectorConfig projector{session.recipe().integer("projector.expansion"), session.recipe().flag("projector.match_scale")};
   state.projector = Projector(state.features->width(), session.model().config().width, projector, embedding_rms(session.model()),
                               session.seed(), most_soft_tokens(session.recipe()))
