@@ -84,7 +84,9 @@ PassBytes pass_bytes(const LlamaConfig& model, const PassShape& pass, const Pass
   if (trained <= 0) return {};
   PassBytes bytes;
   const std::int64_t below = (trained - 1) * layer_bytes(false), top = layer_bytes(true);
-  bytes.saved = below + top + value * pass.read * 2 * width;
+  // The lowest norm reads what needs no gradient, and saves nothing.
+  const std::int64_t spared = kind.train_inputs ? 0 : value * pass.tokens * width;
+  bytes.saved = below + top + value * pass.read * 2 * width - spared;
   const std::int64_t chunk = std::max<std::int64_t>(1, std::min(pass.read, ops::kChunkLogits / model.vocab));
   bytes.logits = value * (chunk * model.vocab + 2 * pass.read * width);
   // The MLP's three gradients of ffn values a token, the residual stream's and what it is added to.
