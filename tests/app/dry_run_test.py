@@ -127,7 +127,7 @@ def names_what_does_not_fit(case):
     case.forecast(recipe, *large, "--set", f"run.micro_tokens={fits + 1500}", code=78)
     # Not even one row.
     fixed = sum(value for name, value in forecast["phases"][0]["memory"].items() if name not in ("activations", "logits or gradients in flight"))
-    forecast = case.forecast(recipe, *large, "--memory", f"{fixed / 2**30 + .05}", code=78)
+    forecast = case.forecast(recipe, *large[:-2], "--memory", f"{fixed / 2**30 + .05}", code=78)
     assert "lower prompt.max_tokens or prompt.history" in forecast["error"], forecast["error"]
     # More positions than the model has.
     short = f"{case.folder}/short"
