@@ -106,6 +106,10 @@ def needs_no_weights(case):
         assert forecast["took"] < 10, forecast["took"]
     assert memory[8]["weights"] == memory[64]["weights"]
     case.forecast(recipe, "--set", f"model.path={case.world.source}/{LLAMA}/config.json", *model[2:])
+    known = re.search(r"--gpu.*?\ba10\|([a-z0-9|-]+)", case.world.run("thinkrec_train", "--help").stdout, re.S).group(1).split("|")
+    assert "h200" in known, known
+    for name in ["a10", *known]:  # every name that the option takes
+        assert case.forecast(recipe, *model[:-1], name)["speed"]["peak_flops_per_second"] >= 1e14, name
     case.refused(recipe, 78, "set model.tokenizer", "--dry-run", *model[:2])
     # As training says it.
     case.refused(recipe, 66, "no such model", "--dry-run", "--set", "model.path=/nowhere")
