@@ -98,6 +98,12 @@ PeftAdapter load_peft_adapter(const std::string& folder, const LlamaConfig& mode
   return out;
 }
 
+std::string peft_folder_hash(const std::string& folder) {
+  const std::filesystem::path place(folder);
+  return sha256_hex(sha256_file((place / "adapter_config.json").string()) +
+                    sha256_file((place / "adapter_model.safetensors").string()));
+}
+
 void save_peft_adapter(const std::string& folder, const LoraAdapter& adapter, const std::string& base) {
   namespace fs = std::filesystem;
   const at::NoGradGuard no_grad;

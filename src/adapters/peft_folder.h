@@ -15,6 +15,9 @@ struct PeftAdapter {
 };
 PeftAdapter load_peft_adapter(const std::string& folder, const LlamaConfig& model);
 
+/// SHA-256 of what is in such a folder, its settings and its factors. kNoInput naming the file that cannot be read.
+std::string peft_folder_hash(const std::string& folder);
+
 /// Writes such a folder, for any program that reads PEFT's. PEFT knows one rank and one scale for all layers, and a merged adapter has
 /// several: all get the largest rank, filled up with zeros, and the scale goes into B (so lora_alpha is r). `base` names the model it
 /// belongs to. kIo naming the path.

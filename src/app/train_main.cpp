@@ -12,6 +12,8 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/recipe_options.h"
+#include "io/file.h"
+#include "train/dry_run.h"
 #include "train/run.h"
 #include "train/stop.h"
 
@@ -47,6 +49,31 @@ int validate(const CommandLine& line, const std::vector<std::string>& sets) {
   return errors.empty() ? 0 : static_cast<int>(ExitCode::kConfig);
 }
 
+/// --dry-run, in this process alone. Code 78 when the run would not work.
+int forecast(const CommandLine& line, const std::vector<std::string>& sets, const RunPlan& plan) {
+  for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
+    if (const char* size = std::getenv(variable); size != nullptr && std::string(size) != "1")
+      fail(ExitCode::kUsage, "--dry-run is one process: leave mpirun out and give --ranks {}", size);
+  }
+  DryRunSetting setting;
+  setting.ranks = static_cast<int>(line.integer("ranks"));
+  setting.ranks_per_node = static_cast<int>(line.integer("ranks-per-node"));
+  setting.gpu = line.text("gpu");
+  setting.memory_gib = line.real("memory");
+  setting.mfu = line.real("mfu");
+  setting.run_dir = line.text("run-dir");
+  setting.stages = plan.stages;
+  init_log("thinkrec_train", 0);
+  const DryRun run = dry_run(Recipe::load(line.text("config"), sets, recipe_options()), setting);
+  std::fputs(run.text.c_str(), stdout);
+  std::fflush(stdout);
+  if (line.has("json")) write_file_atomic(line.text("json"), run.json.dump(1) + "\n");
+  if (run.problems.empty()) return 0;
+  std::string all;
+  for (const std::string& problem : run.problems) all += (all.empty() ? "" : "\n") + problem;
+  fail(ExitCode::kConfig, "{}", all);
+}
+
 /// --list-recipes and --copy-recipe; whether one of them was asked for.
 bool gave_recipes(const CommandLine& line) {
   const bool copy = line.has("copy-recipe");
@@ -65,6 +92,12 @@ int run(int argc, char** argv, std::unique_ptr<World>& world) {
   line.required("config");
   if (line.flag("validate")) return validate(line, sets);
   const RunPlan plan = plan_of(line);
+  if (line.flag("dry-run")) return forecast(line, sets, plan);
+  for (const char* option : {"ranks", "ranks-per-node", "gpu", "memory", "mfu", "json"}) {
+    if (line.has(option))
+      fail(ExitCode::kUsage, "--{} goes with --dry-run{}", option,
+           std::string(option) == "ranks" ? "; start ranks by launch/run.sh or mpirun" : "");
+  }
   world = std::make_unique<World>(argc, argv);
   install_stop_handlers();
   init_log("thinkrec_train", world->all().rank());

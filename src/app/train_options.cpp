@@ -28,6 +28,16 @@ OptionTable options() {
        "a fault on purpose, RANK:STEP:KIND, to see what a run survives: kill, stop, loop, error, nan-loss, nan-gradient or inf-gradient; "
        "may be repeated"},
       {"validate", kFlag, "false", "", "", "only check the recipe, listing every error"},
+      {"dry-run", kFlag, "false", "", "",
+       "only open data, tokenizer and model, and forecast steps, memory, time and disk of a run on --ranks ranks, without starting them; the "
+       "model may be a config.json alone"},
+      {"ranks", kInteger, "1", "[1, 65536]", "ranks", "of the run that --dry-run forecasts"},
+      {"ranks-per-node", kInteger, "0", "[0, 1024]", "ranks", "--dry-run: of a node; 0: 8 with GPUs, else all"},
+      {"gpu", kChoice, "", "choices |a10|a100-40|a100-80|b200|h100|h200|l40s|rtx4090", "",
+       "--dry-run: the ranks compute on one such GPU each; empty: on CPUs like this machine's"},
+      {"memory", kReal, "0", "[0, 1000000]", "GiB", "--dry-run: what a rank may use; 0: the GPU's memory, no bound on CPUs"},
+      {"mfu", kReal, "0.4", "(0, 1]", "", "--dry-run: share of the GPU's peak FLOP/s that training is assumed to reach"},
+      {"json", kPath, "", "", "", "--dry-run: write the forecast here, too"},
       {"list-recipes", kFlag, "false", "", "", "only list the embedded recipes"},
       {"copy-recipe", kText, "", "", "",
        "only write this embedded recipe to a file, to be changed; its base stays an embedded one", true, Completion::kRecipes},

@@ -87,6 +87,8 @@ OptionTable make_table() {
       {"lora.rank", kInteger, "8", "[1, 64]", "", "rank r of the adapters on q_proj and v_proj"},
       {"lora.alpha", kReal, "16", "> 0", "", "scale is alpha / rank"},
       {"lora.dropout", kReal, "0.05", "[0, 1)", "", "on the input of the adapters"},
+      {"lora.start", kPath, "", "", "",
+       "PEFT folder whose adapter the training begins with; its rank and scale must be those of lora.rank and lora.alpha"},
       {"projector.expansion", kInteger, "10", "[1, 1000]", "", "hidden width = expansion * encoder.width"},
       {"projector.match_scale", kFlag, "true", "", "", "scale outputs to the size of token embeddings at the start"},
 

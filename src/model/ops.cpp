@@ -124,8 +124,6 @@ struct YesBce : Function<YesBce> {
 };
 
 struct LinearCrossEntropy : Function<LinearCrossEntropy> {
-  static constexpr std::int64_t kChunkLogits = 1 << 24;  // at a time: fewer, and the head is read too often
-
   static variable_list forward(AutogradContext* context, const at::Tensor& hidden, const at::Tensor& head,
                                const at::Tensor& target, const at::Tensor& weight) {
     const std::int64_t rows = hidden.size(0), vocab = head.size(0);

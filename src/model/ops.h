@@ -65,6 +65,9 @@ struct WeightedLoss {
 /// label and weight [rows]; weight 0 leaves a row out.
 WeightedLoss yes_bce(const at::Tensor& hidden, const at::Tensor& yes_weight, const at::Tensor& label, const at::Tensor& weight);
 
+/// Logits of linear_cross_entropy that exist at a time: fewer, and the head is read too often.
+inline constexpr std::int64_t kChunkLogits = 1 << 24;
+
 /// Cross-entropy of the tokens `target` [rows] int64 under softmax(hidden head^T) (paper, Eq. 5), in chunks of rows: the logits of
 /// all rows never exist at once. head [vocab, width] is frozen.
 WeightedLoss linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& target,

@@ -38,7 +38,7 @@ class Lane {
         parameters_(trainable(lane.config, session, *lane.adapter, projector), lane.config.weight_decay),
         sampler_(users_of(session, rows_.train), session.recipe().integer("mix.rows_per_user"),
                  static_cast<std::int64_t>(rows_.reasons.size()), session.recipe().real("mix.reason_share"), config_.batch,
-                 session.seed() + 1000 * (config_.stream + 1)),
+                 sampler_seed(session.recipe(), config_)),
         guard_(session.recipe().integer("run.skip_nonfinite"), session.recipe().real("run.skip_leaps")),
         store_(session.store(config_.folder)),
         writer_(store_),
@@ -284,19 +284,6 @@ StepConfig step_config(const Session& session, const PhaseConfig& config, std::i
 }
 
 }  // namespace
-
-PhaseConfig read_phase(const Recipe& recipe, const std::string& prefix) {
-  PhaseConfig config;
-  config.steps = recipe.integer(prefix + "steps");
-  config.batch = recipe.integer(prefix + "batch");
-  config.peak_rate = recipe.real(prefix + "learning_rate");
-  config.floor_rate = recipe.real(prefix + "min_learning_rate");
-  config.warmup = recipe.integer(prefix + "warmup");
-  config.weight_decay = recipe.real(prefix + "weight_decay");
-  config.clip = recipe.real(prefix + "clip");
-  config.validate_every = recipe.integer(prefix + "validate_every");
-  return config;
-}
 
 std::int64_t resume_step(const Session& session, const PhaseConfig& config) {
   const auto checkpoint = session.store(config.folder).load_latest();

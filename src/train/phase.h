@@ -8,27 +8,11 @@
 
 #include "report/metrics_log.h"
 #include "report/progress.h"
+#include "train/recipe_phases.h"
 #include "train/session.h"
 #include "train/step.h"
 
 namespace thinkrec {
-
-struct PhaseConfig {
-  std::string stage;   ///< in logs: "activate/main", "expert/0"
-  std::string folder;  ///< under checkpoints/: "activate-0-main", "expert-0"
-  std::int64_t steps = 0, batch = 8;
-  double peak_rate = 1e-4, floor_rate = 8e-5;
-  std::int64_t warmup = 200;
-  double weight_decay = 1e-3, clip = 1;
-  std::int64_t validate_every = 200;
-  bool train_lora = true, train_projector = true, train_soft = false;
-  std::int64_t first_layer = 0;
-  std::int64_t cache_mb = 1024;
-  std::uint64_t stream = 0;  ///< tells the seeds of phases apart
-};
-
-/// Reads the settings under `prefix` ("activate.phases.0." or "expert.").
-PhaseConfig read_phase(const Recipe& recipe, const std::string& prefix);
 
 struct PhaseRows {
   std::vector<std::int64_t> train;  ///< interaction indices

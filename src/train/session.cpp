@@ -7,6 +7,7 @@
 #include <sstream>
 #include <thread>
 
+#include "adapters/peft_folder.h"
 #include "comm/nccl_collectives.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -16,10 +17,12 @@
 #include "io/file.h"
 #include "model/weights.h"
 #include "train/device.h"
+#include "train/recipe_phases.h"
 
 namespace thinkrec {
 namespace {
 
+constexpr const char* kStartAdapter = "start-adapter";  // in the run directory: a copy of lora.start
 constexpr std::size_t kAlignment = 4096;  // the same for every world size, so that matrix products give the same bits
 
 std::string required_path(const Recipe& recipe, const std::string& name, const char* remedy) {
@@ -137,22 +140,31 @@ LoraConfig Session::lora() const {
   return {recipe_.integer("lora.rank"), recipe_.real("lora.alpha"), recipe_.real("lora.dropout")};
 }
 
+LoraAdapter Session::first_adapter() const {
+  if (recipe_.text("lora.start").empty()) return LoraAdapter(model().config(), lora(), seed());
+  const std::string run = inherits() ? recipe_.text("activate.from") : run_dir_;
+  return start_adapter((std::filesystem::path(run) / kStartAdapter).string(), lora(), model().config());
+}
+
+LoraAdapter start_adapter(const std::string& folder, const LoraConfig& wanted, const LlamaConfig& model) {
+  PeftAdapter start = load_peft_adapter(folder, model);
+  if (start.config.lora_rank != wanted.lora_rank) {
+    fail(ExitCode::kConfig, "lora.start: {} has r {}, lora.rank is {}: set lora.rank={}", folder, start.config.lora_rank,
+         wanted.lora_rank, start.config.lora_rank);
+  }
+  if (std::abs(start.config.scale() - wanted.scale()) > 1e-6 * wanted.scale()) {
+    fail(ExitCode::kConfig,
+         "lora.start: {} scales by {:g} (lora_alpha over r), lora.alpha / lora.rank is {:g}: set lora.alpha={:g}", folder,
+         start.config.scale(), wanted.scale(), start.config.alpha);
+  }
+  return std::move(start.adapter);
+}
+
 LossWeights Session::loss_weights() const {
   return {recipe_.real("loss.alpha"), recipe_.real("loss.beta"), recipe_.real("loss.eta"), recipe_.real("loss.gamma")};
 }
 
-PromptConfig Session::prompt(const std::string& template_name) const {
-  PromptConfig config;
-  config.template_text = prompt_template(template_name);
-  config.features = template_has_features(config.template_text);
-  config.keywords = recipe_.flag("prompt.keywords");
-  config.labels = recipe_.flag("prompt.labels");
-  config.anchored = recipe_.text("prompt.window") == "anchored";
-  config.disliked = recipe_.flag("prompt.disliked");
-  config.history = recipe_.integer("prompt.history");
-  config.max_tokens = recipe_.integer("prompt.max_tokens");
-  return config;
-}
+PromptConfig Session::prompt(const std::string& template_name) const { return prompt_config(recipe_, template_name); }
 
 std::vector<std::int64_t> sample_train_rows(const Dataset& dataset, std::int64_t limit, std::uint64_t seed) {
   const auto& train = dataset.rows(Split::kTrain);
@@ -190,6 +202,26 @@ std::vector<std::int64_t> sample_rows(const Dataset& dataset, Split split, std::
   return chosen;
 }
 
+namespace {
+
+/// The run keeps what it began with, whatever becomes of the folder; one that has changed since is refused.
+void keep_start_adapter(const std::string& run_dir, const std::string& folder) {
+  namespace fs = std::filesystem;
+  const fs::path copy = fs::path(run_dir) / kStartAdapter, from(folder);
+  const char *const settings = "adapter_config.json", *const factors = "adapter_model.safetensors";
+  if (fs::exists(copy / settings)) {
+    if (fs::exists(from / settings) && peft_folder_hash(folder) != peft_folder_hash(copy.string()))
+      fail(ExitCode::kConfig, "lora.start: {} is not the adapter that {} began with; use a new --run-dir", folder, run_dir);
+    return;
+  }
+  std::error_code error;
+  fs::create_directories(copy, error);
+  if (error) fail(ExitCode::kIo, "{}: cannot be made: {}", copy.string(), error.message());
+  for (const char* file : {factors, settings}) write_file_atomic((copy / file).string(), read_file((from / file).string()));
+}
+
+}  // namespace
+
 void claim_run_dir(const std::string& run_dir, const Recipe& recipe, Collectives& world) {
   std::string failure;
   if (world.rank() == 0) {
@@ -213,6 +245,8 @@ void claim_run_dir(const std::string& run_dir, const Recipe& recipe, Collectives
               run_dir, a.substr(a.find_first_not_of(' ')), b.substr(b.find_first_not_of(' ')));
         }
       }
+      if (const std::string start = recipe.text("lora.start"); !start.empty() && recipe.text("activate.from").empty())
+        keep_start_adapter(run_dir, start);
     } catch (const Error& error) {
       failure = fmt::format("{}|{}", static_cast<int>(error.code()), error.what());
     }

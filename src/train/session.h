@@ -83,6 +83,8 @@ class Session {
   bool inherits() const { return !recipe_.text("activate.from").empty(); }
   std::string path(const std::string& name) const;  ///< <run>/<name>
   LoraConfig lora() const;
+  /// The adapter that training begins with: the run's copy of lora.start, or a fresh one. Errors as start_adapter.
+  LoraAdapter first_adapter() const;
   LossWeights loss_weights() const;
   /// Prompt settings with the named template ("thinkrec" or "text").
   PromptConfig prompt(const std::string& template_name) const;
@@ -111,7 +113,11 @@ std::vector<std::int64_t> sample_train_rows(const Dataset& dataset, std::int64_t
 std::vector<std::int64_t> sample_rows(const Dataset& dataset, Split split, std::int64_t limit, std::int64_t per_user,
                                       std::uint64_t seed);
 
-/// Holds a new or existing run directory to the recipe: writes recipe.yaml, or compares. kConfig names the first option that differs.
+/// The adapter of a PEFT folder, for a training with these settings. Errors as load_peft_adapter; kConfig naming the setting when rank or
+/// scale is another.
+LoraAdapter start_adapter(const std::string& folder, const LoraConfig& wanted, const LlamaConfig& model);
+
+/// Holds a new or existing run directory to the recipe: writes recipe.yaml and a copy of lora.start, or compares. kConfig names the first option that differs.
 void claim_run_dir(const std::string& run_dir, const Recipe& recipe, Collectives& world);
 
 }  // namespace thinkrec

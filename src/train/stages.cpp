@@ -7,6 +7,7 @@
 #include "data/sampler.h"
 #include "eval/metrics.h"
 #include "experts/schedule.h"
+#include "train/recipe_phases.h"
 
 #include <ATen/ATen.h>
 
@@ -83,22 +84,6 @@ double embedding_rms(const Llama& model) {
   return std::sqrt(model.weights().embedding.to(at::kFloat).square().mean(at::kDouble).item<double>());
 }
 
-std::int64_t phase_count(const Session& session) {
-  const std::int64_t count = session.recipe().count("activate.phases");
-  if (count == 0) fail(ExitCode::kConfig, "activate.phases is empty: give at least one phase (see configs/quickstart.yaml)");
-  return count;
-}
-
-/// The phases' prompts share their learnt tokens.
-std::int64_t most_soft_tokens(const Session& session) {
-  std::int64_t most = 0;
-  for (std::int64_t i = 0; i < phase_count(session); ++i) {
-    const std::string name = session.recipe().text(fmt::format("activate.phases.{}.template", i));
-    most = std::max(most, soft_tokens(prompt_template(name)));
-  }
-  return most;
-}
-
 std::vector<const Reason*> all_reasons(const Dataset& dataset) {
   std::vector<const Reason*> reasons;
   for (const Reason& reason : dataset.reasons) reasons.push_back(&reason);
@@ -158,46 +143,8 @@ PhaseRows group_rows(const Session& session, const Grouping& grouping, int group
   return rows;
 }
 
-PhaseConfig activate_phase(const Session& session, std::int64_t index) {
-  const std::string prefix = fmt::format("activate.phases.{}.", index);
-  PhaseConfig config = read_phase(session.recipe(), prefix);
-  const std::string name = session.recipe().text(prefix + "name"), train = session.recipe().text(prefix + "train");
-  config.stage = "activate/" + name;
-  config.folder = fmt::format("activate-{}-{}", index, name);
-  const std::string prompt = prompt_template(session.recipe().text(prefix + "template"));
-  config.train_lora = train == "lora" || train == "both" || train == "lora+soft";
-  config.train_projector = train == "projector" || train == "both";
-  config.train_soft = train == "soft" || train == "lora+soft";
-  config.stream = static_cast<std::uint64_t>(index);
-  if (config.train_projector && !template_has_features(prompt)) {
-    fail(ExitCode::kConfig, "phase '{}' trains the projector, but its template '{}' has no features", name,
-         session.recipe().text(prefix + "template"));
-  }
-  if (config.train_soft && soft_tokens(prompt) == 0) {
-    fail(ExitCode::kConfig, "phase '{}' trains learnt tokens, but its template '{}' has none", name,
-         session.recipe().text(prefix + "template"));
-  }
-  return config;
-}
-
 PhaseConfig expert_phase(const Session& session, int expert) {
-  PhaseConfig config = read_phase(session.recipe(), "expert.");
-  config.stage = fmt::format("expert/{}", expert);
-  config.folder = fmt::format("expert-{}", expert);
-  config.train_projector = false;
-  config.first_layer = first_expert_layer(session);
-  config.cache_mb = session.recipe().integer("expert.cache_mb");
-  config.stream = 100 + static_cast<std::uint64_t>(expert);
-  return config;
-}
-
-/// Tokens that an expert's training reads: rows drawn times the mean length of some of them, enough for an error of about 1 %.
-std::int64_t expected_tokens(const PhaseConfig& config, const PhaseRows& rows, const PromptBuilder& prompts) {
-  constexpr std::size_t kSample = 4096;
-  std::int64_t sum = 0, count = 0;
-  const std::size_t stride = std::max<std::size_t>(1, rows.train.size() / kSample);
-  for (std::size_t i = 0; i < rows.train.size(); i += stride, ++count) sum += prompts.recommendation_tokens(rows.train[i]);
-  return config.steps * config.batch * sum / std::max<std::int64_t>(1, count);
+  return expert_phase(session.recipe(), session.model().config().layers, expert);
 }
 
 }  // namespace
@@ -229,11 +176,11 @@ EncoderConfig encoder_config(const Recipe& r, const std::string& kind) {
 }
 
 std::int64_t first_expert_layer(const Session& session) {
-  return std::max<std::int64_t>(0, session.model().config().layers - session.recipe().integer("expert.layers"));
+  return first_expert_layer(session.recipe(), session.model().config().layers);
 }
 
 PromptConfig final_prompt(const Session& session) {
-  return session.prompt(session.recipe().text(fmt::format("activate.phases.{}.template", phase_count(session) - 1)));
+  return session.prompt(phase_template(session.recipe(), phase_count(session.recipe()) - 1));
 }
 
 std::unique_ptr<FeatureBank> feature_bank(const RunState& state, const Dataset& dataset) {
@@ -272,24 +219,23 @@ void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunSt
 void activate_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state) {
   THINKREC_CHECK(state.features != nullptr, "encode comes before activate");
   if (session.inherits()) mode = StageMode::kLoad;
-  state.global = LoraAdapter(session.model().config(), session.lora(), session.seed()).to(session.device());
+  state.global = session.first_adapter().to(session.device());
   ProjectorConfig projector{session.recipe().integer("projector.expansion"), session.recipe().flag("projector.match_scale")};
   state.projector = Projector(state.features->width(), session.model().config().width, projector, embedding_rms(session.model()),
-                              session.seed(), most_soft_tokens(session))
+                              session.seed(), most_soft_tokens(session.recipe()))
                         .to(session.device());
   PhaseRows rows{train_sample(session), all_reasons(session.dataset()), valid_sample(session)};
   if (rows.reasons.empty() && session.recipe().real("mix.reason_share") > 0) {
     log_warning("the data set has no reasons, so the thinking loss of reason rows does not run; thinkrec_synthesize makes them");
   }
-  for (std::int64_t i = 0; i < phase_count(session) && !state.stopped; ++i) {
-    const PhaseConfig config = activate_phase(session, i);
+  for (std::int64_t i = 0; i < phase_count(session.recipe()) && !state.stopped; ++i) {
+    const PhaseConfig config = activate_phase(session.recipe(), i);
     if (mode == StageMode::kLoad) {
       load_phase(session, session.global_store(config.folder), config, state.global, state.projector);
       continue;
     }
     if (session.leader()) log.resume(config.stage, resume_step(session, config));
-    const PromptBuilder prompts(session.dataset(), session.tokenizer(),
-                                session.prompt(session.recipe().text(fmt::format("activate.phases.{}.template", i))));
+    const PromptBuilder prompts(session.dataset(), session.tokenizer(), session.prompt(phase_template(session.recipe(), i)));
     const PhaseLane phase{config, rows, &state.global};
     state.stopped = run_phases(session, session.world(), std::span(&phase, 1), prompts, state.features.get(), state.projector,
                                log, true) == PhaseEnd::kStopped;
@@ -359,7 +305,7 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
       if (!wanted(e)) continue;
       queue.push_back(e);
       rows.push_back(group_rows(session, state.grouping, e, train, valid));
-      tokens.push_back(expected_tokens(expert_phase(session, e), rows.back(), prompts));
+      tokens.push_back(expected_tokens(expert_phase(session, e), rows.back().train, prompts));
     }
     const ExpertPlan plan = plan_experts(tokens, session.world().size());
     for (std::size_t t = 0; t < plan.experts_of_team.size(); ++t) {

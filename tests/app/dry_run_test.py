@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""thinkrec_train --dry-run against the run itself: its steps, teams and tokens, its peak memory, its checkpoints; models without weights, bounds
+that are too small, and what it refuses.
+
+  dry_run_test.py PROGRAMS SOURCE
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+from tiny_world import World, metrics
+
+# Runs a program and writes its largest resident set, in bytes, into a file of its process.
+PEAK = "import os, resource, subprocess, sys; code = subprocess.run(sys.argv[2:]).returncode; " \
+       "open(f'{sys.argv[1]}.{os.getpid()}', 'w').write(str(1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)); sys.exit(code)"
+LLAMA = "configs/models/llama-3-8b"
+
+
+class Case:
+    def __init__(self, world, folder):
+        self.world, self.folder = world, folder
+
+    def forecast(self, recipe, *arguments, code=0):
+        path = f"{self.folder}/forecast.json"
+        begin = time.time()
+        done = self.world.run("thinkrec_train", "--config", recipe, "--dry-run", "--json", path, *arguments, code=code)
+        forecast = json.load(open(path))
+        forecast["took"], forecast["text"], forecast["error"] = time.time() - begin, done.stdout, done.stderr
+        return forecast
+
+    def refused(self, recipe, code, part, *arguments, **more):
+        done = self.world.run("thinkrec_train", "--config", recipe, *arguments, code=code, **more)
+        assert part in done.stderr, f"'{part}' is not in: {done.stderr}"
+
+    def peaks(self, recipe, run_dir, ranks):
+        """Largest resident set of each rank of a run."""
+        place = f"{run_dir}-peak"
+        command = [sys.executable, "-c", PEAK, place, *self.world.command("thinkrec_train", "--config", recipe, "--run-dir", run_dir)]
+        launcher = [f"{self.world.source}/launch/run.sh", "--ranks", str(ranks)]
+        done = subprocess.run(launcher + command, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr[-3000:]
+        base = os.path.basename(place)
+        peaks = [int(open(os.path.join(self.folder, name)).read()) for name in os.listdir(self.folder) if name.startswith(base + ".")]
+        assert len(peaks) == ranks, peaks
+        return peaks, done.stderr
+
+
+def is_the_run(case):
+    recipe = case.world.recipe("run", steps=12)
+    for ranks in (1, 2, 3):
+        forecast = case.forecast(recipe, "--ranks", str(ranks))
+        run = f"{case.folder}/run-{ranks}"
+        peaks, log = case.peaks(recipe, run, ranks)
+        wanted = forecast["memory"]["rank_peak_bytes"]
+        for peak in peaks:
+            assert abs(wanted / peak - 1) < .1, f"{ranks} ranks: {wanted / 2**20:.1f} MiB forecast, {peak / 2**20:.1f} measured"
+        print(f"{ranks} ranks: {wanted / 2**20:.1f} MiB forecast, {max(peaks) / 2**20:.1f} measured", flush=True)
+
+        phases = {phase["stage"]: phase for phase in forecast["phases"]}
+        rows = metrics(run, "activate/main")
+        tokens = sum(6 * row["tokens_per_s"] / row["rows_per_s"] for row in rows.values()) / len(rows)
+        assert abs(phases["activate/main"]["tokens_per_step"] / tokens - 1) < 1e-6, (phases["activate/main"]["tokens_per_step"], tokens)
+        assert phases["activate/main"]["steps"] == len(rows) == phases["activate/main"]["steps_planned"]
+
+        # The teams are those that the run forms: groups differ, but an expert's work is its steps.
+        teams = re.findall(r"expert: team \d+ of (\d+) ranks trains expert ([\d, ]+)", log)
+        formed = sorted((int(size), [int(e) for e in names.split(", ")]) for size, names in teams)
+        planned = sorted((phase["ranks"], [int(e) for e in stage[7:].split("+")]) for stage, phase in phases.items() if stage.startswith("expert/"))
+        assert formed == planned, (formed, planned)
+        assert sum(size for size, _ in planned) == ranks
+
+        # What a checkpoint holds, four bytes a value, beside its HDF5 frame.
+        folder = f"{run}/checkpoints/activate-0-main"
+        kept = [name for name in os.listdir(folder) if name.startswith("step-") and name != "step-12"]
+        size = os.path.getsize(f"{folder}/{kept[0]}/state.h5")
+        assert 0 <= size - phases["activate/main"]["checkpoint_bytes"] < 60000, (size, phases["activate/main"]["checkpoint_bytes"])
+
+
+def is_quick_and_on_no_rank(case):
+    forecast = case.forecast(case.world.recipe("eight", steps=200, expert_steps=100), "--ranks", "8", "--set", "run.threads=0")
+    assert forecast["took"] < 10, forecast["took"]
+    assert forecast["ranks"]["threads"] == 1 and forecast["memory"]["node_bytes"] > 7 * forecast["memory"]["rank_peak_bytes"]
+    assert all(0 < phase["balance"] <= 1 for phase in forecast["phases"]), forecast["phases"]
+    assert forecast["phases"][0]["most_idle_ranks"] == 2 and "up to 2 of 8 ranks have no row" in forecast["text"], forecast["text"]
+    assert not os.path.exists(f"{case.folder}/nowhere")
+    print(f"8 ranks: {forecast['took']:.1f} s", flush=True)
+
+
+def needs_no_weights(case):
+    recipe = case.world.recipe("shape")
+    model = ("--set", f"model.path={case.world.source}/{LLAMA}", "--set", f"model.tokenizer={case.world.folder}/model", "--set",
+             "run.device=auto", "--gpu", "h100")
+    memory = {}
+    for ranks in (8, 64):
+        forecast = case.forecast(recipe, *model, "--ranks", str(ranks), "--set", "activate.phases.0.batch=128")
+        assert forecast["model"] == {**forecast["model"], "parameters": 8030261248, "dtype": "bf16", "weights_at_hand": False}, forecast["model"]
+        assert forecast["speed"]["flops_per_second"] == .4 * 989e12
+        memory[ranks] = forecast["phases"][0]["memory"]
+        assert memory[ranks]["weights"] > 2 * 8030261248 and memory[ranks]["NCCL"] > 0
+        assert forecast["phases"][0]["largest_pass_tokens"] <= 650, forecast["phases"][0]  # run.micro_tokens, or one row
+        assert forecast["phases"][0]["balance"] > .75
+        assert forecast["took"] < 10, forecast["took"]
+    assert memory[8]["weights"] == memory[64]["weights"]
+    case.forecast(recipe, "--set", f"model.path={case.world.source}/{LLAMA}/config.json", *model[2:])
+    known = re.search(r"--gpu.*?\ba10\|([a-z0-9|-]+)", case.world.run("thinkrec_train", "--help").stdout, re.S).group(1).split("|")
+    assert "h200" in known, known
+    for name in ["a10", *known]:  # every name that the option takes
+        assert case.forecast(recipe, *model[:-1], name)["speed"]["peak_flops_per_second"] >= 1e14, name
+    case.refused(recipe, 78, "set model.tokenizer", "--dry-run", *model[:2])
+    # As training says it.
+    case.refused(recipe, 66, "no such model", "--dry-run", "--set", "model.path=/nowhere")
+
+
+def names_what_does_not_fit(case):
+    recipe = case.world.recipe("bounds")
+    model = ("--set", f"model.path={case.world.source}/{LLAMA}", "--set", f"model.tokenizer={case.world.folder}/model", "--gpu", "a10")
+    forecast = case.forecast(recipe, *model, "--memory", "4", code=78)
+    assert "has 4096.0 MiB" in forecast["error"] and "use a smaller model or a GPU with more memory" in forecast["error"], forecast["error"]
+    # Room for some tokens: the number that it gives is the remedy, and one more is too many.
+    large = (*model, "--set", "activate.phases.0.batch=64", "--set", "run.micro_tokens=40000", "--set", "expert.steps=0", "--memory", "20")
+    forecast = case.forecast(recipe, *large, code=78)
+    found = re.search(r"set run.micro_tokens=(\d+) or less", forecast["error"])
+    assert found, forecast["error"]
+    fits = int(found.group(1))
+    assert 632 <= fits < 40000, fits
+    case.forecast(recipe, *large, "--set", f"run.micro_tokens={fits}")
+    case.forecast(recipe, *large, "--set", f"run.micro_tokens={fits + 1500}", code=78)
+    # Not even one row.
+    fixed = sum(value for name, value in forecast["phases"][0]["memory"].items() if name not in ("activations", "logits or gradients in flight"))
+    forecast = case.forecast(recipe, *large[:-2], "--memory", f"{fixed / 2**30 + .05}", code=78)
+    assert "lower prompt.max_tokens or prompt.history" in forecast["error"], forecast["error"]
+    # More positions than the model has.
+    short = f"{case.folder}/short"
+    os.makedirs(short)
+    config = json.load(open(f"{case.world.folder}/model/config.json"))
+    json.dump({**config, "max_position_embeddings": 128}, open(f"{short}/config.json", "w"))
+    forecast = case.forecast(recipe, "--set", f"model.path={short}", "--set", f"model.tokenizer={case.world.folder}/model", code=78)
+    assert "the model 128 positions" in forecast["error"], forecast["error"]
+    forecast = case.forecast(recipe, *model[:4], "--set", "projector.expansion=1000", "--set", "encoder.width=4096", "--set", "run.keep_last=1000", code=78)
+    assert "lower run.keep_last" in forecast["error"], forecast["error"]
+
+
+def refuses(case):
+    recipe = case.world.recipe("refused")
+    case.refused(recipe, 64, "give --ranks 3", "--dry-run", env={**os.environ, "OMPI_COMM_WORLD_SIZE": "3"})
+    case.refused(recipe, 64, "--gpu goes with --dry-run", "--gpu", "h100", "--run-dir", f"{case.folder}/x")
+    case.refused(recipe, 64, "start ranks by launch/run.sh", "--ranks", "2", "--run-dir", f"{case.folder}/x")
+    case.refused(recipe, 64, "--gpu", "--dry-run", "--gpu", "h10")
+    case.refused(recipe, 64, "say which GPU by --gpu", "--dry-run", "--set", "run.device=cuda")
+    case.refused(recipe, 64, "run.device is cpu", "--dry-run", "--set", "run.device=cpu", "--gpu", "h100")
+    case.refused(recipe, 78, "bf16 is for GPUs", "--dry-run", "--set", "run.dtype=bf16")
+    case.refused(recipe, 78, "data.path is not set", "--dry-run", "--set", "data.path=")
+    case.refused(recipe, 78, "model.path is not set", "--dry-run", "--set", "model.path=")
+    # A tokenizer of more tokens than the model embeds.
+    small = f"{case.folder}/small"
+    os.makedirs(small)
+    config = json.load(open(f"{case.world.folder}/model/config.json"))
+    json.dump({**config, "vocab_size": 100}, open(f"{small}/config.json", "w"))
+    case.refused(recipe, 65, "do not belong together", "--dry-run", "--set", f"model.path={small}", "--set", f"model.tokenizer={case.world.folder}/model")
+
+
+def main():
+    programs, source = sys.argv[1], sys.argv[2]
+    with tempfile.TemporaryDirectory() as folder:
+        case = Case(World(programs, source, folder), folder)
+        for check in (is_the_run, is_quick_and_on_no_rank, needs_no_weights, names_what_does_not_fit, refuses):
+            check(case)
+
+
+main()
