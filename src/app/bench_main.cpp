@@ -99,6 +99,7 @@ int main(int argc, char** argv) {
     config.dropout = line.real("dropout");
     config.clip = 0;
     config.micro_tokens = line.integer("micro-tokens");
+    config.recompute = line.flag("activation-checkpointing");
     config.share = line.flag("share");
     const Projector none;
     const auto experts = static_cast<std::size_t>(line.integer("experts"));

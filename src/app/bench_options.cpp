@@ -29,6 +29,7 @@ OptionTable options() {
       {"device", kChoice, "cpu", "choices cpu|cuda", "", "where the model runs"},
       {"breakdown", kFlag, "false", "", "",
        "say where the timed steps' time goes, and what their matrix products alone would take; costs some speed"},
+      {"activation-checkpointing", kFlag, "false", "", "", "compute the activations again in the backward pass"},
       {"micro-tokens", kInteger, "4096", "[1, inf)", "tokens", "of one forward and backward pass"},
   };
 }

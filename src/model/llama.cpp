@@ -16,11 +16,6 @@ RopeTensors rope_tensors(const LlamaConfig& config, at::Device device) {
   return to_device(kernels::make_rope_table(std::min(config.max_positions, kMostPositions), frequencies), device);
 }
 
-/// Residual stream of a decoder: `sum` plus a `delta` not yet added, so that the next norm adds it in the same pass.
-struct Stream {
-  at::Tensor sum, delta;
-};
-
 }  // namespace
 
 KvCache::KvCache(const LlamaConfig& config, std::int64_t rows, std::int64_t capacity, at::TensorOptions options)
@@ -67,33 +62,44 @@ at::Tensor Llama::embed(const PackedBatch& batch, const at::Tensor& features) co
 }
 
 template <class Attend>
+Llama::Stream Llama::pass(std::int64_t number, const Stream& stream, const DeviceBatch& batch, const ProjectionHook* hook,
+                          const at::Tensor& asked, const Attend& attend) const {
+  const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(number)];
+  auto [sum, x] = ops::rms_norm(stream.delta.defined() ? stream.delta : stream.sum,
+                                stream.delta.defined() ? stream.sum : at::Tensor(), layer.attention_norm, config_.norm_epsilon);
+  at::Tensor q = at::linear(x, layer.q), k = at::linear(x, layer.k), v = at::linear(x, layer.v);
+  if (hook != nullptr) std::tie(q, v) = hook->apply(number, x, q, v, batch);
+  const auto heads = [&](const at::Tensor& flat) { return flat.unflatten(1, {-1, config_.head_width}); };
+  const at::Tensor attended = attend(number, heads(q), heads(k), heads(v), asked);
+  if (asked.defined()) sum = sum.index_select(0, asked);
+  const auto [after, y] = ops::rms_norm(at::linear(attended, layer.o), sum, layer.mlp_norm, config_.norm_epsilon);
+  return {after, at::linear(ops::swiglu(at::linear(y, layer.gate), at::linear(y, layer.up)), layer.down)};
+}
+
+template <class Attend>
 at::Tensor Llama::walk(const at::Tensor& hidden, const DeviceBatch& batch, std::int64_t first, std::int64_t last,
-                       const ProjectionHook* hook, const at::Tensor& needed, const Attend& attend) const {
+                       const ProjectionHook* hook, const at::Tensor& needed, bool recompute, const Attend& attend) const {
   THINKREC_CHECK(0 <= first && first <= last && last <= config_.layers, "layers {}..{} of {}", first, last, config_.layers);
+  if (first == last) return needed.defined() ? hidden.index_select(0, needed) : hidden;
   Stream stream{hidden, {}};
   for (std::int64_t i = first; i < last; ++i) {
-    const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(i)];
-    auto [sum, x] = ops::rms_norm(stream.delta.defined() ? stream.delta : stream.sum,
-                                  stream.delta.defined() ? stream.sum : at::Tensor(), layer.attention_norm, config_.norm_epsilon);
-    at::Tensor q = at::linear(x, layer.q), k = at::linear(x, layer.k), v = at::linear(x, layer.v);
-    if (hook != nullptr) std::tie(q, v) = hook->apply(i, x, q, v, batch);
-    const auto heads = [&](const at::Tensor& flat) { return flat.unflatten(1, {-1, config_.head_width}); };
     const at::Tensor asked = i == last - 1 ? needed : at::Tensor();  // what follows the keys and values, only where it is read
-    const at::Tensor attended = attend(i, heads(q), heads(k), heads(v), asked);
-    if (asked.defined()) sum = sum.index_select(0, asked);
-    const auto [after, y] = ops::rms_norm(at::linear(attended, layer.o), sum, layer.mlp_norm, config_.norm_epsilon);
-    stream = {after, at::linear(ops::swiglu(at::linear(y, layer.gate), at::linear(y, layer.up)), layer.down)};
+    if (recompute) {
+      const auto layer = [=, this](const at::Tensor& into) { return pass(i, {into, {}}, batch, hook, asked, attend).total(); };
+      stream = {ops::recomputed(layer, stream.sum), {}};
+    } else {
+      stream = pass(i, stream, batch, hook, asked, attend);
+    }
   }
-  if (first == last) return needed.defined() ? hidden.index_select(0, needed) : hidden;
-  return stream.sum + stream.delta;
+  return stream.total();
 }
 
 at::Tensor Llama::layers(const at::Tensor& hidden, const PackedBatch& batch, std::int64_t first, std::int64_t last,
-                         const ProjectionHook* hook, const at::Tensor& needed) const {
+                         const ProjectionHook* hook, const at::Tensor& needed, bool recompute) const {
   const RopeTensors& table = rope(batch);
   const DeviceBatch here = to_device(batch, device());
-  return walk(hidden, here, first, last, hook, needed,
-              [&](std::int64_t, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& asked) {
+  return walk(hidden, here, first, last, hook, needed, recompute && at::GradMode::is_enabled(),
+              [here, &table](std::int64_t, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& asked) {
                 return ops::rope_attention(q, k, v, here, table, asked);
               });
 }
@@ -105,7 +111,7 @@ at::Tensor Llama::layers_cached(const at::Tensor& hidden, const PackedBatch& bat
   const RopeTensors& table = rope(batch);
   const DeviceBatch here = to_device(batch, device());
   const at::Tensor out =
-      walk(hidden, here, 0, config_.layers, hook, needed,
+      walk(hidden, here, 0, config_.layers, hook, needed, /*recompute=*/false,
            [&](std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& asked) {
              const at::Tensor all = ops::cached_attention(q, k, v, here, table, layer, cache);
              return asked.defined() ? all.index_select(0, asked) : all;

@@ -62,9 +62,11 @@ class Llama {
   at::Tensor embed(const PackedBatch& batch, const at::Tensor& features) const;
 
   /// Runs layers first .. last-1 on hidden [tokens, width]. When `needed` is given, only those token rows (indices into the pack,
-  /// in any order) leave the last of these layers: the result is [needed, width]. Grad mode decides whether a graph is built.
+  /// in any order) leave the last of these layers: the result is [needed, width]. Grad mode decides whether a graph is built; with
+  /// `recompute` it holds only what goes into each layer, and the backward pass runs the layer again (activation checkpointing, Chen et
+  /// al. 2016), for which `hook` must live until then. The results are the same; on the CPU to the bit.
   at::Tensor layers(const at::Tensor& hidden, const PackedBatch& batch, std::int64_t first, std::int64_t last,
-                    const ProjectionHook* hook, const at::Tensor& needed = {}) const;
+                    const ProjectionHook* hook, const at::Tensor& needed = {}, bool recompute = false) const;
 
   /// The same over all layers with a KV cache (inference only): row i of the batch continues row i of the cache, which grows.
   at::Tensor layers_cached(const at::Tensor& hidden, const PackedBatch& batch, const ProjectionHook* hook, KvCache& cache,
@@ -76,11 +78,20 @@ class Llama {
   at::Tensor logits(const at::Tensor& normed) const;
 
  private:
-  /// The residual stream through layers first .. last-1; `attend(layer, q, k, v, asked)` is the attention, with or
-  /// without a cache, of the tokens `asked` (undefined: of all).
+  /// Residual stream: `sum` plus a `delta` (may be undefined) not yet added, so that the next norm adds it in the same pass.
+  struct Stream {
+    at::Tensor sum, delta;
+    at::Tensor total() const { return delta.defined() ? sum + delta : sum; }
+  };
+  /// Layer `number` on a residual stream; `attend(layer, q, k, v, asked)` is the attention, with or without a cache, of the tokens `asked`
+  /// (undefined: of all), which alone go on behind it.
+  template <class Attend>
+  Stream pass(std::int64_t number, const Stream& stream, const DeviceBatch& batch, const ProjectionHook* hook,
+              const at::Tensor& asked, const Attend& attend) const;
+  /// The residual stream through layers first .. last-1.
   template <class Attend>
   at::Tensor walk(const at::Tensor& hidden, const DeviceBatch& batch, std::int64_t first, std::int64_t last,
-                  const ProjectionHook* hook, const at::Tensor& needed, const Attend& attend) const;
+                  const ProjectionHook* hook, const at::Tensor& needed, bool recompute, const Attend& attend) const;
   /// The tables of angles; kBadData when the batch is longer than them.
   const RopeTensors& rope(const PackedBatch& batch) const;
 

@@ -55,6 +55,31 @@ struct Swiglu : Function<Swiglu> {
   }
 };
 
+struct Recomputed : Function<Recomputed> {
+  struct Layer : torch::CustomClassHolder {
+    std::function<at::Tensor(const at::Tensor&)> run;
+  };
+
+  /// `anchor` requires a gradient, and so the result does, also where only what `layer` itself holds is trained.
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden, const at::Tensor& /*anchor*/,
+                            const c10::intrusive_ptr<Layer>& layer) {
+    context->save_for_backward({hidden});
+    context->saved_data["layer"] = c10::IValue::make_capsule(layer);
+    context->saved_data["needs_hidden"] = hidden.requires_grad();
+    return layer->run(hidden);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list grads) {
+    const at::Tensor hidden = context->get_saved_variables()[0].detach();
+    hidden.requires_grad_(context->saved_data["needs_hidden"].toBool());
+    const auto layer = c10::static_intrusive_pointer_cast<Layer>(context->saved_data["layer"].toCapsule());
+    const at::AutoGradMode grad(true);
+    const at::Tensor again = layer->run(hidden);
+    if (again.requires_grad()) again.backward(grads[0]);
+    return {hidden.grad(), at::Tensor(), at::Tensor()};
+  }
+};
+
 struct LoraQv : Function<LoraQv> {
   /// What an autograd function cannot save by itself: the numbers of the call. Its tensors are saved apart.
   struct Numbers : torch::CustomClassHolder {
@@ -179,6 +204,12 @@ at::Tensor embed_splice(const at::Tensor& embedding, const at::Tensor& features,
     THINKREC_CHECK(id < 0 ? -1 - id < slots : id < embedding.size(0), "token {} with {} feature slots", id, slots);
   }
   return EmbedSplice::apply(embedding, present(features), tokens_to_device(batch, embedding.device()));
+}
+
+at::Tensor recomputed(std::function<at::Tensor(const at::Tensor&)> layer, const at::Tensor& hidden) {
+  const auto held = c10::make_intrusive<Recomputed::Layer>();
+  held->run = std::move(layer);
+  return Recomputed::apply(hidden, at::empty({0}, at::kFloat).requires_grad_(true), held);
 }
 
 WeightedLoss yes_bce(const at::Tensor& hidden, const at::Tensor& yes_weight, const at::Tensor& label, const at::Tensor& weight) {

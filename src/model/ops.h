@@ -5,6 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -53,6 +54,10 @@ std::pair<at::Tensor, at::Tensor> lora_qv(const at::Tensor& x, const at::Tensor&
 /// Token embeddings, with the projected features at their slots; gradient to the features only. features (fp32) may be
 /// undefined. kInternal for a token outside the embedding or a slot without a feature.
 at::Tensor embed_splice(const at::Tensor& embedding, const at::Tensor& features, const PackedBatch& batch);
+
+/// layer(hidden) [tokens, width] of which the graph holds `hidden` alone: the backward pass runs `layer` again, with a graph, and through
+/// it (activation checkpointing, Chen et al. 2016). `layer` must give the same twice.
+at::Tensor recomputed(std::function<at::Tensor(const at::Tensor&)> layer, const at::Tensor& hidden);
 
 /// A loss summed with weights, and its unweighted value for each row.
 struct WeightedLoss {

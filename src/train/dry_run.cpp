@@ -282,7 +282,8 @@ class Planner {
       PlannedPhase phase;
       phase.stage = config.stage;
       phase.ranks = setting_.ranks;
-      phase.kind = {0, config.train_projector || config.train_soft, recipe_.integer("lora.rank"), value_bytes(), gpu_ != nullptr};
+      phase.kind = {0, config.train_projector || config.train_soft, recipe_.integer("lora.rank"), value_bytes(), gpu_ != nullptr,
+                    recipe_.flag("run.activation_checkpointing")};
       const PlannedLane lane{config, {train_, reasons_, valid_}};
       phase.plan =
           plan_team(recipe_, model_.config, phase.kind, std::span(&lane, 1), team(setting_.ranks), dataset_.user, lengths);
@@ -325,7 +326,8 @@ class Planner {
       phase.stage = fmt::format("expert/{}", fmt::join(names, "+"));
       phase.ranks = static_cast<int>(std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(t)));
       phase.lanes = static_cast<int>(names.size());
-      phase.kind = {own[0].config.first_layer, false, recipe_.integer("lora.rank") * phase.lanes, value_bytes(), gpu_ != nullptr};
+      phase.kind = {own[0].config.first_layer, false, recipe_.integer("lora.rank") * phase.lanes, value_bytes(), gpu_ != nullptr,
+                    recipe_.flag("run.activation_checkpointing")};
       phase.plan = plan_team(recipe_, model_.config, phase.kind, own, team(phase.ranks), dataset_.user, lengths);
       add_phase(std::move(phase), own, lora(own[0].config.first_layer), (1 + experts) * lora(0) + projector() + soft());
     }
@@ -425,8 +427,12 @@ class Planner {
     if (bound_bytes() == 0 || phase == nullptr || static_cast<double>(phase->memory.sum()) <= bound_bytes()) return;
     const std::int64_t fit = most_micro_tokens(*phase);
     std::string remedy;
+    PlannedPhase recomputing = *phase;
+    recomputing.kind.recompute = true;
     if (fit >= phase->plan.longest_row) {
       remedy = fmt::format("set run.micro_tokens={} or less", fit);
+    } else if (!phase->kind.recompute && most_micro_tokens(recomputing) >= phase->plan.longest_row) {
+      remedy = fmt::format("set run.activation_checkpointing=true and run.micro_tokens={} or less", most_micro_tokens(recomputing));
     } else if (static_cast<double>(phase->memory.sum() - phase->plan.largest_bytes.peak) < bound_bytes()) {
       remedy = fmt::format("only {} tokens fit, and the longest row has {}: lower prompt.max_tokens or prompt.history", fit,
                            phase->plan.longest_row);

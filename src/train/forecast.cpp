@@ -67,6 +67,7 @@ double training_flops(const LlamaConfig& model, const PassShape& pass, const Pas
     sum += 5.0 * static_cast<double>(widths.q) * pass.squares * seen;  // scores again, and four gradients
     sum += product(behind, widths.q, model.width) + product(behind, model.width, 3 * model.ffn);
   }
+  if (kind.recompute) sum += forward_flops(model, pass, kind.first_layer, model.layers, kind.lora_rank);
   return sum + 2 * product(pass.read, model.width, model.vocab);
 }
 
@@ -84,14 +85,23 @@ PassBytes pass_bytes(const LlamaConfig& model, const PassShape& pass, const Pass
   if (trained <= 0) return {};
   PassBytes bytes;
   const std::int64_t below = (trained - 1) * layer_bytes(false), top = layer_bytes(true);
+  // The MLP's three gradients of ffn values a token, the residual stream's and what it is added to.
+  const auto gradients = [&](std::int64_t tokens) { return value * tokens * (3 * model.ffn + 2 * width); };
+  const std::int64_t chunk = std::max<std::int64_t>(1, std::min(pass.read, ops::kChunkLogits / model.vocab));
+  bytes.logits = value * (chunk * model.vocab + 2 * pass.read * width);
+  if (kind.recompute) {
+    // What goes into each layer, and one layer at a time.
+    const std::int64_t into = value * pass.tokens * width, head = value * pass.read * 2 * width;
+    bytes.saved = trained * into + head;
+    bytes.gradients = gradients(trained > 1 ? pass.tokens : pass.read);
+    bytes.peak = std::max({bytes.saved + bytes.logits, trained * into + top + gradients(pass.read),
+                           trained > 1 ? (trained - 1) * into + layer_bytes(false) + gradients(pass.tokens) : 0});
+    return bytes;
+  }
   // The lowest norm reads what needs no gradient, and saves nothing.
   const std::int64_t spared = kind.train_inputs ? 0 : value * pass.tokens * width;
   bytes.saved = below + top + value * pass.read * 2 * width - spared;
-  const std::int64_t chunk = std::max<std::int64_t>(1, std::min(pass.read, ops::kChunkLogits / model.vocab));
-  bytes.logits = value * (chunk * model.vocab + 2 * pass.read * width);
-  // The MLP's three gradients of ffn values a token, the residual stream's and what it is added to.
-  const std::int64_t passing = trained > 1 ? pass.tokens : pass.read;
-  bytes.gradients = value * passing * (3 * model.ffn + 2 * width);
+  bytes.gradients = gradients(trained > 1 ? pass.tokens : pass.read);
   bytes.peak = std::max(bytes.saved + bytes.logits, (trained > 1 ? bytes.saved - top : bytes.saved) + bytes.gradients);
   return bytes;
 }

@@ -27,6 +27,7 @@ struct PassKind {
   std::int64_t lora_rank = 8;    ///< of all adapters that share the pass
   std::int64_t value_bytes = 4;  ///< of an activation: 4 (fp32), 2 (bf16)
   bool on_gpu = false;           ///< there the last layer attends for all tokens
+  bool recompute = false;        ///< activation checkpointing
 };
 
 /// Multiplications and additions of layers first .. last-1, forward. In the model's last layer only `read` tokens go on behind the keys and

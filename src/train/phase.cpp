@@ -277,6 +277,7 @@ StepConfig step_config(const Session& session, const PhaseConfig& config, std::i
   step.clip = config.clip;
   step.seed = session.seed();
   step.micro_tokens = session.recipe().integer("run.micro_tokens");
+  step.recompute = session.recipe().flag("run.activation_checkpointing");
   step.share = session.recipe().integer("mix.rows_per_user") > 1;
   step.strict = session.strict();
   step.cache_bytes = config.cache_mb << 20;

@@ -178,7 +178,7 @@ void StepEngine::accumulate(std::int64_t step, std::span<const LaneRows> parts, 
   const ProjectionHook& hook = one ? static_cast<const ProjectionHook&>(*one) : *several;
 
   const at::Tensor hidden = model_.layers(lower_hidden(own, batch.pack), batch.pack.packed, config_.first_layer,
-                                          model_.config().layers, &hook, there(batch.needed));
+                                          model_.config().layers, &hook, there(batch.needed), config_.recompute);
   const at::Tensor normed = model_.final_norm(hidden);
   const at::Tensor& head = model_.weights().head;
   const auto bce = ops::yes_bce(normed.index_select(0, there(batch.yes_index)), head[config_.yes_token].contiguous(),

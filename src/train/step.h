@@ -43,6 +43,7 @@ struct StepConfig {
   double clip = 1.0;                 ///< largest gradient norm; 0: no clipping
   std::uint64_t seed = 0;            ///< of the dropout
   std::int64_t micro_tokens = 2048;  ///< a forward and backward pass holds about so many tokens
+  bool recompute = false;            ///< a layer's activations again in the backward pass, in place of keeping them
   bool share = false;   ///< rows of one user hold what they begin with in common once; on the CPU, and not when strict
   bool strict = false;  ///< gradients row by row, summed in row order: the same bits for any number of ranks
   std::int64_t cache_bytes = std::int64_t{1} << 30;  ///< for hidden states below first_layer; recomputed when over it

@@ -66,7 +66,8 @@ PassShape shape_of(const std::vector<EncodedRow>& rows) {
 }
 
 /// One step of the trainer over these rows, in one pass.
-void step(const Llama& model, const std::vector<EncodedRow>& rows, std::int64_t first_layer, std::int64_t lora_rank) {
+void step(const Llama& model, const std::vector<EncodedRow>& rows, std::int64_t first_layer, std::int64_t lora_rank,
+          bool recompute) {
   at::set_num_threads(1);
   const LoraAdapter adapter(model.config(), {.lora_rank = lora_rank}, 1);
   ParameterSet parameters(adapter.named(first_layer, model.config().layers), 0);
@@ -76,6 +77,7 @@ void step(const Llama& model, const std::vector<EncodedRow>& rows, std::int64_t 
   config.dropout = 0;
   config.micro_tokens = 1 << 20;
   config.cache_bytes = 0;
+  config.recompute = recompute;
   const auto ranks = make_solo_collectives();
   StepEngine engine(model, {{&adapter, &parameters}}, none, nullptr, config, *ranks);
   LaneRows part{0, {}, 0.001};
@@ -87,26 +89,36 @@ struct Case {
   LlamaConfig model;
   std::vector<std::int64_t> lengths;
   std::int64_t answer, first_layer;
+  bool recompute = false;
+  std::string name() const {
+    return fmt::format("width {}, {} layers from {}{}", model.width, model.layers, first_layer, recompute ? ", recomputed" : "");
+  }
 };
 std::vector<Case> cases() {
-  return {{shape(64, 192, 6, 97), {150, 91, 203}, 1, 0},
-          {shape(128, 256, 4, 97), {300, 17}, 9, 0},
-          {shape(64, 160, 6, 5003), {60, 45, 70, 33}, 30, 0},  // the logits are what is largest
-          {shape(128, 384, 5, 97), {301, 120}, 1, 3}};
+  std::vector<Case> all = {{shape(64, 192, 6, 97), {150, 91, 203}, 1, 0},
+                           {shape(128, 256, 4, 97), {300, 17}, 9, 0},
+                           {shape(64, 160, 6, 5003), {60, 45, 70, 33}, 30, 0},  // the logits are what is largest
+                           {shape(128, 384, 5, 97), {301, 120}, 1, 3}};
+  for (std::size_t i = 0, kept = all.size(); i < kept; ++i) {
+    Case recomputed = all[i];
+    recomputed.recompute = true;
+    all.push_back(recomputed);
+  }
+  return all;
 }
 
 TEST(Forecast, BytesOfAPassAreThoseThatLibtorchHolds) {
   for (const Case& given : cases()) {
-    SCOPED_TRACE(fmt::format("width {}, {} layers from {}", given.model.width, given.model.layers, given.first_layer));
+    SCOPED_TRACE(given.name());
     const testing::TinyModel model(given.model);
     const auto rows = rows_of(given.lengths, given.answer, given.model.vocab);
     const auto live = std::make_shared<LiveBytes>();
     {
       const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, live);
-      step(*model, rows, given.first_layer, 4);
+      step(*model, rows, given.first_layer, 4, given.recompute);
     }
     const PassShape pass = shape_of(rows);
-    const PassBytes bytes = pass_bytes(given.model, pass, {given.first_layer, false, 4, 4, false});
+    const PassBytes bytes = pass_bytes(given.model, pass, {given.first_layer, false, 4, 4, false, given.recompute});
     const std::int64_t trained = lora_values(given.model, 4, given.first_layer), held = lora_values(given.model, 4, 0);
     // Beside the pass: the adapter, its gradients and moments; and below the trained layers their result.
     const std::int64_t others = 4 * (held + 3 * trained + (given.first_layer > 0 ? pass.tokens * given.model.width : 0));
@@ -128,18 +140,18 @@ std::unique_ptr<at::ObserverContext> count_product(const at::RecordFunction& fun
 
 TEST(Forecast, OperationsAreThoseOfTheProductsThatRun) {
   for (const Case& given : cases()) {
-    SCOPED_TRACE(fmt::format("width {}, {} layers from {}", given.model.width, given.model.layers, given.first_layer));
+    SCOPED_TRACE(given.name());
     const testing::TinyModel model(given.model);
     const auto rows = rows_of(given.lengths, given.answer, given.model.vocab);
     products = 0;
     const auto handle = at::addThreadLocalCallback(
         at::RecordFunctionCallback(count_product).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
-    step(*model, rows, given.first_layer, 4);
+    step(*model, rows, given.first_layer, 4, given.recompute);
     at::removeCallback(handle);
     // Products alone: attention and adapters have kernels of their own.
     PassShape pass = shape_of(rows);
     pass.squares = 0;
-    double forecast = training_flops(given.model, pass, {given.first_layer, false, 0, 4, false});
+    double forecast = training_flops(given.model, pass, {given.first_layer, false, 0, 4, false, given.recompute});
     for (const EncodedRow& row : rows) {
       const auto fed = static_cast<std::int64_t>(row.token.size()) - 1;
       forecast += forward_flops(given.model, {fed, fed, 0}, 0, given.first_layer, 0);
@@ -153,6 +165,8 @@ TEST(Forecast, MoreTokensOrWiderValuesHoldMore) {
   const PassKind fp32{0, true, 8, 4, true}, bf16{0, true, 8, 2, true};
   EXPECT_LT(pass_bytes(model, {100, 1, 0}, fp32).peak, pass_bytes(model, {200, 2, 0}, fp32).peak);
   EXPECT_LT(pass_bytes(model, {100, 1, 0}, bf16).peak, pass_bytes(model, {100, 1, 0}, fp32).peak);
+  const PassKind recomputed{0, true, 8, 4, true, true};
+  EXPECT_LT(pass_bytes(model, {100, 1, 0}, recomputed).peak * 2, pass_bytes(model, {100, 1, 0}, fp32).peak);
   EXPECT_EQ(pass_bytes(model, {100, 1, 0}, {6, false, 8, 4, false}).peak, 0) << "nothing is trained";
 }
 

@@ -51,6 +51,18 @@ TEST(Step, RowsThatShareTheirBeginningsTrainAsRowsApart) {
   }
 }
 
+TEST(Step, ActivationsComputedAgainGiveTheSameBits) {
+  const testing::TinyModel model(testing::tiny_config());
+  for (const std::int64_t first_layer : {0, 2}) {
+    const auto kept = testing::train_together(*model, {.first_layer = first_layer}, {1}, test_world())[0];
+    const auto again = testing::train_together(*model, {.first_layer = first_layer, .recompute = true}, {1}, test_world())[0];
+    EXPECT_EQ(again.losses, kept.losses);
+    EXPECT_EQ(again.norms, kept.norms);
+    for (std::size_t p = 0; p < kept.parameters.size(); ++p)
+      EXPECT_TRUE(at::equal(again.parameters[p].second, kept.parameters[p].second)) << kept.parameters[p].first;
+  }
+}
+
 TEST(Step, ALossAboveTheLimitUpdatesNothing) {
   const testing::TinyModel model(testing::tiny_config());
   testing::TestLane lane(*model, 0, 1);

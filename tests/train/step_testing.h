@@ -22,6 +22,7 @@ struct Training {
   bool strict = false;
   bool share = false;  ///< every second row continues the one before it: of one user, and computed together
   double dropout = 0.1;
+  bool recompute = false;
 };
 
 /// An adapter in training: its parameters begin as `seed` says, and so do its rows, reasons among them.
@@ -86,6 +87,7 @@ inline std::vector<Trained> train_together(const Llama& model, const Training& t
   config.first_layer = training.first_layer;
   config.dropout = training.dropout;
   config.share = training.share;
+  config.recompute = training.recompute;
   config.clip = 0.5;
   config.micro_tokens = training.micro_tokens;
   config.strict = training.strict;
