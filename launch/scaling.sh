@@ -6,6 +6,7 @@
 #     --batch     rows of a rank in a step of the global stage (weak scaling), and of an expert in a step of its own
 #     --steps     steps timed, after two that are not
 #     --results   folder of the figures; default docs/scaling, whose page is docs/scaling.md
+# It also records the collectives of a run of 2 ranks, which launch/simulate.py replays on more.
 # Global stage: rows and tokens a second of R ranks over R times those of one. Experts: the stage's seconds when one rank trains one expert
 # after the other, over those of R ranks, times R. Plans of experts onto up to 64 ranks are computed (tests/bench/bench_plan.cpp).
 # With the defaults about half an hour on 2 cores. THINKREC_PROGRAMS: folder of the programs, default build/release.
@@ -40,11 +41,12 @@ runs=$(mktemp -d)
 trap 'rm -rf "$runs"' EXIT
 mkdir -p "$results"
 
-train() { # RANKS RUN_DIR ARGUMENT...
-  local n=$1 run=$2
+train() { # RANKS RUN_DIR ARGUMENT...; 0 ranks: without the launcher
+  local n=$1 run=$2 launcher=()
   shift 2
   # A rank stays on its core. What else a recipe does in these stages is left out.
-  launch/run.sh --ranks "$n" --bind cores "$programs/thinkrec_train" --config "$config" --run-dir "$run" --set run.threads=1 \
+  [ "$n" -eq 0 ] || launcher=(launch/run.sh --ranks "$n" --bind cores)
+  "${launcher[@]}" "$programs/thinkrec_train" --config "$config" --run-dir "$run" --set run.threads=1 \
     --set run.checkpoint_every=100000 --set encoder.max_epochs=1 "${sets[@]}" --set activate.phases.0.validate_every=0 --set valid.rows=16 \
     --set "activate.phases.0.steps=$((steps + 2))" --set expert.validate_every=0 --set "expert.steps=$steps" --set "expert.batch=$batch" \
     --set "group.count=${sizes[-1]}" "$@" >"$run.log" 2>&1 || { tail -5 "$run.log" >&2; echo "scaling: the run failed, see above" >&2; exit 70; }
@@ -73,6 +75,17 @@ for ((repeat = 1; repeat <= repeats; ++repeat)); do
     echo "scaling: experts, $n ranks, repeat $repeat of $repeats: done after $SECONDS s" >&2
   done
 done
+# The schedule of collectives for launch/simulate.py, with a validation and a checkpoint among the steps.
+record=(--set run.record_collectives=true --set "activate.phases.0.batch=$((2 * batch))" --set activate.phases.0.steps=4 --set expert.steps=1
+  --set activate.phases.0.validate_every=2 --set run.checkpoint_every=2 --set evaluate.rows=64 --set "evaluate.models=[global]")
+train 2 "$runs/recorded" "${record[@]}"
+cp "$runs/recorded/watch/collectives-0.txt" "$results/collectives.tsv"
+train 0 "$runs/forecast" "${record[@]}" --dry-run --ranks 2 --json "$runs/forecast.json"
+python3 - "$runs/forecast.json" $((2 * batch)) >"$results/recorded.json" <<'END'
+import json, sys
+phase = json.load(open(sys.argv[1]))["phases"][0]
+print(json.dumps({"ranks": 2, "rows_per_step": int(sys.argv[2]), "valid_rows": 16, "test_rows": 64, "trained_values": phase["trained_values"]}))
+END
 "$programs/bench_plan" >"$results/plan.jsonl"
 command="launch/scaling.sh --ranks $ranks --config $config --batch $batch --steps $steps --repeats $repeats"
 [ ${#sets[@]} -eq 0 ] || command+=" ${sets[*]}"

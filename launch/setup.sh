@@ -4,16 +4,18 @@
 #   launch/setup.sh            what a build and the quickstart need
 #   launch/setup.sh --oracles  also the Python packages that the `oracle` tests compare against
 #   launch/setup.sh --fuzz     also clang-19, for the preset `fuzz`
+#   launch/setup.sh --simulation  also SimGrid, for launch/simulate.py
 set -euo pipefail
 cd "$(dirname "$0")/.."
 deps=$PWD/.deps
 oracles=0
-fuzz=()
+more=()
 for argument in "$@"; do
   case $argument in
     --oracles) oracles=1 ;;
-    --fuzz) fuzz=(clang-19 libclang-rt-19-dev) ;;
-    *) echo "setup: unknown argument '$argument'; usage: launch/setup.sh [--oracles] [--fuzz]" >&2; exit 64 ;;
+    --fuzz) more+=(clang-19 libclang-rt-19-dev) ;;
+    --simulation) more+=(libsimgrid-dev) ;;
+    *) echo "setup: unknown argument '$argument'; usage: launch/setup.sh [--oracles] [--fuzz] [--simulation]" >&2; exit 64 ;;
   esac
 done
 
@@ -22,7 +24,7 @@ packages=(g++ cmake ninja-build ccache git ca-certificates python3 python3-pip o
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev libcurl4-openssl-dev libsentencepiece-dev libxxhash-dev
   libssl-dev libcpp-httplib-dev zlib1g-dev pkg-config wordnet-base wordnet-sense-index)
 missing=()
-for package in "${packages[@]}" "${fuzz[@]}"; do
+for package in "${packages[@]}" "${more[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then
