@@ -22,7 +22,7 @@ done
 packages=(g++ cmake ninja-build ccache git ca-certificates python3 python3-pip openmpi-bin libopenmpi-dev libhdf5-dev
   libboost-program-options-dev libboost-context-dev libspdlog-dev libfmt-dev libyaml-cpp-dev nlohmann-json3-dev
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev libcurl4-openssl-dev libsentencepiece-dev libxxhash-dev
-  libssl-dev libcpp-httplib-dev zlib1g-dev pkg-config wordnet-base wordnet-sense-index)
+  libssl-dev libcpp-httplib-dev zlib1g-dev pkg-config strace wordnet-base wordnet-sense-index)
 missing=()
 for package in "${packages[@]}" "${more[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")
