@@ -1,5 +1,6 @@
 // thinkrec_inspect: what is in a file, and how text becomes tokens.
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -13,6 +14,7 @@
 #include "io/file.h"
 #include "io/gguf.h"
 #include "io/hdf5.h"
+#include "io/random_access_file.h"
 #include "io/safetensors.h"
 #include "text/tokenizer.h"
 
@@ -98,7 +100,9 @@ int check(const std::vector<std::string>& paths) {
 }
 
 void inspect(const std::string& path) {
-  const std::string head = read_file(path).substr(0, 8);
+  const RandomAccessFile file(path);
+  std::string head(std::min<std::uint64_t>(file.size(), 8), '\0');
+  file.read_at(0, head.data(), head.size());
   if (head.starts_with("GGUF")) return inspect_gguf(path);
   if (head.starts_with("\x89HDF")) {
     check_in_guard(path);

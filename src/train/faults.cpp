@@ -15,7 +15,8 @@
 namespace thinkrec {
 
 FaultInjector::FaultInjector(const std::vector<std::string>& faults, int rank) {
-  static const std::vector<std::string> kKinds = {"kill", "stop", "loop", "error", "nan-loss", "nan-gradient", "inf-gradient"};
+  static const std::vector<std::string> kKinds = {"kill",         "stop",         "loop",      "error",     "nan-loss",
+                                                  "nan-gradient", "inf-gradient", "nan-input", "nan-weight"};
   for (const std::string& text : faults) {
     const std::size_t first = text.find(':'), second = first == std::string::npos ? first : text.find(':', first + 1);
     if (second == std::string::npos) fail(ExitCode::kUsage, "--inject {}: a fault is RANK:STEP:KIND", text);
@@ -41,6 +42,8 @@ StepFault FaultInjector::before_step() {
     if (fault.kind == "nan-loss") out = StepFault::kNanLoss;
     if (fault.kind == "nan-gradient") out = StepFault::kNanGradient;
     if (fault.kind == "inf-gradient") out = StepFault::kInfGradient;
+    if (fault.kind == "nan-input") out = StepFault::kNanInput;
+    if (fault.kind == "nan-weight") out = StepFault::kNanWeight;
   }
   return out;
 }

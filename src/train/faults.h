@@ -8,14 +8,15 @@
 namespace thinkrec {
 
 /// What a step is to get wrong.
-enum class StepFault { kNone, kNanLoss, kNanGradient, kInfGradient };
+enum class StepFault { kNone, kNanLoss, kNanGradient, kInfGradient, kNanWeight, kNanInput };
 
 /// "RANK:STEP:KIND": at the STEP-th optimizer step that this job makes (from 1, over all stages), rank RANK
 ///   kill           is killed (SIGKILL)
 ///   stop           is stopped (SIGSTOP)
 ///   loop           works for ever
 ///   error          throws, as any defect would
-///   nan-loss, nan-gradient, inf-gradient    gets a number that is not finite.
+///   nan-loss, nan-gradient, inf-gradient, nan-input    gets a number that is not finite, the last one as what its first trained layer reads
+///   nan-weight     holds one in a trained weight from then on.
 class FaultInjector {
  public:
   /// kUsage naming the text that is no fault.

@@ -20,6 +20,7 @@ class ParameterSet {
   ParameterSet(const ParameterSet&) = delete;
   ParameterSet& operator=(const ParameterSet&) = delete;
 
+  const NamedTensors& parameters() const { return parameters_; }
   std::int64_t count() const { return gradient_.numel(); }
   /// Flat gradient, [count] fp32, in the order of the parameters and where they are.
   const at::Tensor& gradient() const { return gradient_; }

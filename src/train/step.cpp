@@ -57,6 +57,8 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
   const auto parameters = [&](std::size_t part) -> ParameterSet& { return *lanes_[parts[part].lane].parameters; };
 
   // Forward and backward.
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  if (fault == StepFault::kNanWeight) parameters(0).parameters()[0].second.detach().view(-1)[0].fill_(kNan);
   std::vector<RowValue> values;
   std::vector<at::Tensor> row_gradients;  // strict: one flat gradient a row, of its lane
   for (std::size_t part = 0; part < parts.size(); ++part) parameters(part).zero_gradient();
@@ -64,7 +66,7 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
     std::vector<std::int64_t> places;
     for (std::size_t i = first; i < last; ++i)
       places.insert(places.end(), own_units[i]->places.begin(), own_units[i]->places.end());
-    accumulate(step, parts, rows, places, values);
+    accumulate(step, parts, rows, places, fault, values);
     if (config_.strict) {
       ParameterSet& own = parameters(rows[static_cast<std::size_t>(places[0])].part);
       row_gradients.push_back(own.gradient().clone());
@@ -73,10 +75,9 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
   }
 
   if (fault == StepFault::kNanLoss) {
-    for (RowValue& value : values) value.bce = std::numeric_limits<double>::quiet_NaN();
-  } else if (fault != StepFault::kNone) {
-    const float wrong =
-        fault == StepFault::kNanGradient ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
+    for (RowValue& value : values) value.bce = kNan;
+  } else if (fault == StepFault::kNanGradient || fault == StepFault::kInfGradient) {
+    const float wrong = fault == StepFault::kNanGradient ? kNan : std::numeric_limits<float>::infinity();
     if (config_.strict && !row_gradients.empty()) row_gradients[0][0].fill_(wrong);
     if (!config_.strict) parameters(0).gradient()[0].fill_(wrong);
   }
@@ -153,7 +154,7 @@ std::vector<StepEngine::Unit> StepEngine::units(std::span<PlacedRow> rows) const
 }
 
 void StepEngine::accumulate(std::int64_t step, std::span<const LaneRows> parts, std::span<const PlacedRow> rows,
-                            std::span<const std::int64_t> places, std::vector<RowValue>& values) {
+                            std::span<const std::int64_t> places, StepFault fault, std::vector<RowValue>& values) {
   std::vector<StepRow> own;
   for (const std::int64_t place : places) own.push_back(rows[static_cast<std::size_t>(place)].row);
   const LossBatch batch = make_loss_batch(own, config_.weights, config_.span);
@@ -177,8 +178,10 @@ void StepEngine::accumulate(std::int64_t step, std::span<const LaneRows> parts, 
   }
   const ProjectionHook& hook = one ? static_cast<const ProjectionHook&>(*one) : *several;
 
-  const at::Tensor hidden = model_.layers(lower_hidden(own, batch.pack), batch.pack.packed, config_.first_layer,
-                                          model_.config().layers, &hook, there(batch.needed), config_.recompute);
+  at::Tensor lower = lower_hidden(own, batch.pack);
+  if (fault == StepFault::kNanInput) lower = lower + std::numeric_limits<float>::quiet_NaN();
+  const at::Tensor hidden = model_.layers(lower, batch.pack.packed, config_.first_layer, model_.config().layers, &hook,
+                                          there(batch.needed), config_.recompute);
   const at::Tensor normed = model_.final_norm(hidden);
   const at::Tensor& head = model_.weights().head;
   const auto bce = ops::yes_bce(normed.index_select(0, there(batch.yes_index)), head[config_.yes_token].contiguous(),

@@ -89,7 +89,7 @@ class StepEngine {
   };
   std::vector<Unit> units(std::span<PlacedRow> rows) const;
   void accumulate(std::int64_t step, std::span<const LaneRows> parts, std::span<const PlacedRow> rows,
-                  std::span<const std::int64_t> places, std::vector<RowValue>& values);
+                  std::span<const std::int64_t> places, StepFault fault, std::vector<RowValue>& values);
   at::Tensor lower_hidden(std::span<const StepRow> rows, const RowPack& pack);
   at::Tensor cached_hidden(const StepRow& row);
   void sum_in_row_order(std::vector<at::Tensor>& own, std::span<const std::int64_t> places, std::span<const PlacedRow> rows,

@@ -50,12 +50,19 @@ def main():
             print(f"{fault}: code {code} after {seconds:.1f} s", flush=True)
             world.train(recipe, run, ranks=2)
             assert [world.values(run, stage) for stage in stages] == wanted, fault
-        for kind in ("nan-loss", "nan-gradient", "inf-gradient"):
+        for kind in ("nan-loss", "nan-gradient", "inf-gradient", "nan-input"):
             run = f"{folder}/{kind}"
             done = world.train(recipe, run, "--inject", f"1:2:{kind}", ranks=2)
             assert "activate/main step 2: loss" in done.stderr and "the step was skipped" in done.stderr, done.stderr
             assert world.values(run, stages[0]) != wanted[0]
             world.train(recipe, f"{run}-none", "--inject", f"1:2:{kind}", "--set", "run.skip_nonfinite=0", ranks=2, code=76)
+        # A weight that is not finite stays so: the run ends, no checkpoint has it, and the same command goes on from the last one.
+        for rank in (0, 1):
+            run = f"{folder}/nan-weight-{rank}"
+            done = world.train(recipe, run, "--inject", f"{rank}:5:nan-weight", ranks=2, code=76)
+            assert "steps in a row were not finite" in done.stderr, done.stderr
+            world.train(recipe, run, ranks=2)
+            assert [world.values(run, stage) for stage in stages] == wanted, rank
         for fault, words in (("1:2", "RANK:STEP:KIND"), ("x:2:kill", "ranks count from 0"), ("0:0:kill", "steps from 1"), ("0:1:kil", "did you mean 'kill'")):
             assert words in world.train(recipe, f"{folder}/none", "--inject", fault, code=64).stderr
     print("faults: passed")

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 
 def run(inspect, *arguments, code=0, before=""):
@@ -28,6 +29,13 @@ def main():
     assert "goes alone" in run(inspect, "--environment", "file.h5", code=64).stderr
     assert "goes alone" in run(inspect, "--environment", "--encode", code=64).stderr
     assert "did you mean --environment?" in run(inspect, "--enviroment", code=64).stderr
+    with tempfile.TemporaryDirectory() as folder:
+        for size in (0, 3, 5 << 30):  # of a large file only the first bytes are read
+            path = os.path.join(folder, "unknown")
+            with open(path, "wb") as file:
+                file.truncate(size)
+            assert "not a file that thinkrec knows" in run(inspect, path, code=65).stderr
+        assert "not a regular file" in run(inspect, folder, code=66).stderr
     if "ASAN_OPTIONS" not in os.environ:  # UBSan needs descriptors of its own
         # Without a free descriptor no part can be tested: the report comes all the same.
         failed = run(inspect, "--environment", code=70, before="ulimit -n 4;")

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """kill -9 at any moment, the same command again: bit-identical weights, every step once in metrics.jsonl. A stop on request ends with 75."""
+import json
 import os
 import random
 import shutil
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from tiny_world import World, metrics
+from tiny_world import World, metrics, ranks_of
 
 STAGES = ("activate-0-main", "expert-0", "expert-1")
 
@@ -21,6 +22,50 @@ def kill_all(process):
     except ProcessLookupError:
         pass
     process.wait()
+
+
+def metrics_or_none(run_dir):
+    return metrics(run_dir, "activate/main") if os.path.exists(os.path.join(run_dir, "metrics.jsonl")) else {}
+
+
+def stopped_by_signals(world, folder):
+    """USR1, USR2 and TERM to a rank or to mpirun: the current step is saved, code 75; resumed, the weights are those of a run that went through.
+    A second INT to a rank ends it at once."""
+    recipe = world.recipe("signals", steps=60)
+    whole = f"{folder}/signals-whole"
+    world.train(recipe, whole, "--stages", "encode,activate", ranks=2)
+    wanted = world.values(whole, "activate-0-main")
+    for name, target in (("SIGUSR1", "mpirun"), ("SIGUSR2", "mpirun"), ("SIGTERM", "rank"), ("SIGINT", "rank")):
+        run = f"{folder}/{name}"
+        process = subprocess.Popen(world.command("thinkrec_train", "--config", recipe, "--run-dir", run, "--stages", "encode,activate", ranks=2),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        for _ in range(600):
+            if len(metrics_or_none(run)) > 3:
+                break
+            time.sleep(0.05)
+        sent = time.monotonic()
+        os.kill(process.pid if target == "mpirun" else ranks_of(process.pid)[-1], getattr(signal, name))
+        _, text = process.communicate(timeout=60)
+        took = time.monotonic() - sent
+        assert process.returncode == 75, (name, process.returncode, text[-1500:])
+        assert took < 10, (name, took)  # a step, the save, and what mpirun takes to end
+        status = json.load(open(os.path.join(run, "status.json")))
+        saved = max(int(step[5:]) for step in os.listdir(f"{run}/checkpoints/activate-0-main"))
+        assert status["state"] == "stopped" and status["step"] == saved == max(metrics(run, "activate/main")), (name, status, saved)
+        world.train(recipe, run, "--stages", "encode,activate", ranks=2)
+        assert world.values(run, "activate-0-main") == wanted, name
+        print(f"{name} to {target}: saved step {saved}, ended after {took:.1f} s", flush=True)
+    run = f"{folder}/twice"
+    process = subprocess.Popen(world.command("thinkrec_train", "--config", recipe, "--run-dir", run, "--inject", "0:4:loop"), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, start_new_session=True)
+    while len(metrics_or_none(run)) < 3:
+        time.sleep(0.05)
+    time.sleep(1)  # it is in the step that does not end
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None, "one INT asks only"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130, process.returncode
 
 
 def main():
@@ -84,6 +129,7 @@ def main():
         assert process.returncode == 75, (process.returncode, text[-800:])
         assert "stopped on request" in text
         assert '"stopped"' in open(os.path.join(stopped, "status.json")).read()
+        stopped_by_signals(world, folder)
     print(f"resume: passed with {kills} kills")
 
 

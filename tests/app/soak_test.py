@@ -17,24 +17,10 @@ import tempfile
 import threading
 import time
 
-from tiny_world import World, metrics
+from tiny_world import World, metrics, ranks_of
 
 STAGE, STAGES = "activate-0-main", ("--stages", "encode,activate")
 SETTINGS = ("--set", "activate.phases.0.validate_every=400", "--set", "run.watchdog=20")
-
-
-def ranks_of(launcher):
-    """Process ids of the trainers below a process."""
-    found, todo = [], [launcher]
-    while todo:
-        pid = todo.pop()
-        try:
-            todo += [int(child) for child in open(f"/proc/{pid}/task/{pid}/children").read().split()]
-            if open(f"/proc/{pid}/comm").read().startswith("thinkrec_train"):
-                found.append(pid)
-        except OSError:
-            pass  # gone meanwhile
-    return found
 
 
 def send(pid, number):

@@ -153,6 +153,20 @@ class World:
         return next(line.split()[1] for line in out.splitlines() if line.strip().startswith("values "))
 
 
+def ranks_of(launcher):
+    """Process ids of the trainers below a process."""
+    found, todo = [], [launcher]
+    while todo:
+        pid = todo.pop()
+        try:
+            todo += [int(child) for child in open(f"/proc/{pid}/task/{pid}/children").read().split()]
+            if open(f"/proc/{pid}/comm").read().startswith("thinkrec_train"):
+                found.append(pid)
+        except OSError:
+            pass  # gone meanwhile
+    return found
+
+
 def metrics(run_dir, stage):
     """Lines of metrics.jsonl of a stage that hold a loss, by step; a step must be there once."""
     rows = {}
