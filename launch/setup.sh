@@ -3,7 +3,7 @@
 # unpacked into the git-ignored .deps/. Safe to run again: what is there is left alone.
 #   launch/setup.sh            what a build and the quickstart need
 #   launch/setup.sh --oracles  also the Python packages that the `oracle` tests compare against
-#   launch/setup.sh --fuzz     also clang-19, for the preset `fuzz`
+#   launch/setup.sh --fuzz     also clang-19 and LLVM's tools, for the presets `fuzz` and `coverage`
 #   launch/setup.sh --simulation  also SimGrid, for launch/simulate.py
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +13,7 @@ more=()
 for argument in "$@"; do
   case $argument in
     --oracles) oracles=1 ;;
-    --fuzz) more+=(clang-19 libclang-rt-19-dev) ;;
+    --fuzz) more+=(clang-19 libclang-rt-19-dev llvm-19) ;;
     --simulation) more+=(libsimgrid-dev) ;;
     *) echo "setup: unknown argument '$argument'; usage: launch/setup.sh [--oracles] [--fuzz] [--simulation]" >&2; exit 64 ;;
   esac

@@ -3,10 +3,12 @@
 
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "data/data_testing.h"
 #include "data/prompt.h"
+#include "data/special_texts.h"
 
 namespace thinkrec {
 namespace {
@@ -197,6 +199,63 @@ TEST(PromptPieces, ReasonsAreCountedAsTheyAreMade) {
     for (std::int64_t row = 0; row < data.interactions(); row += 29) {
       const Reason reason{row, "Yes. The user's films, and 12 more.", "{}"};
       EXPECT_EQ(prompts.reason_tokens(reason), static_cast<std::int64_t>(prompts.reason(reason).token.size())) << one.name;
+    }
+  }
+}
+
+/// Special tokens of the models in use, among the tokens.
+std::int64_t specials(const Tokenizer& tokenizer, const EncodedRow& row) {
+  std::set<std::int32_t> ids;
+  for (const char* name :
+       {"<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|begin_of_text|>", "<|end_of_text|>",
+        "<|start_header_id|>", "<|end_header_id|>", "<repo_name>", "<jupyter_start>", "<s>", "</s>", "<unk>", "<pad>"}) {
+    if (const auto id = tokenizer.find_special(name)) ids.insert(*id);
+  }
+  return std::count_if(row.token.begin(), row.token.end(), [&](std::int32_t id) { return ids.contains(id); });
+}
+
+TEST(PromptText, WhatLooksSpecialIsPlainText) {
+  Dataset data;
+  data.noun = {"film", "films"};
+  data.items = {{"plain", "A title", "a word"}};
+  for (const char* text : kTextsThatLookSpecial) data.items.push_back({fmt::format("i{}", data.items.size()), text, text});
+  data.users = {"u"};
+  for (std::size_t i = 0; i < data.items.size(); ++i) {  // each is the target once, behind one that is plain
+    for (const std::size_t item : {std::size_t{0}, i}) {
+      data.user.push_back(0);
+      data.item.push_back(static_cast<std::int32_t>(item));
+      data.label.push_back(1);
+      data.timestamp.push_back(data.interactions());
+    }
+  }
+  data.user_begin = {0, data.interactions()};
+  for (const NamedTokenizer& one : tokenizers()) {
+    if (one.name == "SmolLM2") {  // what is counted is there to be counted
+      EncodedRow control;
+      control.token = {one.tokenizer->find_special("<|im_start|>").value(), one.tokenizer->find_special("<|endoftext|>").value()};
+      ASSERT_EQ(specials(*one.tokenizer, control), 2);
+    }
+    for (const char* name : {"thinkrec", "text", "hard", "soft", "hybrid"}) {
+      PromptConfig config = settings(prompt_template(name), 0);
+      config.history = 1;
+      const PromptBuilder prompts(data, *one.tokenizer, config);
+      const EncodedRow plain = prompts.prompt(1), plain_reason = prompts.reason({1, "Yes. A title.", "{}"});
+      for (std::int64_t row = 3; row < data.interactions(); row += 2) {
+        const std::string& text = data.items[static_cast<std::size_t>(data.item[static_cast<std::size_t>(row)])].title;
+        const EncodedRow made = prompts.prompt(row), reason = prompts.reason({row, "Yes. " + text, "{}"});
+        ASSERT_EQ(specials(*one.tokenizer, made), specials(*one.tokenizer, plain)) << one.name << " " << name << " " << text;
+        ASSERT_EQ(specials(*one.tokenizer, reason), specials(*one.tokenizer, plain_reason))
+            << one.name << " " << name << " " << text;
+        ASSERT_EQ(made.slots.size(), plain.slots.size()) << one.name << " " << name << " " << text;
+        ASSERT_EQ(reason.slots.size(), plain_reason.slots.size()) << one.name << " " << name << " " << text;
+        if (one.name == "SmolLM2" && text.find('\n') == std::string::npos) {  // lossless: the text is there, letter for letter
+          std::vector<std::int32_t> words;
+          for (const std::int32_t id : made.token) {
+            if (id >= 0) words.push_back(id);
+          }
+          ASSERT_NE(one.tokenizer->decode(words).find(text), std::string::npos) << name << " " << text;
+        }
+      }
     }
   }
 }
