@@ -87,7 +87,7 @@ int main(int argc, char** argv) {
     if (line.finished()) return 0;
     at::set_num_threads(static_cast<int>(line.integer("threads")));
     const auto ranks = make_solo_collectives();
-    const at::TensorOptions where = choose_device({line.text("device"), line.text("dtype"), true}, *ranks);
+    const at::TensorOptions where = choose_device({line.text("device"), line.text("dtype"), true, line.text("matmul-precision")}, *ranks);
     const SharedModel model(line.required("model"), *ranks, where);
     const LlamaConfig& shape = model.llama().config();
     const LoraAdapter adapter = load_peft_adapter(line.required("adapter"), shape).adapter;
@@ -99,6 +99,7 @@ int main(int argc, char** argv) {
     config.dropout = line.real("dropout");
     config.clip = 0;
     config.micro_tokens = line.integer("micro-tokens");
+    config.cache_bytes = line.integer("cache-mb") << 20;
     config.recompute = line.flag("activation-checkpointing");
     config.share = line.flag("share");
     const Projector none;

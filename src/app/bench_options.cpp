@@ -26,10 +26,12 @@ OptionTable options() {
       {"warmup", kInteger, "2", "[0, inf)", "steps", "not timed, first"},
       {"dropout", kReal, "0", "[0, 1)", "", "on the input of the adapters"},
       {"dtype", kChoice, "fp32", "choices fp32|bf16", "", "of the frozen weights and activations; bf16 on GPUs alone"},
+      {"matmul-precision", kChoice, "highest", "choices highest|high|medium", "", "of fp32 tensors' products, as run.matmul_precision"},
       {"device", kChoice, "cpu", "choices cpu|cuda", "", "where the model runs"},
       {"breakdown", kFlag, "false", "", "",
        "say where the timed steps' time goes, and what their matrix products alone would take; costs some speed"},
       {"activation-checkpointing", kFlag, "false", "", "", "compute the activations again in the backward pass"},
+      {"cache-mb", kInteger, "1024", "[0, inf)", "MiB", "stage expert: for hidden states below the trained layers; 0: computed every time"},
       {"micro-tokens", kInteger, "4096", "[1, inf)", "tokens", "of one forward and backward pass"},
   };
 }

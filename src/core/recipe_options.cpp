@@ -32,6 +32,9 @@ OptionTable make_table() {
        "where the model runs; auto: on GPUs where every rank sees one", false},
       {"run.dtype", kChoice, "auto", "choices auto|fp32|bf16", "",
        "of the frozen weights and activations; auto: bf16 on GPUs, fp32 on the CPU"},
+      {"run.matmul_precision", kChoice, "highest", "choices highest|high|medium", "",
+       "of products of fp32 tensors with weights; high: TF32 on GPUs; medium: factors rounded to bf16, sums in fp32, twice as fast a step "
+       "on CPUs with AMX"},
       {"run.collective_timeout", kReal, "600", "> 0", "seconds", "GPUs: a collective that takes longer ends the run with code 71",
        false},
       {"run.watchdog", kReal, "60", "[0, 1000000]", "seconds",
@@ -105,7 +108,8 @@ OptionTable make_table() {
       {"mix.rows_per_user", kInteger, "1", "[1, 1024]", "rows",
        "up to so many rows of a user come one after the other, and what their prompts begin with is computed once a step (on the CPU)"},
       {"mix.train_rows", kInteger, "0", "[0, inf)", "rows",
-       "train rows that the language model sees, a seeded sample; 0: all. The encoder sees all in any case"},
+       "train rows that the language model sees, a seeded sample, of runs of mix.rows_per_user neighbours of a user; 0: all. The encoder "
+       "sees all in any case"},
 
       {"features.statistics", kFlag, "false", "", "",
        "slots of prompts also carry counts (rates of item and user) and the encoder's logit"},

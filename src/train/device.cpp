@@ -1,5 +1,7 @@
 #include "train/device.h"
 
+#include <ATen/Context.h>
+
 #include "core/error.h"
 #include "core/log.h"
 #include "gpu/gpu.h"
@@ -22,6 +24,7 @@ std::string missing_gpu(Collectives& world, int& count) {
 }  // namespace
 
 at::TensorOptions choose_device(const DeviceWish& wish, Collectives& world) {
+  at::globalContext().setFloat32MatmulPrecision(wish.matmul_precision);
   const auto on_cpu = [&] {
     if (wish.dtype == "bf16") fail(ExitCode::kConfig, "run.dtype bf16 is for GPUs, and this run is on the CPU: use fp32 or auto");
     return at::TensorOptions(at::kFloat);

@@ -13,11 +13,13 @@ struct DeviceWish {
   std::string device = "auto";  ///< auto, cpu or cuda
   std::string dtype = "auto";   ///< of the frozen weights and activations: auto, fp32 or bf16
   bool deterministic = true;
+  /// Of matrix products of fp32 tensors: highest, high or medium (see run.matmul_precision).
+  std::string matmul_precision = "highest";
 };
 
 /// Collective. auto: a GPU when every rank sees one, else the CPU with one log line saying why; ranks of a node take its GPUs in turn. bf16
 /// on GPUs unless asked otherwise, fp32 on the CPU. Opens the GPU. kUsage, on all ranks, when cuda is asked for and some rank sees none;
-/// kConfig for bf16 on the CPU.
+/// kConfig for bf16 on the CPU. The precision of matrix products is set for the process.
 at::TensorOptions choose_device(const DeviceWish& wish, Collectives& world);
 
 }  // namespace thinkrec

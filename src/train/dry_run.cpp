@@ -165,7 +165,7 @@ class Planner {
                     model_.config);
     encoder_ = encoder_size(encoder_config(recipe_, recipe_.text("encoder.kind")), dataset_);
     if (recipe_.flag("features.statistics")) encoder_.width += static_cast<std::int64_t>(RowStatistics::kCount) + 1;
-    train_ = sample_train_rows(dataset_, recipe_.integer("mix.train_rows"), seed());
+    train_ = sample_train_rows(dataset_, recipe_.integer("mix.train_rows"), recipe_.integer("mix.rows_per_user"), seed());
     valid_ = sample_rows(dataset_, Split::kValid, recipe_.integer("valid.rows"), recipe_.integer("valid.rows_per_user"), seed());
     for (const Reason& reason : dataset_.reasons) reasons_.push_back(&reason);
     ranks_per_node_ = setting_.ranks_per_node > 0 ? setting_.ranks_per_node : gpu_ != nullptr ? 8 : setting_.ranks;

@@ -67,8 +67,9 @@ Session::Session(Recipe recipe, std::string run_dir, Collectives& world, const R
   threads_ = static_cast<int>(recipe_.integer("run.threads"));
   if (threads_ == 0) threads_ = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / node->size());
   at::set_num_threads(threads_);
-  options_ =
-      choose_device({recipe_.text("run.device"), recipe_.text("run.dtype"), recipe_.text("run.deterministic") != "off"}, world);
+  options_ = choose_device({recipe_.text("run.device"), recipe_.text("run.dtype"), recipe_.text("run.deterministic") != "off",
+                            recipe_.text("run.matmul_precision")},
+                           world);
   if (device().is_cuda() && world.size() > 1) {
     NcclOptions options;
     options.timeout_s = recipe_.real("run.collective_timeout");
@@ -166,15 +167,26 @@ LossWeights Session::loss_weights() const {
 
 PromptConfig Session::prompt(const std::string& template_name) const { return prompt_config(recipe_, template_name); }
 
-std::vector<std::int64_t> sample_train_rows(const Dataset& dataset, std::int64_t limit, std::uint64_t seed) {
-  const auto& train = dataset.rows(Split::kTrain);
-  const auto count = static_cast<std::int64_t>(train.size());
-  if (limit == 0 || limit >= count) return train;
-  std::vector<std::int64_t> places;
-  for (std::int64_t i = 0; i < limit; ++i) places.push_back(permuted(i, count, seed, 13, 0));
-  std::sort(places.begin(), places.end());
+std::vector<std::int64_t> sample_train_rows(const Dataset& dataset, std::int64_t limit, std::int64_t together,
+                                            std::uint64_t seed) {
+  std::vector<std::int64_t> train = dataset.rows(Split::kTrain);
+  if (limit == 0 || limit >= static_cast<std::int64_t>(train.size())) return train;
+  std::sort(train.begin(), train.end());  // by user, then time
+  // Runs of neighbouring rows of a user, each up to `together` long: where they begin.
+  std::vector<std::size_t> begin;
+  for (std::size_t i = 0; i < train.size(); ++i) {
+    const auto user = [&](std::size_t place) { return dataset.user[static_cast<std::size_t>(train[place])]; };
+    if (begin.empty() || user(i) != user(i - 1) || static_cast<std::int64_t>(i - begin.back()) == together) begin.push_back(i);
+  }
+  const auto runs = static_cast<std::int64_t>(begin.size());
+  begin.push_back(train.size());
   std::vector<std::int64_t> rows;
-  for (const std::int64_t place : places) rows.push_back(train[static_cast<std::size_t>(place)]);
+  for (std::int64_t i = 0; i < runs && static_cast<std::int64_t>(rows.size()) < limit; ++i) {
+    const auto run = static_cast<std::size_t>(permuted(i, runs, seed, 13, 0));
+    for (std::size_t place = begin[run]; place < begin[run + 1] && static_cast<std::int64_t>(rows.size()) < limit; ++place)
+      rows.push_back(train[place]);
+  }
+  std::sort(rows.begin(), rows.end());
   return rows;
 }
 

@@ -105,8 +105,9 @@ class Session {
   std::string data_hash_;
 };
 
-/// Train rows for the language model: all, or a seeded sample of `limit` (0: all), in the order of the split.
-std::vector<std::int64_t> sample_train_rows(const Dataset& dataset, std::int64_t limit, std::uint64_t seed);
+/// Train rows for the language model: all, or a seeded sample of `limit` (0: all) made of runs of up to `together` (1 or more) neighbouring
+/// rows of a user, by user and time.
+std::vector<std::int64_t> sample_train_rows(const Dataset& dataset, std::int64_t limit, std::int64_t together, std::uint64_t seed);
 
 /// Rows of a split for validation or evaluation: all of them, or whole users in a seeded order, at most `per_user` rows of each (the
 /// first in time), until `limit` rows are reached. Sorted by user, then time.

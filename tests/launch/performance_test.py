@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""launch/performance.py on the smallest yardstick, and the page that it writes.  performance_test.py PROGRAMS ROOT"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+PROGRAMS, ROOT = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
+SCRIPT = ROOT / "launch" / "performance.py"
+sys.path.insert(0, str(ROOT / "tests" / "bench" / "yardstick"))
+from compare import compare  # noqa: E402
+
+
+def run(*command, code=0, **environment):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=500, check=False,
+                          env={**os.environ, **environment})
+    assert done.returncode == code, f"{command}: code {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    return done.stdout + done.stderr
+
+
+def program(path, result):
+    """A program that prints `result`, as a command."""
+    path.write_text(f"#!/bin/sh\necho '{result if isinstance(result, str) else json.dumps(result)}'\n")
+    path.chmod(0o755)
+    return [str(path)]
+
+
+def refusals(folder):
+    assert "no part 'speed'" in run(sys.executable, SCRIPT, "speed", code=64)
+    assert "thinkrec_bench is not there" in run(sys.executable, SCRIPT, "--programs", folder, code=66)
+    fair = {"samples_per_s": 1e9, "tokens_per_s": 2, "tokens_per_cpu_s": 2, "losses": [1, 1]}
+    peer = program(folder / "peer", {**fair, "samples_per_s": 5e8, "tokens_per_cpu_s": 1})
+    for wrong, words in (({**fair, "losses": [1, 1.01]}, "losses differ by 1.0e-02"), ({**fair, "losses": [1]}, "losses are missing"),
+                         ({**fair, "losses": [1, float("nan")]}, "not finite"), ("nothing", "no JSON line"),
+                         ({**fair, "samples_per_s": 1e-3}, "the process took")):
+        try:
+            compare(program(folder / "ours", wrong), peer, 8, 1, 2e-4, lambda text: None)
+        except SystemExit as end:
+            assert words in str(end), (words, end)
+        else:
+            raise AssertionError(f"taken: {wrong}")
+    ratios = compare(program(folder / "ours", fair), peer, 8, 2, 2e-4, lambda text: None)
+    assert ratios["speed"] == [2, 2] == ratios["cpu_speed"] and ratios["loss_difference"] == 0, ratios
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        refusals(folder)
+        results = folder / "performance"
+        results.mkdir()
+        run(sys.executable, ROOT / "docs/performance.py", results)
+        page = results.with_suffix(".md").read_text()
+        assert page.count("*Not measured yet*") == 8 and "not measured yet" in results.with_suffix(".svg").read_text(), page
+        results.with_suffix(".md").write_text("no marks\n")
+        assert "has not its two marks" in run(sys.executable, ROOT / "docs/performance.py", results, code=1)
+        results.with_suffix(".md").unlink()
+        if not (ROOT / ".deps/oracles/.torch").exists():
+            print("performance: skipped, no Python that loads torch (launch/setup.sh --oracles)")
+            sys.exit(77)
+        parts = ("global", "expert", "together", "floor", "shared", "checkpointing")
+        run(sys.executable, SCRIPT, *parts, "--programs", PROGRAMS, "--results", results, "--yards", "tiny", "--threads", "1", "--pairs", "1")
+        page = results.with_suffix(".md").read_text()
+        assert page.count("*Not measured yet*") == 2 and page.count("--yards tiny`") == len(parts), page
+        for words in ("| tiny | 1 | global stage |", "| tiny | 1 | nothing cached |", "| tiny | global | **"):
+            assert words in page, (words, page)
+        figures = json.loads((results / "expert.json").read_text())["figures"]
+        assert [run["warmup"] for run in figures] == [0, 4, 1] and all(run["loss_difference"] < 1e-4 for run in figures), figures
+        stamp = (results / "global.json").stat().st_mtime_ns
+        assert "performance: global" not in run(sys.executable, SCRIPT, "global", "--programs", PROGRAMS, "--results", results)
+        assert stamp == (results / "global.json").stat().st_mtime_ns
+    print("performance: passed")
+
+
+if __name__ == "__main__":
+    main()
