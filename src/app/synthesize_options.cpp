@@ -34,7 +34,7 @@ OptionTable options() {
        "a score above it says that the item is liked; 0 for the language models' scores, which are logits"},
       {"store", kChoice, "reply", "choices reply|thinking", "",
        "what becomes the reason: the reply, or the model's own thinking before it (reasoning_content, or <think>...</think>)"},
-      {"min-words", kInteger, "1", "[1, 10000]", "words", "of an explanation; a shorter one is not accepted"},
+      {"min-words", kInteger, "6", "[1, 10000]", "words", "of an explanation; a shorter one is not accepted"},
       {"max-words", kInteger, "0", "[0, 100000]", "words",
        "of an explanation, which is cut at the end of a sentence; 0: any number"},
       {"retry-failed", kFlag, "false", "", "", "ask again about rows that the same model with the same settings has failed"},
