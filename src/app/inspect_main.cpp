@@ -73,6 +73,32 @@ void inspect_dataset(const std::string& path) {
     std::printf("  reason for row %ld: %s\n", dataset.reasons[i].row, dataset.reasons[i].text.c_str());
 }
 
+void print_line(const OrderedJson& object) {
+  std::printf("%s\n", object.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+}
+
+/// Reasons or items, one a line, for other programs to read.
+void list_dataset(const std::string& path, bool reasons) {
+  check_in_guard(path);
+  const Dataset dataset = load_dataset(path);
+  if (!reasons) {
+    for (const Item& item : dataset.items)
+      print_line({{"item", item.id}, {"title", item.title}, {"keywords", item.keywords}, {"profile", item.profile}});
+    return;
+  }
+  for (const Reason& reason : dataset.reasons) {
+    const auto row = static_cast<std::size_t>(reason.row);
+    const Item& item = dataset.items[static_cast<std::size_t>(dataset.item[row])];
+    print_line({{"row", reason.row},
+                {"user", dataset.users[static_cast<std::size_t>(dataset.user[row])]},
+                {"item", item.id},
+                {"title", item.title},
+                {"label", dataset.label[row]},
+                {"text", reason.text},
+                {"provenance", reason.provenance}});
+  }
+}
+
 void inspect_checkpoint(const std::string& path, const Hdf5Reader& reader) {
   const auto names = reader.strings("names");
   std::printf("%s: checkpoint at step %ld, %zu tensors\n  facts %s\n", path.c_str(), reader.int_attribute("step"), names.size(),
@@ -140,6 +166,11 @@ int main(int argc, char** argv) {
       fail(ExitCode::kUsage, "give the files to look at, or --tokenizer PATH --encode");
     }
     if (line.flag("check")) return check(line.positional());
+    if (line.flag("reasons") && line.flag("items")) fail(ExitCode::kUsage, "give --reasons or --items, not both");
+    if (line.flag("reasons") || line.flag("items")) {
+      for (const std::string& path : line.positional()) list_dataset(path, line.flag("reasons"));
+      return 0;
+    }
     for (const std::string& path : line.positional()) inspect(path);
     return 0;
   });

@@ -7,7 +7,7 @@ namespace {
 
 const ProgramInfo kProgram = {
     "thinkrec_inspect", "Shows what is in a data set, checkpoint, GGUF or safetensors file, or the tokens of text.",
-    "thinkrec_inspect [--check] FILE...   |   thinkrec_inspect --tokenizer PATH --encode < strings.jsonl   |   thinkrec_inspect --environment",
+    "thinkrec_inspect [--check | --reasons | --items] FILE...   |   thinkrec_inspect --tokenizer PATH --encode < strings.jsonl   |   thinkrec_inspect --environment",
     "FILE"};
 
 OptionTable options() {
@@ -15,6 +15,8 @@ OptionTable options() {
   return {
       {"tokenizer", kPath, "", "", "", "tokenizer file or folder, for --encode"},
       {"check", kFlag, "false", "", "", "only say whether each file can be read, found out within bounds of time and memory"},
+      {"reasons", kFlag, "false", "", "", "of data sets: every reason with its row and provenance, as JSON, one a line"},
+      {"items", kFlag, "false", "", "", "of data sets: every item with its title, keywords and profile, as JSON, one a line"},
       {"encode", kFlag, "false", "", "",
        "read JSON strings, one a line, from standard input; write their token ids as JSON arrays, one a line"},
       {"environment", kFlag, "false", "", "",

@@ -15,6 +15,8 @@ struct Item {
   std::string id;  ///< as in the raw data
   std::string title;
   std::string keywords;  ///< at most 10, comma separated; may be empty
+  /// What the raw data say of it (category, description), at most 100 words, for keywords to be made from; may be empty.
+  std::string profile{};
 };
 
 /// A synthesised explanation for one train interaction ("Yes. ..." / "No. ...").
@@ -55,7 +57,7 @@ struct Dataset {
   /// First interaction index of the history of `row` when at most `limit` are wanted (0: all); it ends before `row`.
   std::int64_t history_begin(std::int64_t row, std::int64_t limit) const;
 
-  /// SHA-256 over everything but the reasons: what a run directory records.
+  /// SHA-256 over everything but the reasons and the items' profiles: what a run directory records.
   std::string hash() const;
   /// kBadData naming `origin` and the defect when the parts do not fit together (sizes, ranges, order, empty split).
   void check(const std::string& origin) const;

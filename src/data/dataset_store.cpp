@@ -1,5 +1,7 @@
 // The data set as one HDF5 file. A reader of another schema version refuses it: guessing would train on the wrong columns.
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "data/dataset.h"
 #include "io/file.h"
@@ -10,6 +12,7 @@ namespace {
 
 constexpr const char* kSchema = "thinkrec data set";
 constexpr std::int64_t kSchemaVersion = 1;
+constexpr const char* kProfiles = "items/profile";  // only where the raw data had more to say than titles and keywords
 
 /// One text of every element, as a column of the file.
 template <class Element>
@@ -58,6 +61,9 @@ void save_dataset(const Dataset& dataset, const std::string& path) {
   file.write("items/id", column(dataset.items, &Item::id));
   file.write("items/title", column(dataset.items, &Item::title));
   file.write("items/keywords", column(dataset.items, &Item::keywords));
+  const auto profiled = [](const Item& item) { return !item.profile.empty(); };
+  if (std::any_of(dataset.items.begin(), dataset.items.end(), profiled))
+    file.write(kProfiles, column(dataset.items, &Item::profile));
   file.write("users", dataset.users);
   file.write("interactions/user", dataset.user);
   file.write("interactions/item", dataset.item);
@@ -88,6 +94,7 @@ Dataset load_dataset(const std::string& path) {
   for (std::size_t i = 0; i < ids.size(); ++i) dataset.items[i].id = std::move(ids[i]);
   fill(dataset.items, &Item::title, file, path, "items/title");
   fill(dataset.items, &Item::keywords, file, path, "items/keywords");
+  if (file.has(kProfiles)) fill(dataset.items, &Item::profile, file, path, kProfiles);
   dataset.users = file.strings("users");
   dataset.user = file.int32s("interactions/user");
   dataset.item = file.int32s("interactions/item");

@@ -110,10 +110,15 @@ TEST(DatasetStore, RoundTrip) {
   const std::string path = folder.path("data.h5");
   Dataset d = tiny_dataset();
   d.items[2].keywords = std::string(100000, 'k');
+  d.items[1].profile = "Category: War. \xc3\x89";
   save_dataset(d, path);
   const Dataset loaded = load_dataset(path);
   expect_equal(loaded, d);
   EXPECT_EQ(loaded.hash(), d.hash());
+  EXPECT_EQ(loaded.items[1].profile, d.items[1].profile);
+  EXPECT_EQ(loaded.items[0].profile, "");
+  d.items[1].profile.clear();
+  EXPECT_EQ(loaded.hash(), d.hash());  // nothing that is trained on
   d.reasons.clear();  // and over an existing file
   save_dataset(d, path);
   expect_equal(load_dataset(path), d);

@@ -16,6 +16,18 @@ TEST(Fields, NormalizeKeywords) {
   EXPECT_EQ(normalize_keywords("Action Sci-Fi  War ", KeywordSeparator::kSpace), "Action, Sci-Fi, War");
 }
 
+TEST(Fields, ItemProfile) {
+  EXPECT_EQ(item_profile("", ""), "");
+  EXPECT_EQ(item_profile("War  Film", ""), "Category: War Film");
+  EXPECT_EQ(item_profile("", "About\na war."), "Description: About a war.");
+  EXPECT_EQ(item_profile("War", "About a war."), "Category: War. Description: About a war.");
+  EXPECT_EQ(item_profile("War, etc.", "About."), "Category: War, etc. Description: About.");
+  std::string words = "w0";
+  for (int i = 1; i < 99; ++i) words += fmt::format(" w{}", i);
+  EXPECT_EQ(item_profile("", words), "Description: " + words);
+  EXPECT_EQ(item_profile("", words + " w99 w100"), "Description: " + words);  // 100 with the first
+}
+
 TEST(Fields, StripYear) {
   EXPECT_EQ(strip_year("Heat (1995)"), "Heat");
   EXPECT_EQ(strip_year("Sting, The (1973)"), "Sting, The");

@@ -38,7 +38,7 @@ class Amazon : public testing::Test {
   void SetUp() override {
     folder_.write(
         "meta_Books.json",
-        "{\"category\": [\"Books\", \"Children's Books\", \"Animals &amp; Bugs\"], \"tech1\": \"\", \"description\": [\"\"], "
+        "{\"category\": [\"Books\", \"Children's Books\", \"Animals &amp; Bugs\"], \"tech1\": \"\", \"description\": [\"Two <b>kittens</b>\", \"and a fish.\"], "
         "\"title\": \"Mog&#39;s <i>Kittens</i> &amp; Co\", \"brand\": \"Visit Amazon's Judith Kerr Page\", \"rank\": "
         "\"1,042 in Books (\", \"price\": \"$7.15\", \"asin\": \"B1\"}\n"
         "{\"category\": [\"Books\"], \"title\": \"Dune\", \"brand\": \"Frank Herbert\", \"asin\": \"B2\"}\n"
@@ -72,6 +72,7 @@ TEST_F(Amazon, Reads) {
   EXPECT_EQ(ids(d), (std::vector<std::string>{"B1", "B2", "B3", "B9"}));
   EXPECT_EQ(d.items[0].title, "Mog's Kittens & Co");
   EXPECT_EQ(d.items[0].keywords, "Judith Kerr, Children's Books, Animals & Bugs");
+  EXPECT_EQ(d.items[0].profile, "Category: Books, Children's Books, Animals & Bugs. Description: Two kittens and a fish.");
   EXPECT_EQ(d.items[1].title, "Dune");
   EXPECT_EQ(d.items[1].keywords, "Frank Herbert, Books");
   EXPECT_EQ(d.items[2].title, "Ulysses");  // its first record has a script for a title

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-ORDER = ["core", "kernels", "io", "comm", "text", "data", "model", "gpu", "adapters", "encoders", "experts", "eval", "checkpoint", "report",
+ORDER = ["core", "kernels", "io", "comm", "text", "data", "model", "gpu", "adapters", "encoders", "experts", "eval", "synthesis", "checkpoint", "report",
          "serve", "train", "app"]
 HEADERS = (".h", ".cuh")
 SOURCES = (".cpp", ".cu") + HEADERS

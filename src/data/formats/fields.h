@@ -49,4 +49,7 @@ std::string strip_year(const std::string& title);
 enum class KeywordSeparator { kCommaOrBar, kSpace };
 std::string normalize_keywords(std::string_view text, KeywordSeparator separator = KeywordSeparator::kCommaOrBar);
 
+/// "Category: <category>. Description: <description>", either left out where it is empty, tidied and cut after 100 words.
+std::string item_profile(std::string_view category, std::string_view description);
+
 }  // namespace thinkrec

@@ -91,7 +91,7 @@ RawData read_movielens(const PrepareOptions& options) {
   CsvReader items(items_path, release.items_format);
   while (items.next()) {
     const std::string genres = release.item_fields > 3 ? flagged_genres(items) : from_latin1(items.field(2));
-    builder.add_item(items, std::string(items.field(0)), tidy(from_latin1(items.field(1))), normalize_keywords(genres));
+    builder.add_item(items, std::string(items.field(0)), tidy(from_latin1(items.field(1))), normalize_keywords(genres), "");
   }
   CsvReader ratings(path, release.ratings_format);
   while (ratings.next())

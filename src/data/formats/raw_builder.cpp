@@ -3,7 +3,6 @@
 #include <limits>
 
 #include "core/error.h"
-#include "core/log.h"
 #include "data/formats/fields.h"
 
 namespace thinkrec {
@@ -25,7 +24,7 @@ void check_id(const CsvReader& file, const char* what, std::string_view id) {
 
 }  // namespace
 
-void RawBuilder::add_item(const CsvReader& file, std::string id, std::string title, std::string keywords) {
+void RawBuilder::add_item(const CsvReader& file, std::string id, std::string title, std::string keywords, std::string profile) {
   check_id(file, "item", id);
   if (items_path_.empty()) items_path_ = file.place().substr(0, file.place().rfind(':'));
   const auto [where, is_new] = items_.emplace(id, checked_number(raw_.items.size(), file));
@@ -36,7 +35,7 @@ void RawBuilder::add_item(const CsvReader& file, std::string id, std::string tit
   } else if (options_.strip_year) {
     title = strip_year(title);
   }
-  raw_.items.push_back({std::move(id), std::move(title), std::move(keywords)});
+  raw_.items.push_back({std::move(id), std::move(title), std::move(keywords), std::move(profile)});
 }
 
 std::int32_t RawBuilder::user(const CsvReader& file, std::string_view id) {
@@ -61,7 +60,7 @@ std::int32_t RawBuilder::add_unlisted(const CsvReader& file, std::string_view id
   check_id(file, "item", id);
   const std::int32_t number = checked_number(raw_.items.size(), file);
   items_.emplace(std::string(id), number);
-  raw_.items.push_back({std::string(id), std::string(id), ""});
+  raw_.items.push_back({std::string(id), std::string(id), "", ""});
   ++raw_.unlisted_items;
   return number;
 }
@@ -100,14 +99,14 @@ std::string read_items_csv(RawBuilder& builder, const PrepareOptions& options, c
   const std::size_t title = find_column(file, names.title, "title", "--title-column");
   const auto keywords = find_optional_column(file, names.keywords, "keywords", "--keywords-column");
   const auto category = find_optional_column(file, names.category, "category", "--category-column");
-  if (find_optional_column(file, names.description, "description", "--description-column")) {
-    log_info("{}: descriptions are not stored; an item's keywords come from its keywords, else from its category", path);
-  }
+  const auto description = find_optional_column(file, names.description, "description", "--description-column");
   while (file.next()) {
+    const std::string kind = category ? read_text(file, *category) : "";
     std::string words;
     if (keywords) words = normalize_keywords(read_text(file, *keywords));
-    if (words.empty() && category) words = normalize_keywords(read_text(file, *category));
-    builder.add_item(file, std::string(file.field(id)), read_text(file, title), std::move(words));
+    if (words.empty()) words = normalize_keywords(kind);
+    builder.add_item(file, std::string(file.field(id)), read_text(file, title), std::move(words),
+                     item_profile(kind, description ? read_text(file, *description) : ""));
   }
   return path;
 }

@@ -24,7 +24,7 @@ class RawBuilder {
 
   /// An item, all of them before the first rating. `file` stands at its record, for messages. An empty title becomes the id.
   /// kBadData when the id is empty, not UTF-8, or was there before.
-  void add_item(const CsvReader& file, std::string id, std::string title, std::string keywords);
+  void add_item(const CsvReader& file, std::string id, std::string title, std::string keywords, std::string profile);
 
   /// The user's number, a new one for a new id; kBadData when it is empty or not UTF-8.
   std::int32_t user(const CsvReader& file, std::string_view id);
@@ -49,7 +49,7 @@ class RawBuilder {
   std::string items_path_;  // for messages
 };
 
-/// Reads items.csv as the formats `ratings` and `csv` have it: id, title, and keywords (or else the category) where there are
+/// Reads items.csv as the formats `ratings` and `csv` have it: id, title, keywords (or else the category) and profile where there are
 /// such columns. Returns the path it read.
 std::string read_items_csv(RawBuilder& builder, const PrepareOptions& options, const std::string& id_column);
 

@@ -42,6 +42,7 @@ void read_items(const std::string& path, const PrepareOptions& options, RawBuild
   auto keywords = find_optional_column(file, names.keywords, "keywords", "--keywords-column", true);
   if (!keywords && names.category.empty()) keywords = find_usual(file, {"class", "genre", "genres", "categories", "category"});
   if (!keywords) keywords = find_optional_column(file, names.category, "category", "--category-column", true);
+  const auto description = find_optional_column(file, names.description, "description", "--description-column", true);
   const bool words = keywords && file.columns()[*keywords].ends_with(":token_seq");
   while (file.next()) {
     std::string text;
@@ -51,7 +52,8 @@ void read_items(const std::string& path, const PrepareOptions& options, RawBuild
       const bool spaces = words && text.find_first_of(",|") == std::string::npos;
       text = normalize_keywords(text, spaces ? KeywordSeparator::kSpace : KeywordSeparator::kCommaOrBar);
     }
-    builder.add_item(file, std::string(file.field(id)), read_text(file, *title), std::move(text));
+    builder.add_item(file, std::string(file.field(id)), read_text(file, *title), std::move(text),
+                     description ? item_profile("", read_text(file, *description)) : "");
   }
 }
 

@@ -71,7 +71,7 @@ class ReviewReader {
   }
 
   void add_item(const std::string& id, std::int64_t review) {
-    raw_.items.push_back({id, "", ""});
+    raw_.items.push_back({id, "", "", ""});
     first_review_.push_back(review);
     position_.push_back(kNotInFile);
   }
@@ -110,6 +110,7 @@ class ReviewReader {
     Item read = format_.read_item(file);
     raw_.items[item].title = options_.strip_year ? strip_year(read.title) : std::move(read.title);
     if (!read.keywords.empty()) raw_.items[item].keywords = std::move(read.keywords);
+    if (!read.profile.empty()) raw_.items[item].profile = std::move(read.profile);
   }
 
   void settle_unlisted(const std::string& reviews_path, const std::string& items_path) {

@@ -11,7 +11,7 @@ struct ReviewFormat {
   const char *user, *item, *rating, *time;  ///< keys of a review
   std::int64_t (*read_time)(const JsonLines& reviews, std::size_t key);
   std::vector<std::string> item_keys;         ///< of an item; the first is its id
-  Item (*read_item)(const JsonLines& items);  ///< title and keywords; an empty title is a missing one
+  Item (*read_item)(const JsonLines& items);  ///< title, keywords, profile; an empty title is a missing one
 };
 
 /// kBadData with file:line for what is wrong, naming both files where they do not fit together.

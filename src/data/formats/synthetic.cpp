@@ -152,7 +152,7 @@ class World {
       buckets_[bucket].add(popularity);
       members_[bucket].push_back(static_cast<std::int32_t>(i));
       everywhere_.add(popularity);
-      raw_.items.push_back({fmt::format("i{}", i + 1), title(item), keywords(item)});
+      raw_.items.push_back({fmt::format("i{}", i + 1), title(item), keywords(item), ""});
     }
   }
 

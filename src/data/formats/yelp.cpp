@@ -27,6 +27,9 @@ Item read_business(const JsonLines& file) {
     for (const std::string& text : file.texts(key)) words += plain_text(text) + "|";
   }
   item.keywords = normalize_keywords(words);
+  std::string kinds;
+  for (const std::string& text : file.texts(kCategories)) kinds += (kinds.empty() ? "" : ", ") + plain_text(text);
+  item.profile = item_profile(kinds, "");
   return item;
 }
 

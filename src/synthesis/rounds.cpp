@@ -1,0 +1,50 @@
+#include "synthesis/rounds.h"
+
+#include "core/error.h"
+#include "synthesis/reply.h"
+
+namespace thinkrec {
+
+std::vector<ChatReply> ask_round(ChatBackend& backend, Journal& journal, std::span<const Question> questions,
+                                 SynthesisCounts& counts) {
+  std::vector<ChatReply> replies(questions.size());
+  std::vector<ChatRequest> open;
+  std::vector<std::size_t> place;
+  std::vector<std::string> keys;
+  for (std::size_t i = 0; i < questions.size(); ++i) {
+    std::string key = request_key(backend, questions[i].request, questions[i].turn);
+    if (const ChatReply* known = journal.find(key)) {
+      replies[i] = *known;
+      ++counts.from_journal;
+      continue;
+    }
+    open.push_back(questions[i].request);
+    place.push_back(i);
+    keys.push_back(std::move(key));
+  }
+  if (open.empty()) return replies;
+  backend.ask(open, [&](std::size_t i, ChatReply reply) {
+    ++counts.asked;
+    if (reply.failure == ChatFailure::kNone) {
+      separate_thinking(reply);
+      journal.add(keys[i], reply);
+    } else {
+      ++counts.unanswered;
+    }
+    replies[place[i]] = std::move(reply);
+  });
+  return replies;
+}
+
+SynthesisFailure no_answer(std::string who, const ChatReply& reply) { return {std::move(who), reply.detail, ""}; }
+
+void check_reachable(std::span<const ChatReply> replies) {
+  for (const ChatReply& reply : replies) {
+    if (reply.failure != ChatFailure::kUnreachable) return;
+  }
+  if (!replies.empty())
+    fail(ExitCode::kIo, "none of {} questions was answered ({}); what was answered before is kept, and the same command goes on",
+         replies.size(), replies.back().detail);
+}
+
+}  // namespace thinkrec

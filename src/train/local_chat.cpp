@@ -1,0 +1,121 @@
+#include "train/local_chat.h"
+
+#include <fmt/format.h>
+
+#include <map>
+
+#include "data/prompt.h"
+#include "model/generate.h"
+
+namespace thinkrec {
+
+std::vector<std::int32_t> chat_tokens(const Tokenizer& tokenizer, const std::vector<ChatMessage>& turns) {
+  std::vector<std::int32_t> tokens;
+  const auto text = [&](const std::string& plain) {
+    const auto ids = tokenizer.encode(plain);
+    tokens.insert(tokens.end(), ids.begin(), ids.end());
+  };
+  if (tokenizer.bos()) tokens.push_back(*tokenizer.bos());
+  if (const auto start = tokenizer.find_special("<|im_start|>"), end = tokenizer.find_special("<|im_end|>"); start && end) {
+    for (const ChatMessage& turn : turns) {
+      tokens.push_back(*start);
+      text(turn.role + "\n" + turn.text);
+      tokens.push_back(*end);
+      text("\n");
+    }
+    tokens.push_back(*start);
+    text("assistant\n");
+    return tokens;
+  }
+  const auto open = tokenizer.find_special("<|start_header_id|>"), close = tokenizer.find_special("<|end_header_id|>"),
+             turn_end = tokenizer.find_special("<|eot_id|>");
+  if (open && close && turn_end) {
+    const auto header = [&](const std::string& role) {
+      tokens.push_back(*open);
+      text(role);
+      tokens.push_back(*close);
+      text("\n\n");
+    };
+    for (const ChatMessage& turn : turns) {
+      header(turn.role);
+      text(turn.text);
+      tokens.push_back(*turn_end);
+    }
+    header("assistant");
+    return tokens;
+  }
+  std::string plain;
+  for (const ChatMessage& turn : turns) plain += turn.role + ": " + turn.text + "\n";
+  text(plain + "assistant:");
+  return tokens;
+}
+
+std::vector<std::int32_t> chat_stops(const Tokenizer& tokenizer) {
+  std::vector<std::int32_t> stops;
+  for (const char* name : {"<|im_end|>", "<|eot_id|>", "<|im_start|>"}) {
+    if (const auto id = tokenizer.find_special(name)) stops.push_back(*id);
+  }
+  return stops;
+}
+
+LocalChat::LocalChat(const Llama& model, std::string model_hash, const Tokenizer& tokenizer, const LocalChatConfig& config)
+    : model_(model), model_hash_(std::move(model_hash)), tokenizer_(tokenizer), config_(config) {}
+
+std::string LocalChat::model() const { return model_hash_.substr(0, 16); }
+
+std::string LocalChat::settings() const {
+  return fmt::format("local {} {}", config_.temperature, config_.temperature > 0 ? config_.seed : 0);
+}
+
+void LocalChat::ask(std::span<const ChatRequest> requests, const std::function<void(std::size_t, ChatReply)>& answered) {
+  // What is generated at once shares its settings; within, rows do not depend on each other.
+  std::map<std::pair<std::int64_t, bool>, std::vector<std::size_t>> alike;
+  for (std::size_t i = 0; i < requests.size(); ++i) alike[{requests[i].max_tokens, requests[i].verdict_first}].push_back(i);
+  for (const auto& [settings, members] : alike) {
+    for (std::size_t begin = 0; begin < members.size(); begin += static_cast<std::size_t>(config_.batch)) {
+      const std::size_t count = std::min(members.size() - begin, static_cast<std::size_t>(config_.batch));
+      answer(requests, std::span(members).subspan(begin, count), answered);
+    }
+  }
+}
+
+void LocalChat::answer(std::span<const ChatRequest> requests, std::span<const std::size_t> which,
+                       const std::function<void(std::size_t, ChatReply)>& answered) {
+  GenerateConfig generation;
+  generation.max_new_tokens = requests[which[0]].max_tokens;
+  generation.eos = tokenizer_.eos();
+  generation.stop = chat_stops(tokenizer_);
+  generation.no_repeat_ngram = 4;
+  generation.temperature = config_.temperature;
+  generation.seed = config_.seed;
+  if (requests[which[0]].verdict_first) {  // small models ramble; which verdict comes first is still their own choice
+    const VerdictTokens verdicts = verdict_tokens(tokenizer_);
+    generation.first = {verdicts.yes, verdicts.no};
+  }
+  PackedBatch prompts;
+  std::vector<std::size_t> asked;
+  for (const std::size_t i : which) {
+    const std::vector<std::int32_t> tokens = chat_tokens(tokenizer_, requests[i].messages);
+    const std::int64_t room = model_.config().max_positions - generation.max_new_tokens;
+    if (static_cast<std::int64_t>(tokens.size()) > room) {
+      ChatReply reply;
+      reply.failure = ChatFailure::kRefused;
+      reply.detail =
+          fmt::format("the question takes {} tokens, and beside a reply the model has room for {}", tokens.size(), room);
+      answered(i, std::move(reply));
+      continue;
+    }
+    prompts.add(tokens, requests[i].sample);
+    asked.push_back(i);
+  }
+  if (asked.empty()) return;
+  const auto ids = generate(model_, nullptr, prompts, {}, generation);
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    ChatReply reply;
+    reply.text = tokenizer_.decode(ids[i]);
+    reply.cut = static_cast<std::int64_t>(ids[i].size()) >= generation.max_new_tokens;
+    answered(asked[i], std::move(reply));
+  }
+}
+
+}  // namespace thinkrec
