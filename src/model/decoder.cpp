@@ -37,6 +37,12 @@ struct Product {
 
 }  // namespace
 
+Precision parse_precision(const std::string& name) {
+  if (name == "fp32") return Precision::kFp32;
+  if (name == "int8") return Precision::kInt8;
+  fail(ExitCode::kConfig, "'{}' is no precision of generation; there are fp32 and int8", name);
+}
+
 KvRun::KvRun(const LlamaConfig& config, Precision precision, std::int64_t capacity)
     : capacity_((std::max<std::int64_t>(1, capacity) + kernels::kKeyBlock - 1) / kernels::kKeyBlock * kernels::kKeyBlock),
       layer_bytes_(2 * capacity_ * config.kv_heads * config.head_width * element_bytes(precision)),

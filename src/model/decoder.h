@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "model/llama.h"
@@ -16,6 +17,8 @@ namespace thinkrec {
 /// How generation holds the matrices, and keys and values: kFp32 as the model has them, and fp32; kInt8 in 8 bits (kernels/linear_int8.h),
 /// products with activations of 8 bits, keys and values in bf16. Embeddings, norms and adapters are fp32 in both.
 enum class Precision { kFp32, kInt8 };
+/// Of "fp32" or "int8"; kConfig for anything else.
+Precision parse_precision(const std::string& name);
 
 /// Keys and values of consecutive tokens of a row, or of the beginning that several rows have in common, in all layers.
 class KvRun {

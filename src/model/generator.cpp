@@ -127,7 +127,10 @@ void Generator::admit() {
     row->own = std::make_unique<KvRun>(model_.config(), config_.precision, row->prompt_length() + row->most - row->own_begin);
     working_.push_back(std::move(row));
   }
-  // A shared run goes with the last row that needs it.
+}
+
+/// A shared run goes with the last row that needs it, as the hook may that it was made for.
+void Generator::forget_shared() {
   std::erase_if(shared_, [&](const std::shared_ptr<Shared>& shared) {
     return shared.use_count() == 1 && std::none_of(waiting_.begin(), waiting_.end(), [&](const std::unique_ptr<Row>& row) {
              return row->asked.hook == shared->hook && row->prompt_length() > shared->end() &&
@@ -229,6 +232,7 @@ void Generator::take_tokens(std::span<float> logits, const std::vector<Row*>& as
     ended.insert(&row);
   }
   std::erase_if(working_, [&](const std::unique_ptr<Row>& row) { return ended.contains(row.get()); });
+  forget_shared();
 }
 
 std::vector<GeneratedRow> Generator::take_finished() { return std::exchange(finished_, {}); }

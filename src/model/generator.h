@@ -60,6 +60,7 @@ class Generator {
   struct Row;
   void admit();
   void share(Row& row);
+  void forget_shared();
   void plan(Row& row, std::int64_t room, std::vector<DecodePiece>& pieces, std::vector<Row*>& owners) const;
   void take_tokens(std::span<float> logits, const std::vector<Row*>& asking);
 

@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
@@ -37,7 +36,7 @@ struct Spent {
 int main(int argc, char** argv) try {
   if (argc < 4) fail(ExitCode::kUsage, "bench_generate MODEL PROMPTS.json NEW_TOKENS [fp32|int8 [THREADS]]");
   const auto prompts = nlohmann::json::parse(read_file(argv[2], 1 << 28)).get<std::vector<std::vector<std::int32_t>>>();
-  const bool int8 = argc > 4 && std::strcmp(argv[4], "int8") == 0;
+  const std::string precision = argc > 4 ? argv[4] : "fp32";
   const int threads = argc > 5 ? std::atoi(argv[5]) : 1;
   at::set_num_threads(threads);
   const auto source = ModelSource::open(argv[1]);
@@ -45,13 +44,11 @@ int main(int argc, char** argv) try {
   source->read(block.data());
   const Llama model(source->config(), view_weights(source->config(), block.data()));
   const Clock begin;
-  Generator generator(model, {.precision = int8 ? Precision::kInt8 : Precision::kFp32,
-                              .rows = static_cast<std::int64_t>(prompts.size()),
-                              .threads = threads});
+  Generator generator(
+      model, {.precision = parse_precision(precision), .rows = static_cast<std::int64_t>(prompts.size()), .threads = threads});
   Spent packing;
   packing.add(begin);
-  nlohmann::json line = {
-      {"precision", int8 ? "int8" : "fp32"}, {"threads", threads}, {"rows", prompts.size()}, {"pack_s", packing.wall}};
+  nlohmann::json line = {{"precision", precision}, {"threads", threads}, {"rows", prompts.size()}, {"pack_s", packing.wall}};
   for (int round = 0; round < 2; ++round) {  // the first warms up
     const Clock start;
     std::int64_t tokens = 0, read = generator.prompt_tokens(), written = 0;

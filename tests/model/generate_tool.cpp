@@ -66,7 +66,7 @@ int main(int argc, char** argv) try {
     return 0;
   }
   thinkrec::GeneratorConfig config;
-  if (argc > 2 && std::strcmp(argv[2], "int8") == 0) config.precision = thinkrec::Precision::kInt8;
+  if (argc > 2) config.precision = thinkrec::parse_precision(argv[2]);
   if (argc > 3) config.rows = std::atoi(argv[3]);
   config.threads = at::get_num_threads();
   generate(argv[1], config);

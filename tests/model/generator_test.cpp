@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <optional>
 
 #include "core/error.h"
 #include "model/generate.h"
@@ -128,6 +129,24 @@ TEST(Generator, WhatPromptsBeginWithIsComputedOnce) {
   EXPECT_GT(none.prompt_tokens(), 250);
 }
 
+TEST(Generator, ForgetsWhatWasSharedWithItsAdapter) {
+  const TinyModel model(tiny_config());
+  const Rows prompts = random_rows({50}, 97, 1);
+  Generator generator(*model, {});
+  std::optional<ShiftHook> hook;
+  std::vector<GenerateRow> rows(3, {prompts[0], {}, 0, nullptr, asks(5)});
+  Rows before;
+  for (const double shift : {0.5, -0.9, 0.1}) {
+    hook.emplace(shift);  // at the same address
+    for (GenerateRow& row : rows) row.hook = &*hook;
+    const Rows got = generator.run(rows);
+    EXPECT_EQ(got, one_by_one(*model, rows)) << shift;
+    EXPECT_NE(got, before);
+    before = got;
+  }
+  EXPECT_EQ(generator.prompt_tokens(), 3 * 52);
+}
+
 TEST(Generator, SlotsAreSharedOnlyWithTheSameFeatures) {
   const TinyModel model(tiny_config());
   std::vector<std::int32_t> prompt = random_rows({40}, 97, 1)[0];
@@ -214,6 +233,8 @@ TEST(Generator, In8BitsTextIsNearlyThatOfFp32) {
 
 TEST(Generator, RefusesWhatMakesNoSense) {
   const TinyModel model(tiny_config());
+  EXPECT_EQ(parse_precision("int8"), Precision::kInt8);
+  EXPECT_THROW(parse_precision("int4"), Error);
   EXPECT_THROW(Generator(*model, {.rows = 0}), Error);
   EXPECT_THROW(Generator(*model, {.pass_tokens = 0}), Error);
   Generator generator(*model, {});
