@@ -129,6 +129,7 @@ std::pair<at::Tensor, at::Tensor> LoraHook::apply(std::int64_t i, const at::Tens
 std::pair<at::Tensor, at::Tensor> MixtureHook::apply(std::int64_t i, const at::Tensor& x, const at::Tensor& q,
                                                      const at::Tensor& v, const DeviceBatch& batch) const {
   const double scale = adapters_[0]->layer(i).scale;
+  const at::Tensor weight = weight_.size(0) == 1 ? weight_.expand({x.size(0), -1}).contiguous() : weight_;
   const auto stack = [&](ops::LoraFactors LoraAdapter::Layer::*projection) {
     std::vector<at::Tensor> a, b;
     for (const LoraAdapter* adapter : adapters_) {
@@ -140,7 +141,7 @@ std::pair<at::Tensor, at::Tensor> MixtureHook::apply(std::int64_t i, const at::T
     return ops::LoraFactors{at::stack(a), at::stack(b)};
   };
   return ops::lora_qv(x, q, v, stack(&LoraAdapter::Layer::q), stack(&LoraAdapter::Layer::v), static_cast<float>(scale), batch,
-                      dropout_key(seed_, step_, i, dropout_), weight_);
+                      dropout_key(seed_, step_, i, dropout_), weight);
 }
 
 }  // namespace thinkrec

@@ -85,7 +85,7 @@ class LoraHook final : public ProjectionHook {
 /// (kernels/lora_mixture.h). With one-hot weights they are trained side by side over one base, as each would be alone.
 class MixtureHook final : public ProjectionHook {
  public:
-  /// weight [tokens, adapters] fp32, on the model's device. Dropout in all layers; none with `dropout` 0.
+  /// weight [tokens, adapters] fp32, on the model's device, or [1, adapters] for all tokens. Dropout in all layers; none with `dropout` 0.
   MixtureHook(std::vector<const LoraAdapter*> adapters, at::Tensor weight, double dropout, std::uint64_t seed, std::int64_t step)
       : adapters_(std::move(adapters)), weight_(std::move(weight)), dropout_(dropout), seed_(seed), step_(step) {}
 

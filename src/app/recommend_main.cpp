@@ -83,7 +83,8 @@ int main(int argc, char** argv) {
     const auto world = make_solo_collectives();
     const Session session = open_run(line.required("run-dir"), line.list("set"), *world);
     const RunState state = load_run(session);
-    Recommender recommender(session, state, {line.integer("pool"), line.integer("max-new-tokens")});
+    Recommender recommender(
+        session, state, {line.integer("pool"), line.integer("max-new-tokens"), parse_precision(line.text("reason-precision"))});
     if (many) {
       answer_file(recommender, requests, static_cast<std::size_t>(line.integer("batch")), line.text("users"));
       return 0;

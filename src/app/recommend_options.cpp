@@ -22,6 +22,8 @@ OptionTable options() {
       {"top", kInteger, "5", "[1, 100000]", "items", "how many are shown"},
       {"explain", kFlag, "false", "", "", "generate a reason for each item shown"},
       {"max-new-tokens", kInteger, "96", "[1, 4096]", "tokens", "of a reason"},
+      {"reason-precision", kChoice, "fp32", "choices fp32|int8", "",
+       "of the passes that write reasons: int8 is faster and chooses other words now and then; scores are fp32 in both"},
       {"batch", kInteger, "16", "[1, 1024]", "requests", "of --users that are ranked together"},
       {"json", kFlag, "false", "", "", "a line of JSON instead of text"},
       {"set", kTextList, "", "", "", "name=value, over the run's recipe, for settings that do not change the run", true,

@@ -50,7 +50,8 @@ int main(int argc, char** argv) {
     const auto world = make_solo_collectives();
     const Session session = open_run(line.required("run-dir"), line.list("set"), *world);
     const RunState state = load_run(session);
-    Recommender recommender(session, state, {line.integer("pool"), line.integer("max-new-tokens")});
+    Recommender recommender(
+        session, state, {line.integer("pool"), line.integer("max-new-tokens"), parse_precision(line.text("reason-precision"))});
     RecommendServer server(recommender, config);
     log_info("{} is served on {}:{}", session.run_dir(), config.host, server.port());
     while (!stop_requested()) std::this_thread::sleep_for(std::chrono::milliseconds(50));

@@ -25,6 +25,8 @@ OptionTable options() {
       {"pool", kInteger, "20", "[1, 100000]", "items", "how many the encoder proposes when a request has no candidates"},
       {"max-candidates", kInteger, "1000", "[1, 100000]", "items", "of a request"},
       {"max-new-tokens", kInteger, "96", "[1, 4096]", "tokens", "of a reason"},
+      {"reason-precision", kChoice, "fp32", "choices fp32|int8", "",
+       "of the passes that write reasons: int8 is faster and chooses other words now and then; scores are fp32 in both"},
       {"set", kTextList, "", "", "", "name=value, over the run's recipe, for settings that do not change the run", true,
        Completion::kRecipeKeys},
   };

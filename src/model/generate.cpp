@@ -1,65 +1,28 @@
 #include "model/generate.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <random>
-#include <set>
 
 #include "core/error.h"
+#include "model/generator.h"
 
 namespace thinkrec {
 namespace {
 
-/// Tokens that would complete an n-gram that `text` already holds.
-std::set<std::int32_t> banned_tokens(const std::vector<std::int32_t>& text, std::int64_t n) {
-  std::set<std::int32_t> banned;
-  const auto size = static_cast<std::int64_t>(text.size());
-  if (n < 1 || size < n) return banned;
-  for (std::int64_t i = 0; i + n <= size; ++i) {
-    if (std::equal(text.begin() + i, text.begin() + i + n - 1, text.end() - (n - 1)))
-      banned.insert(text[static_cast<std::size_t>(i + n - 1)]);
-  }
-  return banned;
-}
+using Rows = std::vector<std::vector<std::int32_t>>;
+constexpr std::int64_t kRowsAtOnce = 64;  // more do not make the CPU faster, and take memory
 
-std::int32_t choose(at::Tensor logits, const GenerateConfig& config, const std::vector<std::int32_t>& text,
-                    std::uint64_t sample) {
-  float* values = logits.mutable_data_ptr<float>();
-  const std::int64_t vocab = logits.numel();
-  if (text.empty() && !config.first.empty()) {
-    return *std::max_element(config.first.begin(), config.first.end(),
-                             [&](std::int32_t a, std::int32_t b) { return values[a] < values[b]; });
-  }
-  for (const std::int32_t token : banned_tokens(text, config.no_repeat_ngram))
-    values[token] = -std::numeric_limits<float>::infinity();
-  if (config.temperature <= 0) return static_cast<std::int32_t>(std::max_element(values, values + vocab) - values);
-  const at::Tensor probabilities = at::softmax(logits.to(at::kDouble) / config.temperature, 0);
-  const std::uint64_t place = text.size();
-  std::seed_seq sequence{config.seed & 0xffffffffU, config.seed >> 32, sample & 0xffffffffU, sample >> 32, place};
-  std::mt19937_64 generator(sequence);
-  double left = static_cast<double>(generator() >> 11) * 0x1.0p-53;
-  const double* p = probabilities.const_data_ptr<double>();
-  for (std::int64_t i = 0; i < vocab; ++i) {
-    left -= p[i];
-    if (left < 0) return static_cast<std::int32_t>(i);
-  }
-  return static_cast<std::int32_t>(std::max_element(p, p + vocab) - p);
-}
-
-}  // namespace
-
-std::vector<std::vector<std::int32_t>> generate(const Llama& model, const ProjectionHook* hook, const PackedBatch& prompts,
-                                                const at::Tensor& features, const GenerateConfig& config) {
+/// Rows that a GPU continues: all of them together, until the last has ended.
+Rows generate_together(const Llama& model, const ProjectionHook* hook, const PackedBatch& prompts, const at::Tensor& features,
+                       const GenerateConfig& config) {
   const at::NoGradGuard no_grad;
   const std::int64_t rows = prompts.rows();
-  std::vector<std::vector<std::int32_t>> text(static_cast<std::size_t>(rows));
-  if (rows == 0 || config.max_new_tokens == 0) return text;
+  Rows text(static_cast<std::size_t>(rows));
+  const std::int64_t vocab = model.config().vocab;
   std::int64_t longest = 0;
-  for (std::int64_t row = 0; row < rows; ++row) {
-    THINKREC_CHECK(prompts.length(row) > 0, "prompt {} is empty", row);
-    longest = std::max(longest, prompts.length(row));
-  }
+  for (std::int64_t row = 0; row < rows; ++row) longest = std::max(longest, prompts.length(row));
   KvCache cache(model.config(), rows, longest + config.max_new_tokens, model.options());
   PackedBatch batch = prompts;
   at::Tensor slots = features;
@@ -82,7 +45,13 @@ std::vector<std::vector<std::int32_t>> generate(const Llama& model, const Projec
     for (std::size_t i = 0; i < row_of.size(); ++i) {
       const auto row = static_cast<std::size_t>(row_of[i]);
       const std::uint64_t sample = prompts.sample[static_cast<std::size_t>(prompts.begin[row])];
-      const std::int32_t token = choose(logits[static_cast<std::int64_t>(i)], config, text[row], sample);
+      std::vector<std::int32_t> seen;
+      if (config.remember_prompt)
+        seen.assign(prompts.token.begin() + prompts.begin[row], prompts.token.begin() + prompts.begin[row + 1]);
+      seen.insert(seen.end(), text[row].begin(), text[row].end());
+      const std::span<float> own(logits.mutable_data_ptr<float>() + static_cast<std::int64_t>(i) * vocab,
+                                 static_cast<std::size_t>(vocab));
+      const std::int32_t token = choose_token(own, seen, static_cast<std::int64_t>(text[row].size()), sample, config);
       const bool ends =
           (config.eos && token == *config.eos) || std::find(config.stop.begin(), config.stop.end(), token) != config.stop.end();
       if (ends) {
@@ -101,6 +70,28 @@ std::vector<std::vector<std::int32_t>> generate(const Llama& model, const Projec
     slots = at::Tensor();
   }
   return text;
+}
+
+}  // namespace
+
+std::vector<std::vector<std::int32_t>> generate(const Llama& model, const ProjectionHook* hook, const PackedBatch& prompts,
+                                                const at::Tensor& features, const GenerateConfig& config) {
+  check(config);
+  const std::int64_t rows = prompts.rows();
+  for (std::int64_t row = 0; row < rows; ++row) THINKREC_CHECK(prompts.length(row) > 0, "prompt {} is empty", row);
+  if (rows == 0 || config.max_new_tokens == 0) return Rows(static_cast<std::size_t>(rows));
+  if (!model.device().is_cpu()) return generate_together(model, hook, prompts, features, config);
+  Generator generator(model, {.rows = std::min(rows, kRowsAtOnce), .threads = at::get_num_threads()});
+  std::vector<GenerateRow> asked;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const auto from = prompts.begin[static_cast<std::size_t>(row)], to = prompts.begin[static_cast<std::size_t>(row) + 1];
+    asked.push_back({{prompts.token.begin() + from, prompts.token.begin() + to},
+                     features,
+                     prompts.sample[static_cast<std::size_t>(from)],
+                     hook,
+                     config});
+  }
+  return generator.run(std::move(asked));
 }
 
 }  // namespace thinkrec

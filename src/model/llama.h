@@ -55,6 +55,8 @@ class Llama {
   /// Where and as what (fp32 or bf16) weights and activations are held.
   at::TensorOptions options() const { return weights_.embedding.options(); }
   at::Device device() const { return weights_.embedding.device(); }
+  /// Angles of every position that the model has.
+  const RopeTensors& rope_tables() const { return rope_; }
   /// A copy of the model there.
   Llama to(at::TensorOptions options) const;
 

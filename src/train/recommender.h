@@ -2,9 +2,11 @@
 // Items ranked for users by a finished run, with reasons: what thinkrec_recommend and thinkrec_serve answer with.
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "model/generator.h"
 #include "serve/ranking.h"
 #include "train/evaluate.h"
 #include "train/stages.h"
@@ -12,13 +14,14 @@
 namespace thinkrec {
 
 struct RecommenderConfig {
-  std::int64_t pool = 20;            ///< items that the encoder proposes when a request names none
-  std::int64_t max_new_tokens = 96;  ///< of a reason
+  std::int64_t pool = 20;                  ///< items that the encoder proposes when a request names none
+  std::int64_t max_new_tokens = 96;        ///< of a reason
+  Precision precision = Precision::kFp32;  ///< of the passes that write reasons; scores are fp32 always
 };
 
 class Recommender : public RankingBackend {
  public:
-  /// Session and state must outlive it.
+  /// Session and state must outlive it. kConfig for 8 bits on a GPU.
   Recommender(const Session& session, const RunState& state, const RecommenderConfig& config);
   /// Requests share one pass through the layers that all adapters share; each user's own adapter does the rest. An unknown user or item is
   /// that reply's status. Errors as PromptBuilder and Scorer.
@@ -26,9 +29,9 @@ class Recommender : public RankingBackend {
 
  private:
   struct Known;  // a request whose user and items the data has
+  struct Explained;
   std::vector<std::int32_t> proposed(const Known& known, const Dataset& open, const at::Tensor& item_vectors) const;
-  std::string explain(const EncodedRow& prompt, std::int32_t verdict, const LoraAdapter& adapter,
-                      const FeatureBank& features) const;
+  void explain(std::span<const Explained> asked, const FeatureBank& features);
 
   const Session& session_;
   const RunState& state_;
@@ -36,6 +39,7 @@ class Recommender : public RankingBackend {
   std::map<std::string, std::int64_t> user_;
   std::map<std::string, std::int32_t> item_;
   FusedAdapters fused_;
+  std::unique_ptr<Generator> generator_;  // made for the first reason
 };
 
 }  // namespace thinkrec

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "io/io_testing.h"
+#include "model/generator.h"
 #include "support/tensors.h"
 #include "support/tiny_model.h"
 
@@ -274,6 +275,33 @@ TEST(MergeAdapters, OneAdapterOfWeightOneIsItself) {
   for (std::int64_t i = 0; i < 3; ++i) {
     expect_close(product(merged.layer(i), merged.layer(i).q), product(adapter.layer(i), adapter.layer(i).q), 1e-6);
   }
+}
+
+TEST(MixtureHook, GeneratesAsTheMergedAdapter) {
+  const LlamaConfig shape = tiny_config();
+  const TinyModel model(shape, 3);
+  const LoraConfig config{4, 8, 0};
+  const std::vector<LoraAdapter> experts = {random_adapter(shape, config, 1), random_adapter(shape, config, 2),
+                                            random_adapter(shape, config, 3)};
+  const std::vector<std::vector<double>> weights = {{0.5, 0.25, 0.25}, {0, 1, 0}, {0.125, 0.375, 0.5}};
+  std::vector<LoraAdapter> merged;
+  std::vector<MixtureHook> mixtures;
+  for (const std::vector<double>& w : weights) {
+    merged.push_back(merge_adapters(experts, w, 0));
+    mixtures.emplace_back(std::vector<const LoraAdapter*>{&experts[0], &experts[1], &experts[2]},
+                          at::tensor(w).to(at::kFloat).unsqueeze(0), 0.0, 0, 0);
+  }
+  std::vector<LoraHook> hooks(merged.begin(), merged.end());
+  const auto prompts = random_rows({3, 9, 30, 4, 17, 2}, shape.vocab, 5);
+  std::vector<GenerateRow> mixed, alike;
+  for (std::size_t r = 0; r < prompts.size(); ++r) {
+    GenerateConfig ask;
+    ask.max_new_tokens = 12;
+    mixed.push_back({prompts[r], {}, r, &mixtures[r % 3], ask});
+    alike.push_back({prompts[r], {}, r, &hooks[r % 3], ask});
+  }
+  Generator one(*model, {.rows = 4}), other(*model, {.rows = 4});
+  EXPECT_EQ(one.run(mixed), other.run(alike));
 }
 
 TEST(MergeAdapters, NeedsAWeightForEach) {
