@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes docs/reasons.md: ten reasons of a data set as they came, chosen by a seed and not by hand.
-   docs/reasons.py PROGRAMS DATA.h5 --made-by "COMMAND" --machine "WORDS" [--seed 1] [--output docs/reasons.md]"""
+   docs/reasons.py PROGRAMS DATA.h5 --called "WHO" --made-by "COMMAND" --machine "WORDS" [--seed 1] [--output docs/reasons.md]"""
 import argparse
 import json
 import os
@@ -9,16 +9,16 @@ import subprocess
 
 HEAD = """# Ten synthesised reasons
 
-Written by `docs/reasons.py`; the {count} reasons below were drawn from the {total} in the data set by seed {seed}, not chosen by hand, and are
-as they came. They are what `thinkrec_synthesize reasons` got from the model **{model}** and what a training learns from: synthesised
-reasons, not those that a trained model generates.
+Written by `docs/reasons.py`: {count} of the {total} reasons in a data set, drawn by seed {seed} and not chosen by hand, as they came, good and bad. They are
+what `thinkrec_synthesize reasons` got from {called} (provenance `{model}`), and what a training learns from:
+synthesised reasons, not those that a trained model generates.
 
 ```sh
 {command}
 ```
 
-On {machine}, at commit `{commit}`. Of all {total} reasons, {first} came with a right verdict at once; the others after the right answer had been
-revealed (their turn is above 1). The median explanation has {median} words.
+On {machine}, at commit `{commit}`. Of all {total} reasons, {first} came with a right verdict at once, the others after
+the right answer had been revealed (their turn is above 1). The median explanation has {median} words.
 
 | row | user | item | liked | turn | reason |
 |---|---|---|---|---|---|
@@ -33,6 +33,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("programs")
     parser.add_argument("data")
+    parser.add_argument("--called", required=True, help="the model, in words")
     parser.add_argument("--made-by", required=True)
     parser.add_argument("--machine", required=True)
     parser.add_argument("--seed", type=int, default=1)
@@ -46,7 +47,7 @@ def main():
     commit = subprocess.run(["git", "-C", os.path.dirname(os.path.abspath(__file__)), "rev-parse", "--short=7", "HEAD"], check=True,
                             capture_output=True, text=True).stdout.strip()
     lengths = sorted(len(r["text"].split()) - 1 for r in reasons)
-    text = HEAD.format(count=min(chosen.count, len(reasons)), total=len(reasons), seed=chosen.seed, command=chosen.made_by, machine=chosen.machine,
+    text = HEAD.format(count=min(chosen.count, len(reasons)), total=len(reasons), seed=chosen.seed, called=chosen.called, command=chosen.made_by, machine=chosen.machine,
                        commit=commit, model=", ".join(sorted({r["provenance"]["model"] for r in reasons})),
                        first=sum(r["provenance"]["turns"] == 1 for r in reasons), median=lengths[len(lengths) // 2])
     for r in random.Random(chosen.seed).sample(reasons, min(chosen.count, len(reasons))):

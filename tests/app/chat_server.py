@@ -2,6 +2,7 @@
 import http.server
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -9,11 +10,13 @@ import time
 
 class ChatServer:
     """`script(request, number)` is given each request (its body, `number` of the times that the same conversation was asked) and returns a
-    text (the reply's content), or a function that is given the handler and answers as it likes."""
+    text (the reply's content), or a function that is given the handler and answers as it likes. `most` is how many were in flight at once;
+    with a certificate (a file of key and certificate) the server speaks https."""
 
-    def __init__(self, script):
+    def __init__(self, script, certificate=None):
         self.script, self.lock = script, threading.Lock()
         self.requests, self.answered, self.started, self.keys, self.counts = [], [], [], [], {}
+        self.in_flight = self.most = 0
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -27,11 +30,15 @@ class ChatServer:
                 conversation = json.dumps([body["messages"], body["max_tokens"]])
                 with owner.lock:
                     owner.started.append(time.monotonic())
+                    owner.in_flight += 1
+                    owner.most = max(owner.most, owner.in_flight)
                     owner.requests.append(body)
                     owner.keys.append(self.headers.get("Authorization"))
                     number = owner.counts[conversation] = owner.counts.get(conversation, 0) + 1
                 try:
                     answer = owner.script(body, number)
+                    with owner.lock:
+                        owner.in_flight -= 1
                     if callable(answer):
                         answer(self)
                     else:
@@ -44,7 +51,11 @@ class ChatServer:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.handle_error = lambda *arguments: None  # a client that was killed is no error of the server's
-        self.endpoint = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.endpoint = f"http{'s' if certificate else ''}://127.0.0.1:{self.server.server_address[1]}/v1"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def __enter__(self):

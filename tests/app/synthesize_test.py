@@ -180,6 +180,20 @@ def refused_for_good(case):
     assert "holds a space" in done.stderr and "two words" not in done.stderr, done.stderr
 
 
+def encrypted(case):
+    """A server whose certificate nobody vouches for is sent nothing."""
+    certificate = f"{case.folder}/server.pem"
+    made = subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+                           "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", certificate, "-out", f"{certificate}.crt"], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    with open(certificate, "a") as both, open(f"{certificate}.crt") as public:
+        both.write(public.read())
+    with ChatServer(right, certificate) as server:
+        done = case.run("reasons", case.data(), server, "--rows", "4", code=78)
+        assert "certificate" in done.stderr.lower(), done.stderr
+        assert not server.requests, "something was sent to a server that nobody vouches for"
+
+
 def where_the_key_goes(case):
     def script(request, number):
         if number == 1 and len(request["messages"]) == 2:
@@ -234,6 +248,7 @@ def killed_and_resumed(case):
             assert len(keys) >= kill_at - 9 and known <= keys, (len(keys), kill_at)
             known = keys
         case.run("reasons", data, server, "--rows", "60")
+        assert 2 <= server.most <= 4, server.most
         # At most the four that were in flight at a kill were asked about twice.
         assert len(server.requests) - len(set(unbroken)) <= 8, (len(server.requests), len(unbroken))
         asked = [json.dumps([r["messages"], r["max_tokens"]]) for r in server.requests]
@@ -374,7 +389,7 @@ def special_texts(case):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         case = Case(World(sys.argv[1], sys.argv[2], folder), folder)
-        for part in (wrong_answers, bad_behaviour, waiting_as_told, giving_up, refused_for_good, where_the_key_goes, killed_and_resumed,
+        for part in (wrong_answers, bad_behaviour, waiting_as_told, giving_up, refused_for_good, encrypted, where_the_key_goes, killed_and_resumed,
                      one_at_a_time, thinking, wrong_rows, references, keywords, special_texts):
             began = time.monotonic()
             part(case)
