@@ -41,27 +41,40 @@ struct Queries {
   std::int64_t seen[kQueries];  // keys, from the row's first
 };
 
-/// scores[i, j] = q_i . k_j for every key of a segment, which begin at key `first` of the row; in whole blocks.
+/// scores[i, j] = q_i . k_j for B blocks of keys. Fewer sums than a dozen at a time would wait for each other.
+template <std::int64_t N, std::int64_t B, class Real>
+void score_blocks(const Queries& queries, const Real* keys, std::int64_t width, float* scores, std::int64_t stride) {
+  constexpr std::int64_t kVecs = B * kKeyVecs;
+  Vec sums[N][kVecs] = {};
+  for (std::int64_t d = 0; d < width; ++d) {
+    Vec key[kVecs];
+#pragma GCC unroll 8
+    for (std::int64_t p = 0; p < kVecs; ++p)
+      key[p] = load_real(keys + (p / kKeyVecs * width + d) * kKeyBlock + p % kKeyVecs * kLanes);
+#pragma GCC unroll 6
+    for (std::int64_t i = 0; i < N; ++i) {
+#pragma GCC unroll 8
+      for (std::int64_t p = 0; p < kVecs; ++p) sums[i][p] += queries.q[i][d] * key[p];
+    }
+  }
+#pragma GCC unroll 6
+  for (std::int64_t i = 0; i < N; ++i) {
+#pragma GCC unroll 8
+    for (std::int64_t p = 0; p < kVecs; ++p) simd::store(scores + i * stride + p * kLanes, sums[i][p]);
+  }
+}
+
+/// The same for every key of a segment, in whole blocks.
 template <std::int64_t N, class Real>
 void score(const Queries& queries, const Real* keys, std::int64_t length, std::int64_t width, float* scores,
            std::int64_t stride) {
-  for (std::int64_t block = 0; block * kKeyBlock < length; ++block) {
-    const Real* from = keys + block * kKeyBlock * width;
-    Vec sums[N][kKeyVecs] = {};
-    for (std::int64_t d = 0; d < width; ++d) {
-      Vec key[kKeyVecs];
-#pragma GCC unroll 4
-      for (std::int64_t p = 0; p < kKeyVecs; ++p) key[p] = load_real(from + d * kKeyBlock + p * kLanes);
-#pragma GCC unroll 6
-      for (std::int64_t i = 0; i < N; ++i) {
-#pragma GCC unroll 4
-        for (std::int64_t p = 0; p < kKeyVecs; ++p) sums[i][p] += queries.q[i][d] * key[p];
-      }
-    }
-    for (std::int64_t i = 0; i < N; ++i) {
-      for (std::int64_t p = 0; p < kKeyVecs; ++p) simd::store(scores + i * stride + block * kKeyBlock + p * kLanes, sums[i][p]);
-    }
-  }
+  constexpr std::int64_t kMost = (N <= 3 ? 4 : 2) / kKeyVecs > 0 ? (N <= 3 ? 4 : 2) / kKeyVecs : 1;
+  const std::int64_t blocks = (length + kKeyBlock - 1) / kKeyBlock;
+  std::int64_t block = 0;
+  for (; block + kMost <= blocks; block += kMost)
+    score_blocks<N, kMost>(queries, keys + block * kKeyBlock * width, width, scores + block * kKeyBlock, stride);
+  for (; block < blocks; ++block)
+    score_blocks<N, 1>(queries, keys + block * kKeyBlock * width, width, scores + block * kKeyBlock, stride);
 }
 
 /// scores[0 .. seen) become weights that sum to 1, and what follows up to `end` zero.

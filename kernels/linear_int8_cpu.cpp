@@ -42,17 +42,32 @@ struct Tokens {
   }
 };
 
+/// v to the nearest integers, halves away from zero.
+THINKREC_INLINE simd::VecInt round(Vec v) {
+  const simd::VecBits half = (std::bit_cast<simd::VecBits>(v) & 0x80000000u) | std::bit_cast<std::uint32_t>(0.5f);
+  return __builtin_convertvector(v + std::bit_cast<Vec>(half), simd::VecInt);
+}
+
 /// Integers and scale of `count` values of a block; the rest of it is zero.
 float round_block(const float* x, std::int64_t count, std::int8_t* codes) {
-  float largest = 0;
-  for (std::int64_t k = 0; k < count; ++k) largest = std::max(largest, std::abs(x[k]));
-  const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
-  for (std::int64_t k = 0; k < count; ++k) {
-    const float value = x[k] * inverse;
-    codes[k] = static_cast<std::int8_t>(static_cast<std::int32_t>(value + std::copysign(0.5f, value)));
+  typedef std::int8_t Codes __attribute__((vector_size(simd::kLanes)));
+  constexpr std::int64_t kVecs = kInt8Block / simd::kLanes;
+  float padded[kInt8Block] = {};
+  if (count < kInt8Block) {
+    std::copy_n(x, count, padded);
+    x = padded;
   }
-  std::fill(codes + count, codes + kInt8Block, std::int8_t{0});
-  return largest / 127.0f;
+  Vec value[kVecs], largest = {};
+  for (std::int64_t i = 0; i < kVecs; ++i) {
+    value[i] = simd::load(x + i * simd::kLanes);
+    largest = simd::max(largest, std::bit_cast<Vec>(std::bit_cast<simd::VecBits>(value[i]) & 0x7fffffffu));
+  }
+  const float top = simd::max(largest), inverse = top > 0 ? 127.0f / top : 0.0f;
+  for (std::int64_t i = 0; i < kVecs; ++i) {
+    const Codes narrow = __builtin_convertvector(round(value[i] * inverse), Codes);
+    std::memcpy(codes + i * simd::kLanes, &narrow, sizeof narrow);
+  }
+  return top / 127.0f;
 }
 
 void round_token(const float* x, std::int64_t width, std::int64_t token, Tokens& to) {
