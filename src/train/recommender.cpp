@@ -18,13 +18,6 @@ namespace {
 
 constexpr std::size_t kMergedAdapters = 64;  // kept for users who come again
 
-/// One line of valid UTF-8: a model may stop in the middle of a character, or say control characters.
-std::string printable(const std::string& text) {
-  std::string out;
-  for (const char32_t c : decode_utf8(text)) append_utf8(out, c < 0x20 || c == 0x7f ? U' ' : c);
-  return out;
-}
-
 const char* served_by(const Gate& gate) {
   switch (gate.decision) {
     case GateDecision::kGlobal:
@@ -79,7 +72,7 @@ std::string Recommender::explain(const EncodedRow& prompt, std::int32_t verdict,
   config.first = {verdict};
   const LoraHook hook(adapter);
   const at::Tensor vectors = pack.slots.empty() ? at::Tensor() : features.project(state_.projector, pack.slots);
-  return printable(session_.tokenizer().decode(generate(session_.model(), &hook, pack.packed, vectors, config)[0]));
+  return one_line(session_.tokenizer().decode(generate(session_.model(), &hook, pack.packed, vectors, config)[0]));
 }
 
 std::vector<RankReply> Recommender::rank(std::span<const RankRequest> requests) {
