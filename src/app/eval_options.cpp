@@ -11,7 +11,8 @@ const ProgramInfo kProgram = {
     "Evaluates a finished run: baselines, encoder, untrained LM, global adapter, experts and fusion; or compares runs; or texts.",
     "mpirun -np 8 thinkrec_eval --run-dir D --split test [--json out.json] [--scores scores.csv]\n"
     "       thinkrec_eval --compare A/scores.csv,B/scores.csv:global [--json out.json]\n"
-    "       thinkrec_eval --text-pairs pairs.jsonl [--json out.json]"};
+    "       thinkrec_eval --text-pairs pairs.jsonl [--bleurt FOLDER] [--json out.json]\n"
+    "       thinkrec_eval --text --runs ThinkRec=D,global=D:global --references refs.jsonl [--json out.json]"};
 
 OptionTable options() {
   using enum OptionType;
@@ -26,7 +27,16 @@ OptionTable options() {
        "users; without a MODEL the last column"},
       {"k", kInteger, "5", "[1, 1000]", "", "of NDCG@k and MAP@k in --compare"},
       {"text-pairs", kPath, "", "", "",
-       "instead of a run: JSON lines {\"reference\": ..., \"candidate\": ...} to score with METEOR, BLEU-4 and ROUGE-L"},
+       "instead of a run: JSON lines {\"reference\": ..., \"candidate\": ...} to score with METEOR, BLEU-4, ROUGE-L and BLEURT"},
+      {"text", kFlag, "false", "", "",
+       "instead of scoring: the reasons that --runs give for the rows of --references, with the same metrics"},
+      {"runs", kText, "", "", "",
+       "for --text: NAME=RUNDIR[:MODEL],... with MODEL untrained, global or fused (default); differences are from the first"},
+      {"references", kPath, "", "", "",
+       "for --text: what thinkrec_synthesize references wrote, or JSON lines {\"row\", \"reference\", \"source\"} made elsewhere"},
+      {"max-new-tokens", kInteger, "96", "[1, 4096]", "tokens", "of a reason in --text"},
+      {"bleurt", kPath, "", "", "",
+       "folder of a BLEURT checkpoint as launch/convert_bleurt.py writes it; without one BLEURT is left out, and said to be"},
       {"wordnet", kPath, WordNet::kFolder, "", "", "folder of WordNet 3.0, for METEOR; Debian's package wordnet-base"},
       {"set", kTextList, "", "", "",
        "name=value, over the run's recipe, for settings that do not change the run (run.threads, data.path, ...)", true,

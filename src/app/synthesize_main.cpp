@@ -87,14 +87,14 @@ std::unique_ptr<ChatBackend> make_backend(const CommandLine& line) {
 /// failures beside it. Saves them now and then.
 class Store {
  public:
-  /// `references` empty: the data set. The journal comes first: its lock keeps another process from what is read.
-  Store(const std::string& data, const std::string& references)
+  /// `references` (of `split`) empty: the data set. The journal comes first: its lock keeps another process from what is read.
+  Store(const std::string& data, const std::string& references, Split split)
       : path_(references.empty() ? data : references),
         journal_(path_ + ".journal"),
         dataset_(load_dataset(data)),
         failures_(path_ + ".failed.jsonl"),
         references_(!references.empty()) {
-    if (references_) dataset_.reasons = read_references(references, dataset_);
+    if (references_) dataset_.reasons = read_references(references, dataset_, split);
   }
 
   const std::string& path() const { return path_; }
@@ -238,7 +238,7 @@ int main(int argc, char** argv) {
     init_log("thinkrec_synthesize", 0);
     const std::string path = line.required("data");
     check_in_guard(path);
-    Store store(path, what == "references" ? line.required("output") : "");
+    Store store(path, what == "references" ? line.required("output") : "", parse_split(line.text("split")));
     const std::unique_ptr<ChatBackend> backend = make_backend(line);
     return what == "keywords" ? make_keywords(line, store, *backend) : make_reasons(line, store, *backend);
   });

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "core/error.h"
 #include "eval/user_table.h"
@@ -49,25 +50,13 @@ std::vector<Values> resampled(std::int64_t users, int resamples, std::uint64_t s
   return out;
 }
 
-Interval percentile_interval(const std::vector<Values>& resamples, std::size_t metric, double level) {
-  std::vector<double> defined;
-  for (const Values& values : resamples) {
-    if (!std::isnan(values[metric])) defined.push_back(values[metric]);
-  }
-  if (defined.empty()) return {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::quiet_NaN()};
-  std::sort(defined.begin(), defined.end());
-  const auto quantile = [&](double share) {
-    const double place = share * static_cast<double>(defined.size() - 1);
-    const auto below = static_cast<std::size_t>(place);
-    const std::size_t above = std::min(below + 1, defined.size() - 1);
-    return defined[below] + (place - static_cast<double>(below)) * (defined[above] - defined[below]);
-  };
-  return {quantile((1 - level) / 2), quantile((1 + level) / 2)};
-}
-
 MetricIntervals intervals_of(const std::vector<Values>& resamples, double level) {
-  return {percentile_interval(resamples, 0, level), percentile_interval(resamples, 1, level),
-          percentile_interval(resamples, 2, level), percentile_interval(resamples, 3, level)};
+  const auto of = [&](std::size_t metric) {
+    std::vector<double> values;
+    for (const Values& resample : resamples) values.push_back(resample[metric]);
+    return percentile_interval(std::move(values), level);
+  };
+  return {of(0), of(1), of(2), of(3)};
 }
 
 void check_settings(int resamples, double level) {
@@ -81,6 +70,19 @@ std::vector<std::int32_t> resample_weights(std::uint64_t seed, std::int64_t resa
   std::vector<std::int32_t> weight(static_cast<std::size_t>(users));
   draw_users(seed, resample, weight);
   return weight;
+}
+
+Interval percentile_interval(std::vector<double> values, double level) {
+  std::erase_if(values, [](double value) { return std::isnan(value); });
+  if (values.empty()) return {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::quiet_NaN()};
+  std::sort(values.begin(), values.end());
+  const auto quantile = [&](double share) {
+    const double place = share * static_cast<double>(values.size() - 1);
+    const auto below = static_cast<std::size_t>(place);
+    const std::size_t above = std::min(below + 1, values.size() - 1);
+    return values[below] + (place - static_cast<double>(below)) * (values[above] - values[below]);
+  };
+  return {quantile((1 - level) / 2), quantile((1 + level) / 2)};
 }
 
 MetricIntervals user_bootstrap(const ScoredRows& rows, int k, int resamples, std::uint64_t seed, double level) {
@@ -101,6 +103,29 @@ PairedDifference paired_bootstrap(const ScoredRows& a, const ScoredRows& b, int 
   };
   const Values all = difference(std::vector<std::int32_t>(static_cast<std::size_t>(table_a.users()), 1));
   return {all[0], all[1], all[2], all[3], intervals_of(resampled(table_a.users(), resamples, seed, difference), level)};
+}
+
+Interval mean_interval(std::span<const double> value, std::span<const std::int32_t> user, int resamples, std::uint64_t seed,
+                       double level) {
+  check_settings(resamples, level);
+  THINKREC_CHECK(!value.empty() && value.size() == user.size(), "{} values of {} rows", value.size(), user.size());
+  std::map<std::int32_t, std::pair<double, double>> users;  // sum and rows of each
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    users[user[i]].first += value[i];
+    users[user[i]].second += 1;
+  }
+  std::vector<double> means;
+  std::vector<std::int32_t> weight(users.size());
+  for (int r = 0; r < resamples; ++r) {
+    draw_users(seed, r, weight);
+    double sum = 0, rows = 0;
+    for (std::size_t u = 0; const auto& [number, one] : users) {
+      sum += weight[u] * one.first;
+      rows += weight[u++] * one.second;
+    }
+    means.push_back(sum / rows);
+  }
+  return percentile_interval(std::move(means), level);
 }
 
 }  // namespace thinkrec

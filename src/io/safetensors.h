@@ -47,6 +47,25 @@ class SafetensorsFile {
 /// folder (a path, a link); whether the files are there is not asked.
 std::vector<std::string> safetensors_shards(const std::string& folder);
 
+/// The tensors of a model's folder, whatever files they lie in.
+class SafetensorsFolder {
+ public:
+  /// kNoInput; kBadData as SafetensorsFile and safetensors_shards, and for a tensor that is in two files.
+  explicit SafetensorsFolder(const std::string& folder);
+  struct Place {
+    const SafetensorsFile* file = nullptr;
+    const SafetensorsEntry* entry = nullptr;
+  };
+  Place find(const std::string& name) const;   ///< nulls when there is none
+  Place place(const std::string& name) const;  ///< kBadData naming folder and tensor when there is none
+  const std::vector<SafetensorsFile>& files() const { return files_; }
+
+ private:
+  std::string folder_;
+  std::vector<SafetensorsFile> files_;
+  std::map<std::string, std::size_t> where_;  // index of the file, by tensor
+};
+
 /// A fp32 tensor to write.
 struct SafetensorsTensor {
   std::string name;

@@ -47,4 +47,27 @@ std::vector<std::string> safetensors_shards(const std::string& folder) {
   return {names.begin(), names.end()};
 }
 
+SafetensorsFolder::SafetensorsFolder(const std::string& folder) : folder_(folder) {
+  for (const std::string& shard : safetensors_shards(folder)) files_.emplace_back((fs::path(folder) / shard).string());
+  for (std::size_t f = 0; f < files_.size(); ++f) {
+    for (const auto& entry : files_[f].entries()) {
+      if (!where_.emplace(entry.name, f).second) {
+        fail(ExitCode::kBadData, "{}: tensor '{}' is in another shard as well", files_[f].path(), printable(entry.name));
+      }
+    }
+  }
+}
+
+SafetensorsFolder::Place SafetensorsFolder::find(const std::string& name) const {
+  const auto found = where_.find(name);
+  if (found == where_.end()) return {};
+  return {&files_[found->second], files_[found->second].find(name)};
+}
+
+SafetensorsFolder::Place SafetensorsFolder::place(const std::string& name) const {
+  const Place found = find(name);
+  if (found.entry == nullptr) fail(ExitCode::kBadData, "{}: tensor '{}' is missing", folder_, name);
+  return found;
+}
+
 }  // namespace thinkrec

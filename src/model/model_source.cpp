@@ -1,7 +1,6 @@
 // Readers of base models: Hugging Face folders and GGUF files, into the block layout of weights.h.
 
 #include <filesystem>
-#include <map>
 
 #include "core/error.h"
 #include "io/file.h"
@@ -58,49 +57,38 @@ class GgufSource final : public ModelSource {
 
 class HfSource final : public ModelSource {
  public:
-  explicit HfSource(const std::string& folder) : folder_(folder) {
-    const std::string origin = (fs::path(folder) / "config.json").string();
-    config_text_ = read_file(origin, 1 << 20);
-    config_ = parse_hf_config(config_text_, origin);
-    for (const std::string& shard : safetensors_shards(folder_)) files_.emplace_back((fs::path(folder) / shard).string());
-    for (std::size_t f = 0; f < files_.size(); ++f) {
-      for (const auto& entry : files_[f].entries()) {
-        if (!where_.emplace(entry.name, f).second) {
-          fail(ExitCode::kBadData, "{}: tensor '{}' is in another shard as well", files_[f].path(), entry.name);
-        }
-      }
-    }
+  explicit HfSource(const std::string& folder)
+      : config_text_(read_file(config_path(folder), 1 << 20)),
+        config_(parse_hf_config(config_text_, config_path(folder))),
+        tensors_(folder) {
     for (const NamedWeight& slot : named_weights(config_, view_weights(config_, nullptr))) place_of(slot);
   }
   const LlamaConfig& config() const override { return config_; }
 
   void read(float* block) const override {
     for (const NamedWeight& slot : named_weights(config_, view_weights(config_, block))) {
-      const auto [file, entry] = place_of(slot);
-      file->read(*entry, slot.tensor.mutable_data_ptr<float>());
+      const SafetensorsFolder::Place place = place_of(slot);
+      place.file->read(*place.entry, slot.tensor.mutable_data_ptr<float>());
     }
   }
 
   std::string hash() const override {
     std::string all = config_text_;
-    for (const auto& file : files_) all += sha256_file(file.path());
+    for (const auto& file : tensors_.files()) all += sha256_file(file.path());
     return sha256_hex(all);
   }
 
  private:
-  std::pair<const SafetensorsFile*, const SafetensorsEntry*> place_of(const NamedWeight& slot) const {
-    const auto found = where_.find(slot.hf);
-    if (found == where_.end()) fail(ExitCode::kBadData, "{}: tensor '{}' is missing", folder_, slot.hf);
-    const SafetensorsFile& file = files_[found->second];
-    const SafetensorsEntry* entry = file.find(slot.hf);
-    check_shape(file.path(), slot.hf, entry->shape, slot.tensor);
-    return {&file, entry};
+  static std::string config_path(const std::string& folder) { return (fs::path(folder) / "config.json").string(); }
+  SafetensorsFolder::Place place_of(const NamedWeight& slot) const {
+    const SafetensorsFolder::Place place = tensors_.place(slot.hf);
+    check_shape(place.file->path(), slot.hf, place.entry->shape, slot.tensor);
+    return place;
   }
 
-  std::string folder_, config_text_;
+  std::string config_text_;
   LlamaConfig config_;
-  std::vector<SafetensorsFile> files_;
-  std::map<std::string, std::size_t> where_;
+  SafetensorsFolder tensors_;
 };
 
 }  // namespace

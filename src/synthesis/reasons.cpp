@@ -184,16 +184,22 @@ std::vector<std::int64_t> rows_with_history(const Dataset& dataset, Split split,
   return rows;
 }
 
-std::vector<Reason> read_references(const std::string& path, const Dataset& dataset) {
+std::vector<Reason> read_references(const std::string& path, const Dataset& dataset, Split split) {
   std::vector<Reason> references;
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return references;
+  const auto& rows = dataset.rows(split);
+  const std::set<std::int64_t> known(rows.begin(), rows.end());
+  std::set<std::int64_t> seen;
   JsonLines file(path, {"row", "reference", "source"});
   while (file.next()) {
-    references.push_back({file.integer(0), file.text(1), file.text(2)});
-    if (references.back().row < 0 || references.back().row >= dataset.interactions())
-      fail(ExitCode::kBadData, "{}: the data set has no row {}; the references are of another one", file.place(),
-           references.back().row);
+    const Reason& reference = references.emplace_back(Reason{file.integer(0), file.text(1), file.text(2)});
+    if (!known.contains(reference.row)) {
+      fail(ExitCode::kBadData, "{}: row {} is not of the split '{}' of the data set '{}'", file.place(), reference.row,
+           kSplitNames[static_cast<std::size_t>(split)], dataset.name);
+    }
+    if (!seen.insert(reference.row).second) fail(ExitCode::kBadData, "{}: row {} is there twice", file.place(), reference.row);
+    if (reference.text.empty()) fail(ExitCode::kBadData, "{}: the reference of row {} is empty", file.place(), reference.row);
   }
   return references;
 }

@@ -38,8 +38,8 @@ std::vector<std::int64_t> wrong_rows(const Dataset& dataset, const std::string& 
 std::vector<std::int64_t> rows_with_history(const Dataset& dataset, Split split, std::int64_t history);
 
 /// Reasons as references for thinkrec_eval --text: JSON lines {"row", "reference", "source"}, the source being the reason's provenance.
-/// Reading gives nothing where there is no file; kBadData (file:line) for a row that the data set has not.
-std::vector<Reason> read_references(const std::string& path, const Dataset& dataset);
+/// Reading gives nothing where there is no file; kBadData (file:line) for a row that is not of the split or is there twice, or an empty text.
+std::vector<Reason> read_references(const std::string& path, const Dataset& dataset, Split split);
 void write_references(const std::string& path, std::span<const Reason> references);
 
 /// Appends reasons to the data set until it has config.rows of them. Rows that have a reason are skipped, so a second call goes on where the

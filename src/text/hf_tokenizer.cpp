@@ -1,4 +1,4 @@
-// Byte-level BPE from a Hugging Face tokenizer.json, and the tokenizer_config.json next to it.
+// Byte-level BPE from a Hugging Face tokenizer.json (WordPiece goes to wordpiece_files.cpp), and the tokenizer_config.json next to it.
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -11,6 +11,7 @@
 #include "text/hf_pre_tokenizer.h"
 #include "text/sources.h"
 #include "text/unicode.h"
+#include "text/wordpiece.h"
 
 namespace thinkrec {
 namespace {
@@ -53,7 +54,8 @@ void refuse_options(const Json& model, const std::string& path) {
 void read_model(const Json& model, const std::string& path, ByteBpeSpec& spec) {
   if (!model.is_object()) fail(ExitCode::kBadData, "{}: no 'model'; is it a tokenizer.json?", path);
   if (const auto type = json_text(model, "type", "BPE", path); type != "BPE") {
-    fail(ExitCode::kBadData, "{}: the tokenizer model {} is not supported; byte-level BPE is", path, in_quotes(type));
+    fail(ExitCode::kBadData, "{}: the tokenizer model {} is not supported; byte-level BPE and WordPiece are", path,
+         in_quotes(type));
   }
   refuse_options(model, path);
   const Json &vocab = json_member(model, "vocab"), &merges = json_member(model, "merges");
@@ -131,6 +133,8 @@ std::optional<std::string> prepended_token(const Json& node, const std::string& 
 
 std::unique_ptr<Tokenizer> load_hf_tokenizer(const std::string& path, const TokenizerConfig& config) {
   const Json json = read_json_object(path, kMostBytes);
+  if (const Json& model = json_member(json, "model"); model.is_object() && json_member(model, "type") == "WordPiece")
+    return read_wordpiece(json, path);
   if (const Json& normalizer = json_member(json, "normalizer"); !normalizer.is_null()) {
     const std::string type = normalizer.is_object() ? json_text(normalizer, "type", "", path) : "";
     fail(ExitCode::kBadData, "{}: the normalizer {} is not supported; a tokenizer without one, or the same model as GGUF, is",
@@ -176,7 +180,13 @@ TokenizerConfig load_tokenizer_config(const std::string& path) {
   const Json& eos = json_member(json, "eos_token");  // a text, or an object with its properties
   const std::string content = eos.is_object() ? json_text(eos, "content", "", path) : json_text(json, "eos_token", "", path);
   if (!content.empty()) config.eos_token = content;
-  if (!json_member(json, "add_bos_token").is_null()) config.add_bos_token = json_flag(json, "add_bos_token", false, path);
+  const auto flag = [&](const char* key, std::optional<bool>& to) {
+    if (!json_member(json, key).is_null()) to = json_flag(json, key, false, path);
+  };
+  flag("add_bos_token", config.add_bos_token);
+  flag("do_lower_case", config.lower_case);
+  flag("strip_accents", config.strip_accents);
+  flag("tokenize_chinese_chars", config.chinese);
   return config;
 }
 

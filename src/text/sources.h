@@ -16,6 +16,7 @@ namespace thinkrec {
 struct TokenizerConfig {
   std::optional<std::string> eos_token;
   std::optional<bool> add_bos_token;
+  std::optional<bool> lower_case, strip_accents, chinese;  ///< of WordPiece
 };
 
 /// Each fails with kNoInput where the file cannot be read, kBadData naming it and what is wrong or not supported in it.

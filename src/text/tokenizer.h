@@ -1,5 +1,5 @@
 #pragma once
-// Tokenizers of Llama-style models behind one interface. Text is UTF-8; special tokens in it are never recognised: a title
+// Tokenizers of Llama- and BERT-style models behind one interface. Text is UTF-8; special tokens in it are never recognised: a title
 // that contains "<|im_end|>" is encoded as plain characters.
 
 #include <cstdint>
@@ -37,7 +37,7 @@ class Tokenizer {
   virtual std::string hash() const = 0;  ///< SHA-256 of the vocabulary, merges and settings
 };
 
-/// From a GGUF file, a tokenizer.json, a sentencepiece .model file, or a folder holding tokenizer.json or tokenizer.model.
+/// From a GGUF file, a tokenizer.json, a sentencepiece .model, BERT's vocab.txt, or a folder that holds one of the last three.
 /// Errors: kNoInput, kBadData naming the file and what is wrong or not supported in it.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
 

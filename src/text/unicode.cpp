@@ -65,6 +65,12 @@ std::string encode_utf8(std::u32string_view text) {
   return out;
 }
 
+std::string one_line(std::string_view text) {
+  std::string out;
+  for (const char32_t c : decode_utf8(text)) append_utf8(out, c < 0x20 || c == 0x7f ? U' ' : c);
+  return out;
+}
+
 std::string in_quotes(std::string_view text) {
   constexpr std::size_t kLongest = 80;
   std::string out = "'";

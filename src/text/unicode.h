@@ -19,6 +19,9 @@ std::u32string decode_utf8(std::string_view text);
 void append_utf8(std::string& out, char32_t c);
 std::string encode_utf8(std::u32string_view text);
 
+/// What a model said, as one line of valid UTF-8: an invalid sequence becomes U+FFFD, a control character a space.
+std::string one_line(std::string_view text);
+
 /// Text out of a file of unknown origin, in quotes and fit for an error message: printable ASCII as it is, other bytes as \xNN,
 /// cut after 80 bytes.
 std::string in_quotes(std::string_view text);

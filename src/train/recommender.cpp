@@ -18,13 +18,6 @@ namespace {
 
 constexpr std::size_t kMergedAdapters = 64;  // kept for users who come again
 
-/// One line of valid UTF-8: a model may stop in the middle of a character, or say control characters.
-std::string printable(const std::string& text) {
-  std::string out;
-  for (const char32_t c : decode_utf8(text)) append_utf8(out, c < 0x20 || c == 0x7f ? U' ' : c);
-  return out;
-}
-
 const char* served_by(const Gate& gate) {
   switch (gate.decision) {
     case GateDecision::kGlobal:
@@ -109,7 +102,7 @@ void Recommender::explain(std::span<const Explained> asked, const FeatureBank& f
       texts.push_back(generate(session_.model(), row.hook, prompt, row.features, row.config)[0]);
     }
   }
-  for (std::size_t i = 0; i < asked.size(); ++i) *asked[i].reason = printable(session_.tokenizer().decode(texts[i]));
+  for (std::size_t i = 0; i < asked.size(); ++i) *asked[i].reason = one_line(session_.tokenizer().decode(texts[i]));
 }
 
 std::vector<RankReply> Recommender::rank(std::span<const RankRequest> requests) {

@@ -57,6 +57,7 @@ class Session {
   const Dataset& dataset() const { return dataset_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const Llama& model() const { return model_->llama(); }
+  const std::string& model_hash() const { return model_->hash(); }  ///< SHA-256 of its files
   int threads() const { return threads_; }
   std::uint64_t seed() const { return static_cast<std::uint64_t>(recipe_.integer("run.seed")); }
   bool strict() const { return recipe_.text("run.deterministic") == "strict"; }

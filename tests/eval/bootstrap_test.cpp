@@ -17,6 +17,8 @@
 namespace thinkrec {
 namespace {
 
+using thinkrec::testing::expect_error;
+
 ScoredRows random_rows(std::uint64_t seed, int rows, int users, double signal = 1) {
   std::mt19937_64 engine(seed);
   std::normal_distribution<double> normal;
@@ -206,6 +208,20 @@ TEST(UserBootstrap, StandardErrorsOfMovieLens1M) {
   EXPECT_NEAR(error(intervals.uauc), 0.018, 0.003);
   EXPECT_NEAR(error(intervals.ndcg), 0.016, 0.003);
   EXPECT_NEAR(error(intervals.map), 0.021, 0.003);
+}
+
+TEST(MeanInterval, IsTheDefinition) {
+  const std::vector<double> value = {0.1, 0.7, 0.4, 0.9, 0.2, 0.3};
+  const std::vector<std::int32_t> user = {8, 3, 8, 5, 3, 3};
+  std::vector<double> means;
+  for (int resample = 0; resample < 80; ++resample) {
+    const auto weight = resample_weights(6, resample, 3);  // of users 3, 5 and 8
+    const double sum = weight[0] * (0.7 + 0.2 + 0.3) + weight[1] * 0.9 + weight[2] * (0.1 + 0.4);
+    means.push_back(sum / (3 * weight[0] + weight[1] + 2 * weight[2]));
+  }
+  expect_near(mean_interval(value, user, 80, 6, 0.9), percentiles(means, 0.9), 1e-13);
+  expect_error(ExitCode::kConfig, "0 resamples", [&] { mean_interval(value, user, 0, 6); });
+  expect_error(ExitCode::kInternal, "6 values of 5 rows", [&] { mean_interval(value, std::span(user).first(5), 9, 6); });
 }
 
 }  // namespace

@@ -12,13 +12,13 @@ namespace {
 
 using namespace thinkrec::testing;
 
-class TextPairs : public ::testing::Test {
+class TextPairsTest : public ::testing::Test {
  protected:
-  TextPairs() { write_small_wordnet(folder_); }
+  TextPairsTest() { write_small_wordnet(folder_); }
 
   TextEvaluation score(const std::string& text) {
     folder_.write("pairs.jsonl", text);
-    return score_text_pairs(folder_ / "pairs.jsonl", WordNet(folder_.path()));
+    return score_texts(read_text_pairs(folder_ / "pairs.jsonl"), WordNet(folder_.path()));
   }
 
   void expect_bad(const std::string& text, const std::string& message) {
@@ -28,7 +28,7 @@ class TextPairs : public ::testing::Test {
   Folder folder_;
 };
 
-TEST_F(TextPairs, ScoresMeansTableAndJson) {
+TEST_F(TextPairsTest, ScoresMeansTableAndJson) {
   const TextEvaluation result = score(
       "{\"reference\": \"They love it.\", \"candidate\": \"they like it.\", \"user\": 7}\r\n"
       "\n"
@@ -43,16 +43,34 @@ TEST_F(TextPairs, ScoresMeansTableAndJson) {
             "2 pairs, mean tokens: 3.0 in references, 2.0 in candidates\n"
             "  METEOR   0.4961\n"
             "  BLEU-4   0.0940\n"
-            "  ROUGE-L  0.3750\n");
+            "  ROUGE-L  0.3750\n"
+            "  BLEURT   left out: no checkpoint (--bleurt)\n");
   const nlohmann::json json = result.json();
   EXPECT_EQ(json["pairs"], 2);
   EXPECT_EQ(json["tokens"]["candidate"], 2.0);
   EXPECT_EQ(json["mean"]["meteor"], result.mean.meteor);
   EXPECT_EQ(json["scores"][0]["bleu4"], result.pairs[0].bleu4);
   EXPECT_EQ(json["scores"].size(), 2U);
+  EXPECT_EQ(json["left_out"], nlohmann::json({"bleurt"}));
+  EXPECT_FALSE(json["mean"].contains("bleurt"));
 }
 
-TEST_F(TextPairs, BadLinesAreNamed) {
+TEST_F(TextPairsTest, ALearntMetricIsAColumnMore) {
+  const TextPairs pairs{{"a b", "c"}, {"a b", "d"}};
+  const auto lengths = [](const TextPairs& all) {
+    std::vector<double> scores;
+    for (std::size_t i = 0; i < all.reference.size(); ++i) scores.push_back(static_cast<double>(all.reference[i].size()));
+    return scores;
+  };
+  const TextEvaluation result = score_texts(pairs, WordNet(folder_.path()), lengths);
+  EXPECT_EQ(result.pairs[0].bleurt, 3);
+  EXPECT_EQ(result.mean.bleurt, 2);
+  EXPECT_NE(result.table().find("BLEURT   2.0000\n"), std::string::npos) << result.table();
+  EXPECT_EQ(result.json()["scores"][1]["bleurt"], 1.0);
+  EXPECT_FALSE(result.json().contains("left_out"));
+}
+
+TEST_F(TextPairsTest, BadLinesAreNamed) {
   const std::string good = "{\"reference\": \"a\", \"candidate\": \"b\"}\n";
   expect_bad("", ": no pair in it");
   expect_bad(" \n\t\n", ": no pair in it");
@@ -73,9 +91,8 @@ TEST_F(TextPairs, BadLinesAreNamed) {
   EXPECT_EQ(score("{\"reference\": \"a\", \"candidate\": \"" + words + "\"}").candidate_tokens, 16384);
 }
 
-TEST_F(TextPairs, AMissingFile) {
-  const WordNet wordnet(folder_.path());
-  expect_error(ExitCode::kNoInput, "nowhere.jsonl", [&] { score_text_pairs(folder_ / "nowhere.jsonl", wordnet); });
+TEST_F(TextPairsTest, AMissingFile) {
+  expect_error(ExitCode::kNoInput, "nowhere.jsonl", [&] { read_text_pairs(folder_ / "nowhere.jsonl"); });
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ int run(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
   std::string line;
   if (what == "pairs" && argc == 4) {
-    std::cout << score_text_pairs(argv[2], WordNet(argv[3])).json().dump() << '\n';
+    std::cout << score_texts(read_text_pairs(argv[2]), WordNet(argv[3])).json().dump() << '\n';
   } else if (what == "words" && argc == 3) {
     const WordNet wordnet(argv[2]);
     while (std::getline(std::cin, line))

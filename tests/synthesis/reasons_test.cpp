@@ -315,15 +315,22 @@ TEST(References, AreOfRowsWithAFullHistoryAndComeBack) {
   expect_error(ExitCode::kBadData, "no row of the split 'test' has a history of 22 items",
                [&] { rows_with_history(data, Split::kTest, 22); });
   const TempFolder folder;
-  EXPECT_TRUE(read_references(folder.file("r"), data).empty());
+  EXPECT_TRUE(read_references(folder.file("r"), data, Split::kTest).empty());
   write_references(folder.file("r"), std::vector<Reason>{{21, "Yes. \"So\" it is.", "{\"model\":\"m\"}"}});
-  const auto back = read_references(folder.file("r"), data);
+  const auto back = read_references(folder.file("r"), data, Split::kTest);
   ASSERT_EQ(back.size(), 1U);
   EXPECT_EQ(back[0].row, 21);
   EXPECT_EQ(back[0].text, "Yes. \"So\" it is.");
   EXPECT_EQ(back[0].provenance, "{\"model\":\"m\"}");
-  folder.put("r", "{\"row\": 22, \"reference\": \"Yes.\", \"source\": \"\"}\n");
-  expect_error(ExitCode::kBadData, "the data set has no row 22", [&] { read_references(folder.file("r"), data); });
+  const std::string line = "{\"row\": 21, \"reference\": \"Yes.\", \"source\": \"\"}\n";
+  for (const auto& [content, wrong] : std::vector<std::pair<std::string, std::string>>{
+           {"{\"row\": 22, \"reference\": \"Yes.\", \"source\": \"\"}\n", ":1: row 22 is not of the split 'test'"},
+           {"{\"row\": 18, \"reference\": \"Yes.\", \"source\": \"\"}\n", ":1: row 18 is not of the split 'test'"},
+           {line + line, ":2: row 21 is there twice"},
+           {"{\"row\": 21, \"reference\": \"\", \"source\": \"\"}\n", ":1: the reference of row 21 is empty"}}) {
+    folder.put("r", content);
+    expect_error(ExitCode::kBadData, wrong, [&] { read_references(folder.file("r"), data, Split::kTest); });
+  }
 }
 
 KeywordReport keywords(Dataset& data, ChatBackend& backend, Files& files, const KeywordConfig& config = {}) {

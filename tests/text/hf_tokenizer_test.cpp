@@ -160,7 +160,7 @@ TEST(HfTokenizer, RefusesOtherPreTokenizers) {
 TEST(HfTokenizer, RefusesOtherModels) {
   refuses("normalizer 'NFC' is not supported", [](Json& json) { json["normalizer"] = {{"type", "NFC"}}; });
   refuses("normalizer '' is not supported", [](Json& json) { json["normalizer"] = Json::array(); });
-  refuses("tokenizer model 'WordPiece' is not supported", [](Json& json) { json["model"]["type"] = "WordPiece"; });
+  refuses("tokenizer model 'Unigram' is not supported", [](Json& json) { json["model"]["type"] = "Unigram"; });
   refuses("no 'model'", [](Json& json) { json.erase("model"); });
   refuses("no 'model'", [](Json& json) { json["model"] = 1; });
   refuses("'vocab' or 'merges' is missing", [](Json& json) { json["model"].erase("vocab"); });
