@@ -47,7 +47,7 @@ struct Recommender::Known {
 };
 
 Recommender::Recommender(const Session& session, const RunState& state, const RecommenderConfig& config)
-    : session_(session), state_(state), config_(config), fused_(session, state) {
+    : session_(session), state_(state), config_(config), fused_(session, state, kMergedAdapters) {
   const Dataset& dataset = session.dataset();
   for (std::size_t u = 0; u < dataset.users.size(); ++u) user_.emplace(dataset.users[u], static_cast<std::int64_t>(u));
   for (std::size_t i = 0; i < dataset.items.size(); ++i) item_.emplace(dataset.items[i].id, static_cast<std::int32_t>(i));
@@ -132,7 +132,6 @@ std::vector<RankReply> Recommender::rank(std::span<const RankRequest> requests) 
     for (const std::int32_t item : one.items) encoded.push_back(prompts.prompt_for(one.user, one.row, item));
     row_user.insert(row_user.end(), one.items.size(), static_cast<std::int32_t>(one.user));
   }
-  fused_.trim(kMergedAdapters);
   const Scorer scorer(session_.model(), state_.projector, features.get(), prompts.verdicts().yes,
                       session_.recipe().integer("run.micro_tokens"), session_.world());
   const TopAdapterOf own = [&](std::int32_t user) { return TopAdapter{true, &fused_.of(user)}; };
