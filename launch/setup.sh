@@ -5,6 +5,7 @@
 #   launch/setup.sh --oracles  also the Python packages that the `oracle` tests compare against
 #   launch/setup.sh --fuzz     also clang-19 and LLVM's tools, for the presets `fuzz` and `coverage`
 #   launch/setup.sh --simulation  also SimGrid, for launch/simulate.py
+#   launch/setup.sh --browser  also Chromium, for the test of report.html as a picture
 set -euo pipefail
 cd "$(dirname "$0")/.."
 deps=$PWD/.deps
@@ -15,7 +16,8 @@ for argument in "$@"; do
     --oracles) oracles=1 ;;
     --fuzz) more+=(clang-19 libclang-rt-19-dev llvm-19) ;;
     --simulation) more+=(libsimgrid-dev) ;;
-    *) echo "setup: unknown argument '$argument'; usage: launch/setup.sh [--oracles] [--fuzz] [--simulation]" >&2; exit 64 ;;
+    --browser) more+=(chromium fonts-dejavu-core) ;;
+    *) echo "setup: unknown argument '$argument'; usage: launch/setup.sh [--oracles] [--fuzz] [--simulation] [--browser]" >&2; exit 64 ;;
   esac
 done
 

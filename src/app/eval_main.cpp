@@ -1,5 +1,7 @@
 // thinkrec_eval: metrics of a finished run, beside its baselines; or of generated texts.
 
+#include <filesystem>
+
 #include "app/programs.h"
 #include "app/ranked_program.h"
 #include "comm/world.h"
@@ -9,6 +11,7 @@
 #include "eval/score_file.h"
 #include "eval/text_pairs.h"
 #include "io/file.h"
+#include "report/html.h"
 #include "report/metrics_report.h"
 #include "train/run.h"
 
@@ -18,7 +21,7 @@ using namespace thinkrec;
 
 /// Of what does without a run: the options that go with one only.
 void refuse_run_options(const CommandLine& line, const char* instead) {
-  for (const char* name : {"run-dir", "split", "all-rows", "scores", "set"}) {
+  for (const char* name : {"run-dir", "split", "all-rows", "scores", "set", "report"}) {
     if (line.has(name)) fail(ExitCode::kUsage, "--{} does not go with --{}, which needs no run", name, instead);
   }
 }
@@ -55,6 +58,16 @@ int run(int argc, char** argv, std::unique_ptr<World>& world) {
   init_log("thinkrec_eval", world->all().rank());
   if (line.has("compare") || line.has("text-pairs")) {  // on the first rank alone
     if (world->all().rank() == 0) line.has("compare") ? compare(line) : evaluate_texts(line);
+    return 0;
+  }
+  if (line.flag("report")) {
+    for (const char* name : {"split", "all-rows", "scores", "json", "set", "k", "wordnet"}) {
+      if (line.has(name)) fail(ExitCode::kUsage, "--{} does not go with --report, which scores nothing", name);
+    }
+    const std::string run_dir = line.required("run-dir");
+    if (!std::filesystem::exists(std::filesystem::path(run_dir) / "recipe.yaml"))
+      fail(ExitCode::kNoInput, "{}: no run directory (it has no recipe.yaml)", run_dir);
+    if (world->all().rank() == 0) write_report(run_dir);
     return 0;
   }
   if (line.has("k")) fail(ExitCode::kUsage, "--k goes with --compare only; a run's is evaluate.k of its recipe");
