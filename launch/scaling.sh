@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
 # Measures how training scales over the ranks of this machine, one thread each, and writes docs/scaling.md. Run it on a quiet machine.
-#   launch/scaling.sh [--ranks 1,2] [--config RECIPE] [--set NAME=VALUE ...] [--batch 8] [--steps 12] [--repeats 3] [--results DIR]
+#   launch/scaling.sh [--ranks 1,2] [--config RECIPE] [--set NAME=VALUE ...] [--batch 8] [--steps 12] [--repeats 3] [--results DIR] [--report RUN]
 #     --ranks     numbers of ranks: 1, and what is compared with it
 #     --config    the recipe whose model and data are used; default configs/quickstart.yaml (launch/quickstart.sh makes its data)
 #     --batch     rows of a rank in a step of the global stage (weak scaling), and of an expert in a step of its own
 #     --steps     steps timed, after two that are not
 #     --results   folder of the figures; default docs/scaling, whose page is docs/scaling.md
+#     --report    run directory whose report.html shows the plot, too; default runs/<name of the recipe>, where it is there
 # It also records the collectives of a run of 2 ranks, which launch/simulate.py replays on more.
 # Global stage: rows and tokens a second of R ranks over R times those of one. Experts: the stage's seconds when one rank trains one expert
 # after the other, over those of R ranks, times R. Plans of experts onto up to 64 ranks are computed (tests/bench/bench_plan.cpp).
 # With the defaults about half an hour on 2 cores. THINKREC_PROGRAMS: folder of the programs, default build/release.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-ranks=1,2 config=configs/quickstart.yaml batch=8 steps=12 repeats=3 results=docs/scaling sets=()
+ranks=1,2 config=configs/quickstart.yaml batch=8 steps=12 repeats=3 results=docs/scaling report='' sets=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --ranks | --config | --set | --batch | --steps | --repeats | --results)
+    --ranks | --config | --set | --batch | --steps | --repeats | --results | --report)
       [ $# -ge 2 ] || { echo "scaling: $1 needs a value" >&2; exit 64; } ;;&
     --ranks) ranks=$2 ;;
     --config) config=$2 ;;
@@ -24,6 +25,7 @@ while [ $# -gt 0 ]; do
     --steps) steps=$2 ;;
     --repeats) repeats=$2 ;;
     --results) results=$2 ;;
+    --report) report=$2 ;;
     *) echo "scaling: unknown argument '$1'; see the head of launch/scaling.sh" >&2; exit 64 ;;
   esac
   shift 2
@@ -36,6 +38,8 @@ programs=${THINKREC_PROGRAMS:-build/release}
 for program in thinkrec_train bench_plan; do
   [ -x "$programs/$program" ] || { echo "scaling: $programs/$program is not there: launch/test.sh builds it" >&2; exit 66; }
 done
+[ -z "$report" ] || [ -e "$report/recipe.yaml" ] || { echo "scaling: --report $report: no run directory (it has no recipe.yaml)" >&2; exit 66; }
+if [ -z "$report" ] && [ -e "runs/$(basename "$config" .yaml)/recipe.yaml" ]; then report=runs/$(basename "$config" .yaml); fi
 IFS=, read -ra sizes <<<"$ranks"
 runs=$(mktemp -d)
 trap 'rm -rf "$runs"' EXIT
@@ -90,3 +94,8 @@ END
 command="launch/scaling.sh --ranks $ranks --config $config --batch $batch --steps $steps --repeats $repeats"
 [ ${#sets[@]} -eq 0 ] || command+=" ${sets[*]}"
 python3 docs/scaling.py --measure "$runs" "$results" "$command" "$(git describe --always --dirty 2>/dev/null || echo unknown)" "$load"
+if [ -n "$report" ]; then
+  cp "$results/measured.json" "$report/scaling.json"
+  "$programs/thinkrec_eval" --run-dir "$report" --report
+  echo "scaling: $report/report.html shows it" >&2
+fi

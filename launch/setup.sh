@@ -6,6 +6,7 @@
 #   launch/setup.sh --fuzz     also clang-19 and LLVM's tools, for the presets `fuzz` and `coverage`
 #   launch/setup.sh --simulation  also SimGrid, for launch/simulate.py
 #   launch/setup.sh --llama    also llama.cpp with its server (a build of 10 minutes or more), for slow tests and for speeds beside it
+#   launch/setup.sh --browser  also Chromium, for the test of report.html as a picture
 set -euo pipefail
 cd "$(dirname "$0")/.."
 deps=$PWD/.deps
@@ -18,7 +19,10 @@ for argument in "$@"; do
     --fuzz) more+=(clang-19 libclang-rt-19-dev llvm-19) ;;
     --simulation) more+=(libsimgrid-dev) ;;
     --llama) llama=1 ;;
-    *) echo "setup: unknown argument '$argument'; usage: launch/setup.sh [--oracles] [--fuzz] [--simulation] [--llama]" >&2; exit 64 ;;
+    --browser) more+=(chromium fonts-dejavu-core) ;;
+    *)
+      echo "setup: unknown argument '$argument'; usage: launch/setup.sh [--oracles] [--fuzz] [--simulation] [--llama] [--browser]" >&2
+      exit 64 ;;
   esac
 done
 

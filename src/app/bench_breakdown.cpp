@@ -38,13 +38,16 @@ std::string kind_of(const std::string& name) {
   return name.starts_with("aten::") ? "other" : "autograd";
 }
 
-std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction&) {
-  frames.push_back({Clock::now(), 0});
+/// The parts of a step (train/step.cpp) are no operations.
+bool is_part(const at::RecordFunction& function) { return std::string_view(function.name()).starts_with("step: "); }
+
+std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& function) {
+  if (!is_part(function)) frames.push_back({Clock::now(), 0});
   return nullptr;
 }
 
 void on_end(const at::RecordFunction& function, at::ObserverContext*) {
-  if (frames.empty()) return;
+  if (frames.empty() || is_part(function)) return;
   const double whole = since(frames.back().start), own = whole - frames.back().inner;
   frames.pop_back();
   spent[kind_of(function.name())] += own;

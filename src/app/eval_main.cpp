@@ -1,5 +1,7 @@
 // thinkrec_eval: metrics of a finished run, beside its baselines; or of the reasons that runs give.
 
+#include <filesystem>
+
 #include "app/programs.h"
 #include "app/ranked_program.h"
 #include "comm/world.h"
@@ -10,6 +12,7 @@
 #include "eval/text_pairs.h"
 #include "io/file.h"
 #include "model/bleurt.h"
+#include "report/html.h"
 #include "report/metrics_report.h"
 #include "train/run.h"
 #include "train/text_evaluation.h"
@@ -20,7 +23,7 @@ using namespace thinkrec;
 
 /// Of what does without a run: the options that go with one only.
 void refuse_run_options(const CommandLine& line, const char* instead) {
-  for (const char* name : {"run-dir", "split", "all-rows", "scores", "set"}) {
+  for (const char* name : {"run-dir", "split", "all-rows", "scores", "set", "report"}) {
     if (line.has(name)) fail(ExitCode::kUsage, "--{} does not go with --{}, which needs no run", name, instead);
   }
 }
@@ -93,7 +96,8 @@ void refuse_options_of_others(const CommandLine& line) {
                              Needs{"references", "--text only", text}, Needs{"max-new-tokens", "--text only", text}}) {
     if (line.has(needs.option) && !needs.met) fail(ExitCode::kUsage, "--{} goes with {}", needs.option, needs.ways);
   }
-  if (line.has("compare") + pairs + text > 1) fail(ExitCode::kUsage, "--compare, --text-pairs and --text do not go together");
+  if (line.has("compare") + pairs + text + line.flag("report") > 1)
+    fail(ExitCode::kUsage, "--compare, --text-pairs, --text and --report do not go together");
 }
 
 int run(int argc, char** argv, std::unique_ptr<World>& world) {
@@ -108,6 +112,16 @@ int run(int argc, char** argv, std::unique_ptr<World>& world) {
   }
   if (line.has("compare") || line.has("text-pairs")) {  // on the first rank alone
     if (world->all().rank() == 0) line.has("compare") ? compare(line) : evaluate_texts(line);
+    return 0;
+  }
+  if (line.flag("report")) {
+    for (const char* name : {"split", "all-rows", "scores", "json", "set"}) {
+      if (line.has(name)) fail(ExitCode::kUsage, "--{} does not go with --report, which scores nothing", name);
+    }
+    const std::string run_dir = line.required("run-dir");
+    if (!std::filesystem::exists(std::filesystem::path(run_dir) / "recipe.yaml"))
+      fail(ExitCode::kNoInput, "{}: no run directory (it has no recipe.yaml)", run_dir);
+    if (world->all().rank() == 0) write_report(run_dir);
     return 0;
   }
   const Session session = open_run(line.required("run-dir"), line.list("set"), world->all());

@@ -22,6 +22,7 @@ OptionTable options() {
       {"all-rows", kFlag, "false", "", "", "score every row of the split, not the sample that the recipe scored"},
       {"json", kPath, "", "", "", "write the metrics here"},
       {"scores", kPath, "", "", "", "write every row's scores here, as CSV"},
+      {"report", kFlag, "false", "", "", "instead of scoring: write report.html of --run-dir anew from the files that lie there"},
       {"compare", kText, "", "", "",
        "instead of scoring: FILE[:MODEL],... of --scores, on the rows that all have, each against the first by a paired bootstrap over "
        "users; without a MODEL the last column"},

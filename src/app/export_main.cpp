@@ -45,6 +45,10 @@ void write_merged(const CommandLine& line, const std::string& model, const std::
   options.eos = tokens->eos();
   save_hf_folder(output, source->config(), adapter == nullptr ? base : merge_into(base, *adapter), options);
   save_tokenizer(tokenizer, output);
+  // How its makers would have it generate goes along, where they say so.
+  const auto generation = std::filesystem::path(model) / "generation_config.json";
+  if (std::filesystem::exists(generation))
+    write_file_atomic((std::filesystem::path(output) / "generation_config.json").string(), read_file(generation.string(), 1 << 20));
 }
 
 /// What the prompts' slots hold, which no adapter format knows: the projector, and the vectors of items and users.

@@ -9,8 +9,11 @@
 #include "app/programs.h"
 #include "core/command_line.h"
 #include "core/error.h"
+#include "core/recipe_options.h"
 #include "data/dataset.h"
 #include "data/guard.h"
+#include "data/prompt_listing.h"
+#include "data/recipe_prompts.h"
 #include "io/file.h"
 #include "io/gguf.h"
 #include "io/hdf5.h"
@@ -139,6 +142,28 @@ void inspect(const std::string& path) {
   fail(ExitCode::kBadData, "{}: not a file that thinkrec knows (data set, checkpoint, .gguf, .safetensors)", path);
 }
 
+/// `count` train rows, spread over the split, then as many reasons.
+void show_prompts(const CommandLine& line) {
+  const Recipe recipe = Recipe::load(line.required("config"), line.list("set"), recipe_options());
+  const auto path = [&](const char* name, const char* otherwise) {
+    const std::string value = recipe.text(name).empty() ? recipe.text(otherwise) : recipe.text(name);
+    if (value.empty()) fail(ExitCode::kConfig, "{} is not set: --set {}=...", name, name);
+    return value;
+  };
+  const std::string data = path("data.path", "data.path");
+  check_in_guard(data);
+  const Dataset dataset = load_dataset(data);
+  const auto tokenizer = load_tokenizer(path("model.tokenizer", "model.path"));
+  const PromptBuilder prompts(dataset, *tokenizer, prompt_config(recipe, phase_template(recipe, phase_count(recipe) - 1)));
+  const bool all = recipe.text("loss.span") == "all";
+  const auto count = static_cast<std::size_t>(line.integer("prompts"));
+  const auto print = [&](const EncodedRow& row) { std::fputs(list_prompt(dataset, *tokenizer, row, all).c_str(), stdout); };
+  const auto& train = dataset.rows(Split::kTrain);
+  for (std::size_t i = 0; i < std::min(count, train.size()); ++i)
+    print(prompts.recommendation(train[i * train.size() / std::min(count, train.size())]));
+  for (std::size_t i = 0; i < std::min(count, dataset.reasons.size()); ++i) print(prompts.reason(dataset.reasons[i]));
+}
+
 void show_environment(bool json) {
   const OrderedJson environment = read_environment();
   const std::string text = json ? environment.dump(1) + "\n" : environment_text(environment);
@@ -160,6 +185,15 @@ int main(int argc, char** argv) {
       return 0;
     }
     if (line.has("json")) fail(ExitCode::kUsage, "--json goes with --environment only");
+    if (line.has("prompts")) {
+      if (line.flag("encode") || line.flag("check") || line.has("tokenizer") || !line.positional().empty())
+        fail(ExitCode::kUsage, "--prompts goes with --config and --set alone");
+      show_prompts(line);
+      return 0;
+    }
+    for (const char* name : {"config", "set"}) {
+      if (line.has(name)) fail(ExitCode::kUsage, "--{} goes with --prompts only", name);
+    }
     if (line.flag("encode")) {
       encode_lines(*load_tokenizer(line.required("tokenizer")));
     } else if (line.positional().empty()) {

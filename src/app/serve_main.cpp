@@ -1,6 +1,7 @@
 // thinkrec_serve: recommendations of a finished run over HTTP.
 
 #include <cstdlib>
+#include <filesystem>
 #include <thread>
 
 #include "app/programs.h"
@@ -19,6 +20,7 @@ using namespace thinkrec;
 
 ServeConfig serve_config(const CommandLine& line) {
   ServeConfig config;
+  config.name = std::filesystem::weakly_canonical(line.required("run-dir")).filename().string();
   config.host = line.required("host");
   config.port = static_cast<int>(line.integer("port"));
   config.max_batch = line.integer("max-batch");

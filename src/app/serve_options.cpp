@@ -6,7 +6,7 @@ namespace thinkrec {
 namespace {
 
 const ProgramInfo kProgram = {"thinkrec_serve",
-                              "Answers POST /v1/recommend with items ranked by a finished run, and their reasons.",
+                              "Answers POST /v1/recommend, and OpenAI's /v1/chat/completions, with items ranked by a finished run, and their reasons.",
                               "thinkrec_serve --run-dir D [--host 127.0.0.1] [--port 8080] [--token-env NAME]"};
 
 OptionTable options() {

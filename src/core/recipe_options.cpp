@@ -42,6 +42,13 @@ OptionTable make_table() {
       {"run.watchdog_quiet", kReal, "600", "> 0", "seconds", "the same outside steps and in the first ones", false},
       {"run.record_collectives", kFlag, "false", "", "",
        "the watchdog writes every collective to watch/collectives-<rank>.txt, to be replayed elsewhere", false},
+      {"run.profile_from", kInteger, "0", "[0, inf)", "",
+       "first of the steps of each phase whose operations and parts every rank records; 0: none", false},
+      {"run.profile_steps", kInteger, "3", "[1, 1000]", "steps", "that are recorded", false},
+      {"run.profile_to", kChoice, "trace", "choices trace|nvtx", "",
+       "trace: profile/<phase>-rank<r>.json in the run directory, which chrome://tracing and ui.perfetto.dev read; nvtx: ranges for Nsight "
+       "Systems, on a GPU",
+       false},
       {"run.micro_tokens", kInteger, "2048", "[1, inf)", "tokens",
        "a forward and backward pass holds about so many; sets the memory needed"},
       {"run.activation_checkpointing", kFlag, "false", "", "",

@@ -114,9 +114,16 @@ struct Frame {
   double left, right, top, bottom;
 };
 
+/// At least two ticks, where there can be: one alone does not tell how exact its label must be.
+std::vector<double> some_ticks(double low, double high, int wanted) {
+  auto ticks = nice_ticks(low, high, wanted);
+  for (int more = wanted + 1; ticks.size() == 1 && more <= wanted + 8; ++more) ticks = nice_ticks(low, high, more);
+  return ticks;
+}
+
 std::string x_axis(const Scale& x, const Frame& frame, const std::string& title, int wanted) {
   std::string result = rule(frame.left, frame.bottom, frame.right, frame.bottom, "axis");
-  const auto ticks = nice_ticks(x.low, x.high, wanted);
+  const auto ticks = some_ticks(x.low, x.high, wanted);
   const double distance = ticks.size() > 1 ? ticks[1] - ticks[0] : 1;
   for (const double tick : ticks) {
     result += rule(x(tick), frame.bottom, x(tick), frame.bottom + 4, "axis");
@@ -127,7 +134,7 @@ std::string x_axis(const Scale& x, const Frame& frame, const std::string& title,
 
 std::string y_axis(const Scale& y, const Frame& frame, const std::string& title, int wanted) {
   std::string result = text(0, frame.top - 13, "start", title, " class=\"what\"");
-  const auto ticks = nice_ticks(y.low, y.high, wanted);
+  const auto ticks = some_ticks(y.low, y.high, wanted);
   const double distance = ticks.size() > 1 ? ticks[1] - ticks[0] : 1;
   for (const double tick : ticks) {
     result += rule(frame.left, y(tick), frame.right, y(tick), "grid");
@@ -201,7 +208,7 @@ std::string line_chart(const std::string& description, const std::string& x_titl
     }
   }
   if (steps.empty()) return "";
-  if (steps.low == steps.high) steps.widen(0.5);
+  if (steps.low == steps.high) steps = {steps.low - 1, steps.high + 1};
   return both_sizes(description, [&](const Size& size) {
     constexpr double kHead = 30;  // above a panel, for its title
     constexpr double kFoot = 38;  // below the last one, for the x axis
@@ -223,7 +230,9 @@ std::string line_chart(const std::string& description, const std::string& x_titl
       if (&panel != &panels.back()) result += rule(frame.left, frame.bottom, frame.right, frame.bottom, "axis");
       top = frame.bottom;
     }
-    return result + x_axis({steps.low, steps.high, frame.left, frame.right}, frame, x_title, wide ? 6 : 4);
+    // Steps and ranks are whole numbers.
+    const int most = static_cast<int>(std::clamp(steps.high - steps.low, 1.0, wide ? 6.0 : 4.0));
+    return result + x_axis({steps.low, steps.high, frame.left, frame.right}, frame, x_title, most);
   });
 }
 

@@ -75,6 +75,7 @@ std::string navigation() {
                                   {"gate", "Gating"},
                                   {"groups", "User groups"},
                                   {"time", "Time and speed"},
+                                  {"scaling", "Scaling"},
                                   {"recipe", "Recipe"}}) {
     links += fmt::format("<a href=\"#{}\">{}</a>", id, label);
   }
@@ -112,7 +113,7 @@ std::string page(const RunData& run) {
       "{}</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n",
       escape(run.name), style());
   text += header(run) + navigation() + results_section(run) + training_section(run) + gate_section(run) + groups_section(run) +
-          time_section(run) + recipe_section(run);
+          time_section(run) + scaling_section(run) + recipe_section(run);
   const auto now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   return text + fmt::format("<footer>Written by thinkrec, {}</footer>\n</main>\n</body>\n</html>\n", utc(now));
 }

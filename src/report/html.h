@@ -5,8 +5,8 @@
 
 namespace thinkrec {
 
-/// Reads metrics.jsonl, recipe.yaml and evaluation.json of the run folder (each may be missing or hold only a part: its section
-/// is then one sentence) and writes report.html there. Errors: kBadData for a JSON file that is none or over 256 MiB, kIo.
+/// Reads metrics.jsonl, recipe.yaml, evaluation.json, teams.json and scaling.json of the run folder (each may be missing or hold only a
+/// part: its section is then one sentence) and writes report.html there. Errors: kBadData for a JSON file that is none or over 256 MiB, kIo.
 void write_report(const std::string& run_dir);
 
 }  // namespace thinkrec

@@ -13,8 +13,11 @@ std::string results_section(const RunData& run);
 /// A card per stage: losses, and validation metrics below them.
 std::string training_section(const RunData& run);
 
-/// Where the time went, stage by stage, and how fast each was.
+/// Where the time went, stage by stage, which ranks trained which expert when, and how fast each stage was.
 std::string time_section(const RunData& run);
+
+/// How training scales over ranks, where launch/scaling.sh has measured it.
+std::string scaling_section(const RunData& run);
 
 /// Which adapters serve how many users, and how sure the gate is of them.
 std::string gate_section(const RunData& run);

@@ -75,6 +75,7 @@ td small,.lane small{color:var(--soft);font-size:12px}
 .lane{display:grid;grid-template-columns:minmax(96px,10.5em) 1fr 92px;gap:12px;align-items:center;font-size:13.5px}
 .lane>span:first-child{overflow-wrap:anywhere;line-height:1.3}
 .bar{position:relative;height:12px;border-radius:3px;background:var(--grid);overflow:hidden}
+.bars{display:grid;gap:2px}
 .bar i{position:absolute;top:0;bottom:0;border-radius:3px;background:currentColor}
 svg{display:block;width:100%;height:auto;overflow:visible}
 svg.wide{max-width:680px}
@@ -112,6 +113,7 @@ svg.narrow{display:block}
 .flush th:first-child{padding-left:14px}
 .flush .note{padding:10px 14px 8px}
 .hashes th{white-space:normal}
+.speeds tr>:last-child{display:none}
 .lane{grid-template-columns:92px 1fr 88px;gap:8px}
 }
 @media print{nav{display:none}body{background:#fff}.card{break-inside:avoid}}

@@ -82,6 +82,11 @@ std::string speed_number(const StageData& stage, const std::string& key) {
   return value < 100 ? fmt::format("{:.1f}", value) : format_count(std::llround(std::min(value, 1e15)));
 }
 
+std::string peak_share(const StageData& stage) {
+  const Series* series = series_of(stage, "peak_share");
+  return series == nullptr ? "–" : fmt::format("{:.1f} %", 100 * std::clamp(median(series->y), 0.0, 99.0));
+}
+
 std::string throughput(const RunData& run) {
   std::string rows;
   std::size_t count = 0;
@@ -94,16 +99,19 @@ std::string throughput(const RunData& run) {
         sparkline(fmt::format("Speed of the stage {} over its steps", stage.name), smoothed(*shown, memory), kLoss);
     rows += fmt::format(
         "<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td><td class=\"number\">{}</td><td "
-        "class=\"number\">{}</td><td>{}</td></tr>\n",
+        "class=\"number\">{}</td><td class=\"number\">{}</td><td>{}</td></tr>\n",
         escape_path(stage.name), format_count(stage.last_step), speed_number(stage, "rows_per_s"),
-        speed_number(stage, "tokens_per_s"), drawn);
+        speed_number(stage, "tokens_per_s"), peak_share(stage), drawn);
   }
   if (rows.empty()) return missing("The run logged no speeds.");
   const char* head =
       "<th scope=\"col\">Stage</th><th scope=\"col\" class=\"number\">Steps</th><th scope=\"col\" class=\"number\">Rows/s</th>"
-      "<th scope=\"col\" class=\"number\">Tokens/s</th><th scope=\"col\">Over time</th>";
+      "<th scope=\"col\" class=\"number\">Tokens/s</th><th scope=\"col\" class=\"number\">Of peak</th><th scope=\"col\">Over time</th>";
   return card("Throughput",
-              table("speeds", "Throughput by stage", head, rows, "Medians over the steps; the small curves start at zero."));
+              table("speeds", "Throughput by stage", head, rows,
+                    "Medians over the steps; the small curves start at zero. Of peak: the multiplications and additions that the rows of a "
+                    "step need, a second, over those of a large matrix product on all ranks of the stage, measured when it began. Layers "
+                    "below the lowest trained one do not count."));
 }
 
 struct Row {
@@ -134,6 +142,11 @@ std::vector<Row> timed_rows(const RunData& run) {
     const auto seconds = number(*timings, name);
     if (seconds && *seconds >= 0) rows.push_back({name, 0, *seconds});
   }
+  const auto place = [](const Row& row) {
+    const std::string_view order[] = {"encode", "activate", "group", "expert", "evaluate"};
+    return std::find(std::begin(order), std::end(order), std::string_view(row.name).substr(0, row.name.find('/'))) - std::begin(order);
+  };
+  std::stable_sort(rows.begin(), rows.end(), [&](const Row& a, const Row& b) { return place(a) < place(b); });
   return rows;
 }
 
@@ -149,6 +162,69 @@ std::string timeline(const std::string& title, const std::string& caption, const
                         format_duration(row.seconds));
   }
   return card(title, fmt::format("<p class=\"facts\">{}</p>\n<div class=\"lanes\">\n{}</div>\n", caption, body));
+}
+
+/// What the ranks of one group trained.
+struct Team {
+  std::int64_t first_rank = 0, ranks = 0;
+  std::vector<const StageData*> stages;  // by their start
+};
+
+std::vector<Team> teams_of(const RunData& run) {
+  std::vector<Team> teams;
+  for (const auto& stage : run.stages) {
+    const Json* entry = find(run.teams, stage.name);
+    if (entry == nullptr || stage.first_time <= 0) continue;
+    const auto first = number(*entry, "first_rank"), ranks = number(*entry, "ranks");
+    if (!first || !ranks || !(*first >= 0 && *first < 1e6) || !(*ranks >= 1 && *ranks < 1e6)) continue;
+    const auto from = static_cast<std::int64_t>(*first), count = static_cast<std::int64_t>(*ranks);
+    auto team =
+        std::find_if(teams.begin(), teams.end(), [&](const Team& one) { return one.first_rank == from && one.ranks == count; });
+    if (team == teams.end()) team = teams.insert(teams.end(), {from, count, {}});
+    team->stages.push_back(&stage);
+  }
+  std::sort(teams.begin(), teams.end(), [](const Team& a, const Team& b) {
+    return std::pair(a.first_rank, a.ranks) < std::pair(b.first_rank, b.ranks);
+  });
+  return teams;
+}
+
+/// A lane a group of ranks, in it a bar an expert.
+std::string team_timeline(const RunData& run) {
+  const auto teams = teams_of(run);
+  double start = 0, end = 0;
+  for (const Team& team : teams) {
+    for (const StageData* stage : team.stages) {
+      start = start == 0 ? stage->first_time : std::min(start, stage->first_time);
+      end = std::max(end, stage->last_time);
+    }
+  }
+  if (!(end > start)) return "";
+  std::vector<LegendEntry> entries;
+  std::string body;
+  std::size_t drawn = 0;
+  for (const Team& team : teams) {
+    std::string bars;
+    double first = end, last = start;
+    for (const StageData* stage : team.stages) {
+      if (++drawn > kMaxCards) break;
+      const int color = static_cast<int>(entries.size());
+      entries.push_back({stage->name, color, format_duration(stage->seconds()), true});
+      const double from = (stage->first_time - start) / (end - start), to = (stage->last_time - start) / (end - start);
+      bars += bar(from, std::max(to, from + 0.004), color);
+      first = std::min(first, stage->first_time);
+      last = std::max(last, stage->last_time);
+    }
+    if (bars.empty()) break;
+    const auto label = team.ranks == 1 ? fmt::format("Rank {}", team.first_rank)
+                                       : fmt::format("Ranks {}–{}", team.first_rank, team.first_rank + team.ranks - 1);
+    body += fmt::format("<div class=\"lane\"><span>{}</span><div class=\"bars\">{}</div><span class=\"number\">{}</span></div>\n", label,
+                        bars, format_duration(last - first));
+  }
+  return card("Experts over groups of ranks",
+              fmt::format("<p class=\"facts\">From the first to the last logged step of any expert; bars of one group above each other "
+                          "are experts that shared its batches</p>\n{}<div class=\"lanes\">\n{}</div>\n",
+                          legend(entries), body));
 }
 
 }  // namespace
@@ -190,8 +266,9 @@ std::string time_section(const RunData& run) {
   const auto logged =
       timeline("Timeline of the log", "From the first to the last logged step; bars above each other ran side by side",
                logged_rows(run), kCe);
+  const auto teams = team_timeline(run);
   const auto lanes = durations.empty() && logged.empty() ? missing("The run has no timings.")
-                                                         : "<div class=\"grid\">\n" + durations + logged + "</div>\n";
+                                                         : "<div class=\"grid\">\n" + durations + logged + teams + "</div>\n";
   return section("time", "Time and speed", "", lanes + throughput(run));
 }
 

@@ -90,10 +90,13 @@ RunData read_run(const std::string& run_dir) {
   run.name = folder.filename().string();
   if (fs::exists(folder / "metrics.jsonl")) read_metrics((folder / "metrics.jsonl").string(), run);
   if (fs::exists(folder / "recipe.yaml")) read_recipe((folder / "recipe.yaml").string(), run);
-  const auto evaluation = (folder / "evaluation.json").string();
-  if (fs::exists(evaluation)) {
-    run.evaluation = Json::parse(read_file(evaluation, kMaxBytes), nullptr, false);
-    if (!run.evaluation.is_object()) fail(ExitCode::kBadData, "{}: no JSON object: run thinkrec_eval again", evaluation);
+  for (const auto& [name, json, remedy] : {std::tuple{"evaluation.json", &run.evaluation, "run thinkrec_eval again"},
+                                           {"teams.json", &run.teams, "delete it"},
+                                           {"scaling.json", &run.scaling, "run launch/scaling.sh again"}}) {
+    const auto path = (folder / name).string();
+    if (!fs::exists(path)) continue;
+    *json = Json::parse(read_file(path, kMaxBytes), nullptr, false);
+    if (!json->is_object()) fail(ExitCode::kBadData, "{}: no JSON object: {}", path, remedy);
   }
   return run;
 }

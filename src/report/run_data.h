@@ -33,12 +33,14 @@ struct RunData {
   bool has_metrics = false;
   std::size_t unreadable_lines = 0;
   nlohmann::ordered_json evaluation;          ///< null: missing
+  nlohmann::ordered_json teams;               ///< teams.json: {stage: {first_rank, ranks}}; null: missing
+  nlohmann::ordered_json scaling;             ///< scaling.json, as launch/scaling.sh measures it; null: missing
   std::string recipe_text;                    ///< empty: missing
   std::map<std::string, std::string> recipe;  ///< scalars by dotted name; empty when it is no YAML
   std::string recipe_hash;                    ///< empty: not to be had
 };
 
-/// Errors: kBadData when evaluation.json is no JSON object, or a file is longer than 256 MiB.
+/// Errors: kBadData when one of the JSON files is no JSON object, or a file is longer than 256 MiB.
 RunData read_run(const std::string& run_dir);
 
 // Lookups that distrust: nothing when a part is missing, of another type or not finite.

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "serve/batcher.h"
+#include "serve/chat.h"
 #include "serve/serve_metrics.h"
 
 namespace thinkrec {
@@ -276,7 +277,7 @@ class RecommendServer::Listener : public httplib::Server {
       const bool known = response.status == 404 || response.status == 408 || response.status == 413;
       refuse(response, response.status,
              !known                   ? "malformed HTTP request"
-             : response.status == 404 ? "no such path; there are POST /v1/recommend, GET /health and GET /metrics"
+             : response.status == 404 ? "no such path; there are POST /v1/recommend, POST /v1/chat/completions, GET /v1/models, /health and /metrics"
              : response.status == 408 ? "the request came too slowly"
                                       : "the request is too large");
     }));
@@ -284,13 +285,22 @@ class RecommendServer::Listener : public httplib::Server {
     Get("/metrics", [this](const Request&, Response& response) {
       response.set_content(metrics_.text(batcher_.queued()), "text/plain; version=0.0.4");
     });
-    Get("/v1/recommend", [](const Request&, Response& response) {
-      response.set_header("Allow", "POST");
-      refuse(response, 405, "/v1/recommend takes POST");
+    Get("/v1/models", [this](const Request&, Response& response) {
+      const nlohmann::ordered_json served = {{"id", config_.name}, {"object", "model"}, {"owned_by", "thinkrec"}};
+      reply(response, 200, {{"object", "list"}, {"data", nlohmann::ordered_json::array({served})}});
     });
-    Post("/v1/recommend", [this](const Request& request, Response& response) {
+    post("/v1/recommend", &Listener::recommend);
+    post("/v1/chat/completions", &Listener::chat);
+  }
+
+  void post(const std::string& path, void (Listener::*serve)(const Request&, Response&, Clock::time_point)) {
+    Get(path, [path](const Request&, Response& response) {
+      response.set_header("Allow", "POST");
+      refuse(response, 405, path + " takes POST");
+    });
+    Post(path, [this, serve](const Request& request, Response& response) {
       const auto begin = Clock::now();
-      recommend(request, response, begin);
+      (this->*serve)(request, response, begin);
       metrics_.replied(response.status, std::chrono::duration<double>(Clock::now() - begin).count());
     });
   }
@@ -333,9 +343,40 @@ class RecommendServer::Listener : public httplib::Server {
     return true;
   }
 
+  /// Why a request has no reply; code 200: it has one.
+  struct Refusal {
+    int code = 200;
+    std::string error{};
+  };
+
+  Refusal ask(RankRequest wanted, Clock::time_point begin, RankReply& reply) {
+    BatchOutcome outcome = batcher_.rank(std::move(wanted), begin + config_.deadline);
+    reply = std::move(outcome.reply);
+    switch (outcome.kind) {
+      case BatchOutcome::kReplied:
+        if (reply.status == RankStatus::kOk) return {};
+        return {reply.status == RankStatus::kUnknownUser ? 404 : 400, reply.error};
+      case BatchOutcome::kQueueFull:
+        return {503, fmt::format("the queue is full: {} requests wait", config_.queue)};
+      case BatchOutcome::kStopping:
+        return {503, "the server is stopping"};
+      case BatchOutcome::kTooLate:
+        return {504, fmt::format("no reply within {} ms", config_.deadline.count())};
+      case BatchOutcome::kFailed:
+        log_warning("ranking failed: {}", outcome.error);
+        return {500, "ranking failed; the server's log says why"};
+    }
+    return {500, "ranking failed"};
+  }
+
+  /// A body that came in pieces may be longer than its header said.
+  Refusal too_large(const Request& request) const {
+    if (request.body.size() <= static_cast<std::size_t>(config_.max_body)) return {};
+    return {413, fmt::format("the body is larger than {} bytes", config_.max_body)};
+  }
+
   void recommend(const Request& request, Response& response, Clock::time_point begin) {
-    if (request.body.size() > static_cast<std::size_t>(config_.max_body))
-      return refuse(response, 413, fmt::format("the body is larger than {} bytes", config_.max_body));
+    if (const Refusal refusal = too_large(request); refusal.code != 200) return refuse(response, refusal.code, refusal.error);
     RankRequest wanted;
     try {
       wanted = parse_rank_request(request.body, "body", config_.limits);
@@ -344,32 +385,41 @@ class RecommendServer::Listener : public httplib::Server {
     }
     const std::string id = wanted.id, user = wanted.user;
     const bool explain = wanted.explain;
-    const BatchOutcome outcome = batcher_.rank(std::move(wanted), begin + config_.deadline);
-    const auto refuse_this = [&](int code, const std::string& error) {
-      RankReply named{id, user, RankStatus::kUnknownUser, error};
-      if (code == 503) response.set_header("Retry-After", "1");
-      reply(response, code, rank_reply_json(named, false));
+    RankReply ranked;
+    const Refusal refusal = ask(std::move(wanted), begin, ranked);
+    if (refusal.code == 200) return reply(response, 200, rank_reply_json(ranked, explain));
+    if (refusal.code == 503) response.set_header("Retry-After", "1");
+    reply(response, refusal.code, rank_reply_json({id, user, RankStatus::kUnknownUser, refusal.error}, false));
+  }
+
+  /// The same for clients of OpenAI's API, with its form of an error.
+  void chat(const Request& request, Response& response, Clock::time_point begin) {
+    const auto refuse_chat = [&](const Refusal& refusal) {
+      if (refusal.code == 503) response.set_header("Retry-After", "1");
+      const char* type = refusal.code < 500 ? "invalid_request_error" : "server_error";
+      reply(response, refusal.code, {{"error", {{"message", refusal.error}, {"type", type}}}});
     };
-    switch (outcome.kind) {
-      case BatchOutcome::kReplied:
-        if (outcome.reply.status == RankStatus::kOk) return reply(response, 200, rank_reply_json(outcome.reply, explain));
-        return refuse_this(outcome.reply.status == RankStatus::kUnknownUser ? 404 : 400, outcome.reply.error);
-      case BatchOutcome::kQueueFull:
-        return refuse_this(503, fmt::format("the queue is full: {} requests wait", config_.queue));
-      case BatchOutcome::kStopping:
-        return refuse_this(503, "the server is stopping");
-      case BatchOutcome::kTooLate:
-        return refuse_this(504, fmt::format("no reply within {} ms", config_.deadline.count()));
-      case BatchOutcome::kFailed:
-        log_warning("ranking failed: {}", outcome.error);
-        return refuse_this(500, "ranking failed; the server's log says why");
+    if (const Refusal refusal = too_large(request); refusal.code != 200) return refuse_chat(refusal);
+    ChatRequest wanted;
+    try {
+      wanted = parse_chat_request(request.body, "body", config_.name, config_.limits);
+    } catch (const Error& error) {
+      return refuse_chat({400, error.what()});
     }
+    RankReply ranked;
+    const Refusal refusal = ask(wanted.rank, begin, ranked);
+    if (refusal.code != 200) return refuse_chat(refusal);
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    reply(response, 200,
+          chat_completion(fmt::format("chatcmpl-{}", ++chats_), std::chrono::duration_cast<std::chrono::seconds>(now).count(), config_.name,
+                          chat_content(ranked, wanted)));
   }
 
   ServeConfig config_;
   ServeMetrics metrics_;
   Batcher batcher_;
   std::atomic<bool> draining_ = false;
+  std::atomic<std::uint64_t> chats_ = 0;
   int port_ = 0;
   std::thread thread_;
 };

@@ -1,5 +1,5 @@
 #pragma once
-// HTTP in front of a RankingBackend: POST /v1/recommend, GET /health, GET /metrics. docs/serving.md says what a client sees.
+// HTTP in front of a RankingBackend: POST /v1/recommend and /v1/chat/completions, GET /v1/models, /health and /metrics. docs/serving.md says what a client sees.
 
 #include <chrono>
 #include <cstdint>
@@ -11,6 +11,7 @@
 namespace thinkrec {
 
 struct ServeConfig {
+  std::string name = "thinkrec";  ///< of the model, for /v1/models
   std::string host = "127.0.0.1";
   int port = 8080;  ///< 0: any that is free
   std::int64_t max_batch = 16;

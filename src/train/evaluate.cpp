@@ -96,8 +96,11 @@ Gate gate_of_user(const Session& session, const RunState& state, const at::Tenso
   return gate_user({vector.const_data_ptr<float>(), static_cast<std::size_t>(vector.numel())}, state.grouping, config);
 }
 
-FusedAdapters::FusedAdapters(const Session& session, const RunState& state)
-    : session_(session), state_(state), vectors_(state.grouping_encoder().group_vectors(session.dataset()).contiguous()) {}
+FusedAdapters::FusedAdapters(const Session& session, const RunState& state, std::size_t kept)
+    : session_(session),
+      state_(state),
+      vectors_(state.grouping_encoder().group_vectors(session.dataset()).contiguous()),
+      merged_(kept) {}
 
 const Gate& FusedAdapters::gate(std::int32_t user) {
   const auto found = gates_.find(user);
@@ -109,9 +112,7 @@ const LoraAdapter& FusedAdapters::of(std::int32_t user) {
   const Gate& decision = gate(user);
   if (decision.decision == GateDecision::kGlobal) return state_.global;
   if (decision.decision == GateDecision::kSingle) return state_.experts[static_cast<std::size_t>(decision.expert)];
-  const auto found = merged_.find(user);
-  if (found != merged_.end()) return found->second;
-  return merged_.emplace(user, merge_adapters(state_.experts, decision.weights, first_expert_layer(session_))).first->second;
+  return merged_.get(user, [&] { return merge_adapters(state_.experts, decision.weights, first_expert_layer(session_)); });
 }
 
 Evaluation evaluate(const Session& session, const RunState& state, Split split, bool all_rows) {

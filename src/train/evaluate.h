@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/recently_used.h"
 #include "eval/bootstrap.h"
 #include "eval/metrics.h"
 #include "experts/gate.h"
@@ -31,24 +32,21 @@ struct Evaluation {
 /// The gate's decision for one user (paper, Eq. 8-10).
 Gate gate_of_user(const Session& session, const RunState& state, const at::Tensor& group_vectors, std::int32_t user);
 
-/// Owns the adapters of users: the global one, an expert, or the exact weighted sum of experts, made when first asked for.
+/// Owns the adapters of users: the global one, an expert, or the exact weighted sum of experts, made when asked for. The sums of the last
+/// `kept` users stay: those of all users of a large data set would not fit into memory.
 class FusedAdapters {
  public:
-  FusedAdapters(const Session& session, const RunState& state);
+  FusedAdapters(const Session& session, const RunState& state, std::size_t kept = 4);
   const Gate& gate(std::int32_t user);
-  /// The adapter that serves the user; valid as long as this object.
+  /// The adapter that serves the user; valid until `kept` other users were asked for.
   const LoraAdapter& of(std::int32_t user);
-  /// Forgets the sums of experts when there are more than `most`; references from of() to them end.
-  void trim(std::size_t most) {
-    if (merged_.size() > most) merged_.clear();
-  }
 
  private:
   const Session& session_;
   const RunState& state_;
   at::Tensor vectors_;
   std::map<std::int32_t, Gate> gates_;
-  std::map<std::int32_t, LoraAdapter> merged_;
+  RecentlyUsed<std::int32_t, LoraAdapter> merged_;
 };
 
 /// Collective over the session's world; every rank gets the same numbers. `all_rows` ignores the recipe's sample.

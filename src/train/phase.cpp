@@ -1,5 +1,7 @@
 #include "train/phase.h"
 
+#include <ATen/record_function.h>
+
 #include <chrono>
 #include <limits>
 
@@ -10,6 +12,8 @@
 #include "data/sampler.h"
 #include "eval/metrics.h"
 #include "io/file.h"
+#include "train/peak.h"
+#include "train/profile.h"
 #include "train/scorer.h"
 #include "train/step_guard.h"
 #include "train/stop.h"
@@ -68,8 +72,9 @@ class Lane {
     return part;
   }
 
-  /// Takes in what the step gave: log, validation, checkpoint. `seconds` is what the step took, `rows` what it trained in all lanes.
-  void after_step(const StepResult& result, const LaneRows& part, double seconds, std::size_t rows) {
+  /// Takes in what the step gave: log, validation, checkpoint. `seconds` is what the step took, `rows` what it trained in all lanes,
+  /// `peak_share` its speed over that of a matrix product on all ranks.
+  void after_step(const StepResult& result, const LaneRows& part, double seconds, std::size_t rows, double peak_share) {
     guard(result, part);
     const double rate = static_cast<double>(rows) / seconds;
     if (team_.rank() == 0) {
@@ -80,6 +85,7 @@ class Lane {
                   {"lr", part.learning_rate},
                   {"grad_norm", result.gradient_norm},
                   {"rows_per_s", rate},
+                  {"peak_share", peak_share},
                   {"computed_share", static_cast<double>(result.computed) / static_cast<double>(result.tokens)},
                   {"tokens_per_s", rate * static_cast<double>(result.tokens) / static_cast<double>(part.rows.size())}});
     }
@@ -304,29 +310,39 @@ PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const P
         std::make_unique<Lane>(session, team, phase, prompts, projector, scorer, log, show_progress && lanes.empty()));
     step_lanes.push_back(lanes.back()->step_lane());
   }
-  StepEngine engine(session.model(), step_lanes, projector, features,
-                    step_config(session, phases[0].config, prompts.verdicts().yes), team);
+  const StepConfig config = step_config(session, phases[0].config, prompts.verdicts().yes);
+  StepEngine engine(session.model(), step_lanes, projector, features, config, team);
+  StepProfiler profiler(session, phases[0].config.stage);
+  const PassKind kind{.first_layer = config.first_layer, .train_inputs = config.train_inputs, .lora_rank = session.lora().lora_rank};
+  const auto open = [&] { return std::any_of(lanes.begin(), lanes.end(), [](const auto& lane) { return lane->open(); }); };
+  // All ranks come here at once: where they share cores, they share them in this, too.
+  const double peak = open() ? product_peak(session.model().weights().head.options()) * team.size() : 0;
   while (true) {
     // The lanes that are furthest back go next, together: all of them, unless a run was stopped between their checkpoints.
     std::int64_t least = std::numeric_limits<std::int64_t>::max();
     for (const auto& lane : lanes) {
       if (lane->open()) least = std::min(least, lane->step());
     }
+    if (least == std::numeric_limits<std::int64_t>::max()) break;
     std::vector<LaneRows> parts;
     std::size_t rows = 0;
+    profiler.before(least + 1);
     const auto start = Clock::now();
-    for (std::size_t i = 0; i < lanes.size(); ++i) {
-      if (!lanes[i]->open() || lanes[i]->step() != least) continue;
-      parts.push_back(lanes[i]->next(i));
-      rows += parts.back().rows.size();
+    {
+      RECORD_USER_SCOPE("step: load");
+      for (std::size_t i = 0; i < lanes.size(); ++i) {
+        if (!lanes[i]->open() || lanes[i]->step() != least) continue;
+        parts.push_back(lanes[i]->next(i));
+        rows += parts.back().rows.size();
+      }
     }
-    if (parts.empty()) break;
     const StepFault fault = session.enter_step(phases[0].config.stage, least + 1);
     const auto results = engine.run(least + 1, parts, stop_requested(), fault);
     const double seconds = seconds_since(start);
-    for (std::size_t p = 0; p < parts.size(); ++p) lanes[parts[p].lane]->after_step(results[p], parts[p], seconds, rows);
-    const bool open = std::any_of(lanes.begin(), lanes.end(), [](const auto& lane) { return lane->open(); });
-    if (results[0].stop && open) return PhaseEnd::kStopped;
+    profiler.after(least + 1);
+    const double share = step_flops(session.model().config(), kind, config.span, parts) / seconds / peak;
+    for (std::size_t p = 0; p < parts.size(); ++p) lanes[parts[p].lane]->after_step(results[p], parts[p], seconds, rows, share);
+    if (results[0].stop && open()) return PhaseEnd::kStopped;
   }
   session.enter_stage(phases[0].config.stage);
   for (const auto& lane : lanes) lane->finish();

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "core/recipe.h"
-#include "data/prompt.h"
+#include "data/recipe_prompts.h"
 
 namespace thinkrec {
 
@@ -27,20 +27,11 @@ struct PhaseConfig {
 /// Reads the settings under `prefix` ("activate.phases.0." or "expert.").
 PhaseConfig read_phase(const Recipe& recipe, const std::string& prefix);
 
-/// Phases of the global stage; kConfig when there is none.
-std::int64_t phase_count(const Recipe& recipe);
-/// Name of a phase's template.
-std::string phase_template(const Recipe& recipe, std::int64_t index);
 /// A phase of the global stage; kConfig when it trains what its prompts do not have.
 PhaseConfig activate_phase(const Recipe& recipe, std::int64_t index);
 /// Lowest layer that the experts train, of a model of so many.
 std::int64_t first_expert_layer(const Recipe& recipe, std::int64_t layers);
 PhaseConfig expert_phase(const Recipe& recipe, std::int64_t layers, int expert);
-
-/// Prompt settings with the named template ("thinkrec" or "text").
-PromptConfig prompt_config(const Recipe& recipe, const std::string& template_name);
-/// The phases' prompts share their learnt tokens: the most that one has.
-std::int64_t most_soft_tokens(const Recipe& recipe);
 
 /// Key of a phase's sampler.
 std::uint64_t sampler_seed(const Recipe& recipe, const PhaseConfig& config);

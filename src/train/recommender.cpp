@@ -8,9 +8,7 @@
 
 #include "core/error.h"
 #include "data/open_row.h"
-#include "model/generate.h"
 #include "text/unicode.h"
-#include "train/row_losses.h"
 #include "train/scorer.h"
 
 namespace thinkrec {
@@ -32,14 +30,6 @@ const char* served_by(const Gate& gate) {
 
 }  // namespace
 
-/// A reason to be written.
-struct Recommender::Explained {
-  const EncodedRow* prompt;
-  std::int32_t verdict;  ///< the answer's first token
-  LoraAdapter adapter;
-  std::string* reason;
-};
-
 struct Recommender::Known {
   std::size_t request = 0;  // index of it and of its reply
   std::int64_t user = 0, row = 0;
@@ -48,9 +38,11 @@ struct Recommender::Known {
 };
 
 Recommender::Recommender(const Session& session, const RunState& state, const RecommenderConfig& config)
-    : session_(session), state_(state), config_(config), fused_(session, state) {
-  if (config.precision != Precision::kFp32 && !session.model().device().is_cpu())
-    fail(ExitCode::kConfig, "--reason-precision int8 is for the CPU; the model is on a GPU (run.device)");
+    : session_(session),
+      state_(state),
+      config_(config),
+      fused_(session, state, kMergedAdapters),
+      writer_(session, state, config.max_new_tokens, config.precision) {
   const Dataset& dataset = session.dataset();
   for (std::size_t u = 0; u < dataset.users.size(); ++u) user_.emplace(dataset.users[u], static_cast<std::int64_t>(u));
   for (std::size_t i = 0; i < dataset.items.size(); ++i) item_.emplace(dataset.items[i].id, static_cast<std::int32_t>(i));
@@ -69,40 +61,6 @@ std::vector<std::int32_t> Recommender::proposed(const Known& known, const Datase
     if (!seen.contains(item)) items.push_back(item);
   }
   return items;
-}
-
-/// The reasons, all at once, for verdicts that the scores have decided: a reason must not contradict its own.
-void Recommender::explain(std::span<const Explained> asked, const FeatureBank& features) {
-  std::map<const void*, LoraAdapter>
-      adapters;  // by their factors, which copies share: users of one adapter share what prompts begin with
-  std::map<const void*, LoraHook> hooks;
-  std::vector<GenerateRow> rows;
-  for (const Explained& one : asked) {
-    const void* key = one.adapter.layer(one.adapter.layer_count() - 1).q.a.const_data_ptr();
-    const LoraHook& hook = hooks.try_emplace(key, adapters.try_emplace(key, one.adapter).first->second).first->second;
-    RowPack pack = pack_row(*one.prompt, one.prompt->prompt_length);
-    GenerateRow& row = rows.emplace_back(GenerateRow{std::move(pack.packed.token), {}, 0, &hook, {}});
-    if (!pack.slots.empty()) row.features = features.project(state_.projector, pack.slots).contiguous();
-    row.config.max_new_tokens = config_.max_new_tokens;
-    row.config.eos = session_.tokenizer().eos();
-    row.config.no_repeat_ngram = 4;
-    row.config.first = {one.verdict};
-  }
-  std::vector<std::vector<std::int32_t>> texts;
-  if (session_.model().device().is_cpu()) {
-    if (!generator_) {
-      generator_ = std::make_unique<Generator>(session_.model(),
-                                               GeneratorConfig{.precision = config_.precision, .threads = session_.threads()});
-    }
-    texts = generator_->run(std::move(rows));
-  } else {
-    for (const GenerateRow& row : rows) {
-      PackedBatch prompt;
-      prompt.add(row.prompt, row.sample);
-      texts.push_back(generate(session_.model(), row.hook, prompt, row.features, row.config)[0]);
-    }
-  }
-  for (std::size_t i = 0; i < asked.size(); ++i) *asked[i].reason = one_line(session_.tokenizer().decode(texts[i]));
 }
 
 std::vector<RankReply> Recommender::rank(std::span<const RankRequest> requests) {
@@ -155,13 +113,13 @@ std::vector<RankReply> Recommender::rank(std::span<const RankRequest> requests) 
     for (const std::int32_t item : one.items) encoded.push_back(prompts.prompt_for(one.user, one.row, item));
     row_user.insert(row_user.end(), one.items.size(), static_cast<std::int32_t>(one.user));
   }
-  fused_.trim(kMergedAdapters);
   const Scorer scorer(session_.model(), state_.projector, features.get(), prompts.verdicts().yes,
                       session_.recipe().integer("run.micro_tokens"), session_.world());
   const TopAdapterOf own = [&](std::int32_t user) { return TopAdapter{true, &fused_.of(user)}; };
   const auto score = scorer.score(encoded, row_user, &state_.global, first_expert_layer(session_), std::span(&own, 1))[0];
 
-  std::vector<Explained> reasons;
+  std::vector<ReasonToWrite> reasons;  // for verdicts that the scores have decided: a reason must not contradict its own
+  std::vector<std::string*> written;
   for (const Known& one : known) {
     const RankRequest& request = requests[one.request];
     RankReply& reply = replies[one.request];
@@ -176,13 +134,15 @@ std::vector<RankReply> Recommender::rank(std::span<const RankRequest> requests) 
       reply.items.push_back({item.id, item.title, score[i], 1 / (1 + std::exp(-score[i]))});
       if (!request.explain) continue;
       const std::int32_t verdict = score[i] > 0 ? prompts.verdicts().yes : prompts.verdicts().no;
-      reasons.push_back({&encoded[i], verdict, fused_.of(user), &reply.items.back().reason});
+      reasons.push_back({&encoded[i], {verdict}, fused_.of(user)});
+      written.push_back(&reply.items.back().reason);
     }
     const Gate& gate = fused_.gate(user);
     reply.decision = served_by(gate);
     reply.weights = gate.weights;
   }
-  if (!reasons.empty()) explain(reasons, *features);
+  const std::vector<std::string> texts = writer_.write(reasons, features.get());
+  for (std::size_t i = 0; i < texts.size(); ++i) *written[i] = texts[i];
   return replies;
 }
 

@@ -2,13 +2,12 @@
 // Items ranked for users by a finished run, with reasons: what thinkrec_recommend and thinkrec_serve answer with.
 
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "model/generator.h"
 #include "serve/ranking.h"
 #include "train/evaluate.h"
+#include "train/reason_writer.h"
 #include "train/stages.h"
 
 namespace thinkrec {
@@ -29,9 +28,7 @@ class Recommender : public RankingBackend {
 
  private:
   struct Known;  // a request whose user and items the data has
-  struct Explained;
   std::vector<std::int32_t> proposed(const Known& known, const Dataset& open, const at::Tensor& item_vectors) const;
-  void explain(std::span<const Explained> asked, const FeatureBank& features);
 
   const Session& session_;
   const RunState& state_;
@@ -39,7 +36,7 @@ class Recommender : public RankingBackend {
   std::map<std::string, std::int64_t> user_;
   std::map<std::string, std::int32_t> item_;
   FusedAdapters fused_;
-  std::unique_ptr<Generator> generator_;  // made for the first reason
+  ReasonWriter writer_;
 };
 
 }  // namespace thinkrec

@@ -1,12 +1,14 @@
 #include "train/stages.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "core/error.h"
 #include "core/log.h"
 #include "data/sampler.h"
 #include "eval/metrics.h"
 #include "experts/schedule.h"
+#include "io/file.h"
 #include "train/recipe_phases.h"
 
 #include <ATen/ATen.h>
@@ -146,6 +148,24 @@ PhaseRows group_rows(const Session& session, const Grouping& grouping, int group
 
 PhaseConfig expert_phase(const Session& session, int expert) {
   return expert_phase(session.recipe(), session.model().config().layers, expert);
+}
+
+/// teams.json, for the report: by stage, the ranks that train it. What was finished before keeps its entry.
+void write_teams(const Session& session, const ExpertPlan& plan, const std::vector<int>& queue) {
+  const std::string path = session.path("teams.json");
+  nlohmann::json teams = nlohmann::json::object();
+  if (std::filesystem::exists(path)) teams = nlohmann::json::parse(read_file(path, 1 << 20), nullptr, false);
+  if (!teams.is_object()) teams = nlohmann::json::object();
+  for (std::size_t t = 0; t < plan.experts_of_team.size(); ++t) {
+    const auto& team_of = plan.team_of_rank;
+    const auto first = std::find(team_of.begin(), team_of.end(), static_cast<int>(t));
+    for (const int q : plan.experts_of_team[t]) {
+      const PhaseConfig config = expert_phase(session, queue[static_cast<std::size_t>(q)]);
+      if (teams.contains(config.stage) && resume_step(session, config) >= config.steps) continue;
+      teams[config.stage] = {{"first_rank", first - team_of.begin()}, {"ranks", std::count(first, team_of.end(), static_cast<int>(t))}};
+    }
+  }
+  write_file_atomic(path, teams.dump(1) + "\n");
 }
 
 }  // namespace
@@ -317,6 +337,7 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
                names.size() > 1 ? " at once" : "");
     }
     if (session.leader()) {
+      write_teams(session, plan, queue);
       for (const int e : queue) log.resume(expert_phase(session, e).stage, resume_step(session, expert_phase(session, e)));
     }
     session.world().barrier();

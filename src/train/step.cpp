@@ -1,6 +1,7 @@
 #include "train/step.h"
 
 #include <ATen/ATen.h>
+#include <ATen/record_function.h>
 
 #include <map>
 
@@ -83,16 +84,19 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
   }
 
   // Reduce: gradients and what every rank must agree on.
-  if (config_.strict) {
-    sum_in_row_order(row_gradients, mine, rows, parts);
-  } else {
-    for (std::size_t part = 0; part < parts.size(); ++part) all_reduce_sum(ranks_, parameters(part).gradient());
-  }
   std::vector<RowValue> ordered(rows.size());
-  for (const RowValue& value : all_gather_values<RowValue>(ranks_, values))
-    ordered[static_cast<std::size_t>(value.place)] = value;
   std::int64_t wish = stop ? 1 : 0;
-  ranks_.all_reduce_max(std::span(&wish, 1));
+  {
+    RECORD_USER_SCOPE("step: reduce");
+    if (config_.strict) {
+      sum_in_row_order(row_gradients, mine, rows, parts);
+    } else {
+      for (std::size_t part = 0; part < parts.size(); ++part) all_reduce_sum(ranks_, parameters(part).gradient());
+    }
+    for (const RowValue& value : all_gather_values<RowValue>(ranks_, values))
+      ordered[static_cast<std::size_t>(value.place)] = value;
+    ranks_.all_reduce_max(std::span(&wish, 1));
+  }
 
   std::vector<StepResult> results(parts.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {  // summed in row order: the same for any number of ranks
@@ -108,6 +112,7 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
   for (const Unit& unit : all) results[rows[static_cast<std::size_t>(unit.places[0])].part].computed += unit.tokens;
 
   // Clip and update; a lane whose step is not finite, or leaps, is not changed.
+  RECORD_USER_SCOPE("step: update");
   for (std::size_t part = 0; part < parts.size(); ++part) {
     StepResult& result = results[part];
     const kernels::GradientNorm norm = parameters(part).norm();
@@ -178,16 +183,22 @@ void StepEngine::accumulate(std::int64_t step, std::span<const LaneRows> parts, 
   }
   const ProjectionHook& hook = one ? static_cast<const ProjectionHook&>(*one) : *several;
 
-  at::Tensor lower = lower_hidden(own, batch.pack);
-  if (fault == StepFault::kNanInput) lower = lower + std::numeric_limits<float>::quiet_NaN();
-  const at::Tensor hidden = model_.layers(lower, batch.pack.packed, config_.first_layer, model_.config().layers, &hook,
-                                          there(batch.needed), config_.recompute);
-  const at::Tensor normed = model_.final_norm(hidden);
-  const at::Tensor& head = model_.weights().head;
-  const auto bce = ops::yes_bce(normed.index_select(0, there(batch.yes_index)), head[config_.yes_token].contiguous(),
-                                there(batch.label), there(batch.bce_weight));
-  const auto ce = ops::linear_cross_entropy(normed, head, there(batch.target), there(batch.ce_weight));
-  (bce.total + ce.total).backward();
+  const auto [bce, ce] = [&] {
+    RECORD_USER_SCOPE("step: forward");
+    at::Tensor lower = lower_hidden(own, batch.pack);
+    if (fault == StepFault::kNanInput) lower = lower + std::numeric_limits<float>::quiet_NaN();
+    const at::Tensor hidden = model_.layers(lower, batch.pack.packed, config_.first_layer, model_.config().layers, &hook,
+                                            there(batch.needed), config_.recompute);
+    const at::Tensor normed = model_.final_norm(hidden);
+    const at::Tensor& head = model_.weights().head;
+    const auto yes = ops::yes_bce(normed.index_select(0, there(batch.yes_index)), head[config_.yes_token].contiguous(),
+                                  there(batch.label), there(batch.bce_weight));
+    return std::pair(yes, ops::linear_cross_entropy(normed, head, there(batch.target), there(batch.ce_weight)));
+  }();
+  {
+    RECORD_USER_SCOPE("step: backward");
+    (bce.total + ce.total).backward();
+  }
 
   const at::Tensor bce_rows = bce.rows.to(at::kCPU), ce_rows = ce.rows.to(at::kCPU, at::kDouble);
   for (std::size_t r = 0; r < own.size(); ++r) {

@@ -72,6 +72,10 @@ def is_the_run(case):
         planned = sorted((phase["ranks"], [int(e) for e in stage[7:].split("+")]) for stage, phase in phases.items() if stage.startswith("expert/"))
         assert formed == planned, (formed, planned)
         assert sum(size for size, _ in planned) == ranks
+        told = {}  # for the report
+        for stage, team in json.load(open(f"{run}/teams.json")).items():
+            told.setdefault((team["first_rank"], team["ranks"]), []).append(int(stage[7:]))
+        assert sorted((size, sorted(experts)) for (_, size), experts in told.items()) == planned, told
 
         # What a checkpoint holds, four bytes a value, beside its HDF5 frame.
         folder = f"{run}/checkpoints/activate-0-main"

@@ -52,6 +52,19 @@ def main():
         typo = f"{folder}/typo.yaml"
         open(typo, "w").write(open(recipe).read().replace("encoder:", "encodr:"))
         expect(world, 78, ["typo.yaml:", "encodr", "encoder"], "thinkrec_train", "--config", typo, "--run-dir", f"{folder}/y")
+        # Twelve errors planted in a recipe: twelve lines, each with its place.
+        planted = f"{folder}/planted.yaml"
+        open(planted, "w").write("run: {seed: x, thread: 2, micro_tokens: 0}\nencoder:\n  kind: sasrek\n  width: 1.5\nlora: {rank: 0, alhpa: 8}\n"
+                                 "activate:\n  phases:\n    - {name: a, steps: -1, batch: many, lerning_rate: 1}\ngrop: {count: 2}\ngate: 3\n")
+        lines = world.run("thinkrec_train", "--config", planted, "--validate", code=78).stderr.splitlines()
+        wanted = ("1:13: run.seed must be an integer", "1:16: unknown key 'run.thread' (did you mean 'threads'?)", "1:41: run.micro_tokens must lie in",
+                  "3:9: encoder.kind must be one of sasrec, mf, lightgcn, got 'sasrek'", "4:10: encoder.width must be an integer", "5:14: lora.rank must",
+                  "5:17: unknown key 'lora.alhpa' (did you mean 'alpha'?)", "8:24: activate.phases.0.steps must", "8:35: activate.phases.0.batch must",
+                  "8:41: unknown key 'activate.phases.0.lerning_rate' (did you mean 'learning_rate'?)", "9:1: unknown key 'grop' (did you mean 'group'?)",
+                  "10:7: gate must be a section")
+        assert len(lines) == len(wanted) == 12, "\n".join(lines)
+        for line, words in zip(lines, wanted):
+            assert f"{planted}:{words}" in line, (line, words)
         expect(world, 66, ["none.yaml"], "thinkrec_train", "--config", f"{folder}/none.yaml", "--run-dir", f"{folder}/y")
         expect(world, 66, ["quickstrat", "'quickstart'"], "thinkrec_train", "--config", "quickstrat", "--run-dir", f"{folder}/y")
         expect(world, 64, ["--output", "--copy-recipe"], "thinkrec_train", "--output", f"{folder}/z.yaml")

@@ -22,7 +22,7 @@ import torch
 import transformers
 from safetensors import safe_open
 
-from tiny_world import LAYERS, World
+from tiny_world import LAYERS, World, write_tokenizer
 
 torch.set_num_threads(2)
 transformers.utils.logging.set_verbosity_error()
@@ -72,7 +72,8 @@ def random_rows(vocab, lengths, seed):
 def tiny_run(folder):
     world = World(PROGRAMS, SOURCE, folder)
     run, base = f"{folder}/run", f"{folder}/model"
-    world.train(world.recipe(), run)
+    # Every user is served by a sum of both experts.
+    world.train(world.recipe(), run, "--set", "gate.entropy_share=1", "--set", "gate.single_base=2")
     vocab = load(base).config.vocab_size
     rows = random_rows(vocab, (1, 9, 40), 1)
     alone = theirs(load(base), rows)
@@ -91,7 +92,10 @@ def tiny_run(folder):
             wanted = {f"base_model.model.model.layers.{i}.self_attn.{p}_proj.lora_{f}.weight" for i in range(LAYERS) for p in "qv" for f in "AB"}
             check(f"tiny {adapter}: q and v of all layers and nothing else", names == wanted, sorted(names ^ wanted))
             ranks = {file.get_tensor(name).shape[0 if "lora_A" in name else 1] for name in names}
-            check(f"tiny {adapter}: one rank", len(ranks) == 1, ranks)
+            config = json.load(open(f"{folder_of}-peft/adapter_config.json"))
+            rank = 8 if adapter == "user:u1" else 4  # of both experts in the layers that they train, zero-padded below
+            check(f"tiny {adapter}: one rank, and alpha scaled alike", ranks == {rank} and config["r"] == rank and
+                  config["lora_alpha"] == 2 * rank, (ranks, config["r"], config["lora_alpha"]))
         with safe_open(f"{folder_of}-peft/collaborative.safetensors", "np") as file:
             ids = json.load(open(f"{folder_of}-peft/collaborative.json"))
             check(f"tiny {adapter}: vectors beside it", len(file.get_tensor("items")) == len(ids["items"]) and
@@ -104,6 +108,49 @@ def tiny_run(folder):
     half = load(f"{folder}/half")
     rounded = load(base).to(torch.bfloat16).to(torch.float64)
     check("bf16: every weight is the nearest", all(torch.equal(a, b) for a, b in zip(half.state_dict().values(), rounded.state_dict().values())), "")
+
+
+def llama3_shape(folder):
+    """A folder as Hugging Face gives out Llama 3: shards with an index, RoPE scaled, a head of its own, several ends of a text."""
+    template = "{% for m in messages %}<|im_end|>{{ m['role'] }}: {{ m['content'] }}{% endfor %}"
+    base = f"{folder}/llama3"
+    os.makedirs(base)
+    vocab = write_tokenizer(base)
+    torch.manual_seed(4)
+    config = transformers.LlamaConfig(
+        vocab_size=vocab, hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=8, num_key_value_heads=2, rms_norm_eps=1e-5,
+        max_position_embeddings=512, rope_parameters={"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0,
+                                                      "high_freq_factor": 4.0, "original_max_position_embeddings": 64},
+        tie_word_embeddings=False, bos_token_id=0, eos_token_id=[1, 2])
+    model = transformers.LlamaForCausalLM(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.normal_(0, .18)
+    model.generation_config = transformers.GenerationConfig(bos_token_id=0, eos_token_id=[1, 2], temperature=.6, top_p=.9, do_sample=True)
+    model.save_pretrained(base, max_shard_size="60KB")
+    json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>"}, open(f"{base}/tokenizer_config.json", "w"))
+    pathlib.Path(f"{base}/chat_template.jinja").write_text(template)
+    shards = len([name for name in os.listdir(base) if name.endswith(".safetensors")])
+    check("Llama-3 shape: shards", shards > 2 and os.path.exists(f"{base}/model.safetensors.index.json"), shards)
+    rows = random_rows(vocab, (1, 20, 200), 5)
+    alone = theirs(load(base), rows)
+    near("Llama-3 shape: the base, ours and theirs", ours(rows, vocab, base), alone, 1e-5)
+    adapted = peft.get_peft_model(load(base).float(), peft.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
+    adapted.save_pretrained(f"{folder}/llama3-adapter")
+    wanted = theirs(load(base, f"{folder}/llama3-adapter"), rows)
+    far("Llama-3 shape: away from the base", wanted, alone)
+    near("Llama-3 shape: base + adapter, theirs and ours", wanted, ours(rows, vocab, base, f"{folder}/llama3-adapter"), 1e-5)
+    for adapter, logits in (("none", alone), (f"peft:{folder}/llama3-adapter", wanted)):
+        out = f"{folder}/llama3-{adapter[:4]}"
+        subprocess.run([f"{PROGRAMS}/thinkrec_export", "--model", base, "--adapter", adapter, "--merge", "--dtype", "fp32", "--output", out],
+                       check=True, stdout=subprocess.DEVNULL)
+        near(f"Llama-3 shape: exported with {adapter[:4]}", theirs(load(out), rows), logits, 1e-5)
+        for name in ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+            check(f"Llama-3 shape: {name} is the base's", pathlib.Path(out, name).read_bytes() == pathlib.Path(base, name).read_bytes(), "")
+        chat = [{"role": "user", "content": "Yes"}]
+        said = transformers.AutoTokenizer.from_pretrained(out).apply_chat_template(chat, tokenize=False)
+        check("Llama-3 shape: chat template", said == "<|im_end|>user: Yes", repr(said))
 
 
 def embedded_model(folder):
@@ -152,6 +199,7 @@ def embedded_model(folder):
 
 with tempfile.TemporaryDirectory() as name:
     tiny_run(name)
+    llama3_shape(name)
     embedded_model(name)
 if failures:
     sys.exit("failed: " + "; ".join(failures))

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""thinkrec_inspect --environment: its text, its JSON, and the command lines that it refuses.
+"""thinkrec_inspect --environment: its text, its JSON, and the command lines that it refuses; --prompts: each token with what it is for.
 
   inspect_test.py BUILD
 """
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+
+from tiny_world import write_model, write_ratings
 
 
 def run(inspect, *arguments, code=0, before=""):
@@ -15,6 +18,34 @@ def run(inspect, *arguments, code=0, before=""):
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, stdin=subprocess.DEVNULL)
     assert done.returncode == code, f"{arguments}: exit code {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+def prompts(build, inspect, folder):
+    write_model(f"{folder}/model")
+    write_ratings(f"{folder}/raw")
+    subprocess.run([f"{build}/thinkrec_prepare", "--format", "ratings", "--input", f"{folder}/raw", "--output", f"{folder}/data.h5"],
+                   check=True, capture_output=True)
+    with open(f"{folder}/recipe.yaml", "w") as out:
+        out.write(f"data: {{path: {folder}/data.h5}}\nmodel: {{path: {folder}/model}}\nprompt: {{history: 2}}\n"
+                  "activate: {phases: [{name: main, template: thinkrec, train: both}]}\n")
+    said = run(inspect, "--prompts", "2", "--config", f"{folder}/recipe.yaml").stdout.splitlines()
+    heads = [i for i, line in enumerate(said) if line.startswith("row ")]
+    assert len(heads) == 2, said
+    first = said[heads[0]:heads[1]]
+    count, slots = re.search(r"recommendation: (\d+) tokens, (\d+) of them slots, 1 the answer", first[0]).groups()
+    assert len(first) == int(count) + 1 and sum("<slot>" in line for line in first) == int(slots) >= 2, first
+    assert first[-1].split()[2] in ('"Yes"', '"No"') and first[-1].endswith("BCE, CE"), first[-1]
+    assert not any(line.endswith("CE") for line in first[1:-1]), "the prompt has no loss"
+    assert any(re.search(r"- +<slot> +vector of user u\d+$", line) for line in first), first
+    assert any(re.search(r"<slot> +vector of item i\d+ for user u\d+$", line) for line in first), first
+    text = "".join(json.loads(line.split(maxsplit=2)[2].rsplit("  ", 1)[0]) for line in first[1:] if "<slot>" not in line and not line.endswith("CE"))
+    assert "#Answer:" in text, text
+    everywhere = run(inspect, "--prompts", "1", "--config", f"{folder}/recipe.yaml", "--set", "loss.span=all").stdout.splitlines()[1:]
+    assert sum(line.endswith("CE") for line in everywhere) == sum("<slot>" not in line for line in everywhere[1:]), everywhere
+    assert "goes with --prompts" in run(inspect, "--config", "quickstart", code=64).stderr
+    assert "--config and --set alone" in run(inspect, "--prompts", "1", "--config", "quickstart", "file.h5", code=64).stderr
+    assert "data.path is not set" in run(inspect, "--prompts", "1", "--config", f"{folder}/recipe.yaml", "--set", "data.path=", code=78).stderr
+    assert "--config" in run(inspect, "--prompts", "1", code=64).stderr
 
 
 def main():
@@ -36,6 +67,7 @@ def main():
                 file.truncate(size)
             assert "not a file that thinkrec knows" in run(inspect, path, code=65).stderr
         assert "not a regular file" in run(inspect, folder, code=66).stderr
+        prompts(sys.argv[1], inspect, folder)
     if "ASAN_OPTIONS" not in os.environ:  # UBSan needs descriptors of its own
         # Without a free descriptor no part can be tested: the report comes all the same.
         failed = run(inspect, "--environment", code=70, before="ulimit -n 4;")

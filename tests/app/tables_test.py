@@ -3,31 +3,16 @@
 import json
 import os
 import pathlib
-import random
 import subprocess
 import sys
 import tempfile
 
-from tiny_world import write_model
+from tiny_world import write_model, write_yelp
 
 PROGRAMS, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
 SETTINGS = ["run.micro_tokens=600", "encoder.max_epochs=2", "encoder.width=8", "features.folds=2", "prompt.history=3", "prompt.max_tokens=900",
             "activate.phases.0.steps=3", "activate.phases.0.batch=4", "activate.phases.0.validate_every=0", "valid.rows=20", "expert.layers=2",
             "expert.steps=2", "expert.batch=4", "expert.validate_every=0", "evaluate.rows=40", "evaluate.bootstrap=20", "mix.reason_share=0"]
-
-
-def write_yelp(folder, users=30, items=30, rows=2400):
-    folder.mkdir(parents=True)
-    rng = random.Random(3)
-    with open(folder / "yelp_academic_dataset_business.json", "w") as out:
-        for i in range(items):
-            out.write(json.dumps({"business_id": f"b{i}", "name": f"Caf\u00e9 {i}", "city": "Town", "categories": "Food, Tea" if i % 2 else None}) + "\n")
-    with open(folder / "yelp_academic_dataset_review.json", "w") as out:
-        for t in range(rows):
-            user, item = rng.randrange(users), rng.randrange(items)
-            stars = max(1, min(5, 3 + (user + item) % 2 + rng.randrange(-1, 3)))
-            date = f"{2010 + 12 * t // rows:04}-{1 + t % 12:02}-{1 + t % 28:02} 10:00:{t % 60:02}"
-            out.write(json.dumps({"review_id": f"r{t}", "user_id": f"u{user}", "business_id": f"b{item}", "stars": stars, "date": date}) + "\n")
 
 
 def main():

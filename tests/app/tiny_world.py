@@ -98,6 +98,21 @@ def write_ratings(folder, users=24, items=30, rows=900):
             out.write(f"u{u},i{i},{max(1, min(5, round(score)))},{1000 + t}\n")
 
 
+def write_yelp(folder, users=30, items=30, rows=2400):
+    """Reviews and businesses as Yelp gives them out."""
+    os.makedirs(folder)
+    rng = random.Random(3)
+    with open(os.path.join(folder, "yelp_academic_dataset_business.json"), "w") as out:
+        for i in range(items):
+            out.write(json.dumps({"business_id": f"b{i}", "name": f"Caf\u00e9 {i}", "city": "Town", "categories": "Food, Tea" if i % 2 else None}) + "\n")
+    with open(os.path.join(folder, "yelp_academic_dataset_review.json"), "w") as out:
+        for t in range(rows):
+            user, item = rng.randrange(users), rng.randrange(items)
+            stars = max(1, min(5, 3 + (user + item) % 2 + rng.randrange(-1, 3)))
+            date = f"{2010 + 12 * t // rows:04}-{1 + t % 12:02}-{1 + t % 28:02} 10:00:{t % 60:02}"
+            out.write(json.dumps({"review_id": f"r{t}", "user_id": f"u{user}", "business_id": f"b{item}", "stars": stars, "date": date}) + "\n")
+
+
 RECIPE = """
 run: {{seed: 5, threads: 1, micro_tokens: 600, checkpoint_every: 2, deterministic: {deterministic}}}
 data: {{path: {folder}/data.h5}}

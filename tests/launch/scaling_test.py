@@ -52,7 +52,12 @@ def main():
         recipe = world.recipe()
         results = folder / "scaling"
         assert "the run failed" in run(script, "--config", folder / "none.yaml", "--results", results, code=70)
-        run(script, "--config", recipe, "--batch", "4", "--steps", "3", "--repeats", "1", "--results", results)
+        assert "no run directory" in run(script, "--report", folder / "none", code=66)
+        world.train(recipe, f"{name}/run", "--stages", "encode")
+        assert "Not measured yet" in (folder / "run/report.html").read_text()
+        run(script, "--config", recipe, "--batch", "4", "--steps", "3", "--repeats", "1", "--results", results, "--report", folder / "run")
+        report = (folder / "run/report.html").read_text()
+        assert "Not measured yet" not in report and "Efficiency over the number of ranks" in report and "launch/scaling.sh --ranks 1,2" in report
         measured = json.loads((results / "measured.json").read_text())
         assert [row["ranks"] for row in measured["global"]] == [1, 2] == [row["ranks"] for row in measured["experts"]], measured
         assert all(rate > 0 for row in measured["global"] for rate in row["rows_per_s"] + row["tokens_per_s"]), measured

@@ -44,6 +44,17 @@ TEST(Charts, TickLabels) {
   EXPECT_EQ(tick_label(3e6, 1e6), "3M");
 }
 
+TEST(Charts, AxesSayWhatTheirTicksAre) {
+  // One tick at 0.6 would have been labelled "1".
+  const auto narrow = line_chart("x", "step", {{"a", {{{{20}, {0.75}}, 0}, {{{20}, {0.49}}, 1}}}, {"b", {{{{1, 20}, {0.4889, 0.75}}, 0}}, 0.3}});
+  EXPECT_NE(narrow.find(">0.6</text>"), std::string::npos) << narrow;
+  EXPECT_EQ(narrow.find(">1</text>"), std::string::npos) << narrow;
+  // Steps are whole numbers.
+  const auto steps = line_chart("x", "epoch", {{"loss", {{{{1, 2, 3}, {5, 7, 9}}, 0}}}});
+  for (const char* label : {">1</text>", ">2</text>", ">3</text>"}) EXPECT_NE(steps.find(label), std::string::npos) << label << steps;
+  EXPECT_EQ(steps.find(">1.5</text>"), std::string::npos) << steps;
+}
+
 TEST(Charts, SmoothingKeepsAConstantAndTheLength) {
   Series series;
   for (int i = 0; i < 50; ++i) {

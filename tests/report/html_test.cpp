@@ -20,19 +20,28 @@ const char* kEvaluation = R"({"split":"test","rows":7331,"users":839,"k":5,
 "difference":{"fused - global":{"auc":0.01,"auc_ci":[0.002,0.018],"uauc":-0.01,"uauc_ci":[-0.02,-0.001],"map@5":0.01,"map@5_ci":[-0.01,0.03]}},
 "gate":{"global":121,"single":[318,266],"merged":134,"max_weight_histogram":[0,5,9,3]},
 "groups":[{"users":441,"train_rows":18342,"x":[0,1,2],"y":[1,2,0]},{"users":398,"train_rows":15549,"x":[4,5],"y":[1,2]}],
-"timings":{"encode":121.4,"activate/text":1222.8},"data":{"name":"MovieLens-1M","hash":"5f0c8d"}})";
+"timings":{"activate/text":1222.8,"encode":121.4},"data":{"name":"MovieLens-1M","hash":"5f0c8d"}})";
+
+const char* kTeams = R"({"expert/0":{"first_rank":0,"ranks":2},"expert/1":{"first_rank":2,"ranks":1},"expert/2":{"first_rank":2,"ranks":1}})";
+const char* kScaling = R"({"command":"launch/scaling.sh --ranks 1,2","commit":"abc","load":0.1,"cores":2,"cpu":"a cpu",
+"global":[{"ranks":1,"rows_per_s":[1],"tokens_per_s":[100,90,110]},{"ranks":2,"rows_per_s":[2],"tokens_per_s":[190]}],
+"experts":[{"ranks":1,"seconds":[20],"teams":0},{"ranks":2,"seconds":[12.5],"teams":2}]})";
 
 std::string metrics() {
   std::string text;
   for (int step = 1; step <= 60; ++step) {
     text += fmt::format(
         "{{\"stage\":\"activate/"
-        "text\",\"step\":{},\"loss\":{},\"bce\":0.6,\"ce\":1.5,\"tokens_per_s\":2900,\"rows_per_s\":9.4,\"time\":{}}}\n",
+        "text\",\"step\":{},\"loss\":{},\"bce\":0.6,\"ce\":1.5,\"tokens_per_s\":2900,\"rows_per_s\":9.4,\"peak_share\":0.437,\"time\":{}}}\n",
         step, 1 + 1.0 / step, 1795400000 + step);
     if (step % 20 == 0)
       text += fmt::format("{{\"stage\":\"activate/text\",\"step\":{},\"valid_auc\":0.7,\"valid_uauc\":0.68}}\n", step);
   }
-  return text + "{\"stage\":\"expert/0\",\"step\":1,\"loss\":0.5}\n";
+  for (int expert = 0; expert < 3; ++expert) {
+    for (int step = 1; step <= 2; ++step)
+      text += fmt::format("{{\"stage\":\"expert/{}\",\"step\":{},\"loss\":0.5,\"time\":{}}}\n", expert, step, 1795400100 + 60 * step);
+  }
+  return text;
 }
 
 std::string report(const testing::TempFolder& folder) {
@@ -69,6 +78,8 @@ TEST(Html, AWholeRun) {
   folder.put("metrics.jsonl", metrics());
   folder.put("evaluation.json", kEvaluation);
   folder.put("recipe.yaml", "run:\n  seed: 7\nmodel:\n  path: /models/tiny.gguf\n");
+  folder.put("teams.json", kTeams);
+  folder.put("scaling.json", kScaling);
   const auto text = report(folder);
   expect_balanced(text);
   for (const char* part : {"MovieLens-1M",
@@ -88,12 +99,21 @@ TEST(Html, AWholeRun) {
                            "20 min 23 s",
                            "2,900",
                            "5f0c8d",
+                           "43.7 %",
+                           "Experts over groups of ranks",
+                           "<span>Ranks 0–1</span>",
+                           "<span>Rank 2</span><div class=\"bars\"><div class=\"bar\"><i class=\"c1\" style=\"left:0.00%;width:100.00%\"></i></div>"
+                           "<div class=\"bar\"><i class=\"c2\"",
+                           "Efficiency over the number of ranks",
+                           "<td class=\"number\">190 tokens/s</td><td class=\"number\">0.950</td>",
+                           "<td class=\"number\">12.5 s</td><td class=\"number\">0.800</td>",
                            "prefers-color-scheme:dark",
                            "<title>thinkrec: ",
                            "max-width:620px"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part;
   }
   EXPECT_EQ(text.find("class=\"missing\""), std::string::npos);
+  EXPECT_LT(text.find("2 min 01 s"), text.find("20 min 23 s")) << "in the order of the stages";
   for (const char* part : {"<script", "<link", "<img", "@import", "url(", "http://", "https://", "nan%", ":nan"})
     EXPECT_EQ(text.find(part), std::string::npos) << part;
 }
@@ -105,7 +125,7 @@ TEST(Html, MissingPartsAreOneSentenceEach) {
   std::size_t sentences = 0;
   for (auto at = text.find("class=\"missing\""); at != std::string::npos; at = text.find("class=\"missing\"", at + 1))
     ++sentences;
-  EXPECT_EQ(sentences, 8U) << "results, training, gate, groups, timings, speeds, hashes, recipe";
+  EXPECT_EQ(sentences, 9U) << "results, training, gate, groups, timings, speeds, scaling, hashes, recipe";
 }
 
 TEST(Html, PartsOfPartsMayBeMissing) {
@@ -116,6 +136,8 @@ TEST(Html, PartsOfPartsMayBeMissing) {
       "metrics.jsonl",
       "{\"stage\":\"a\",\"step\":1,\"loss\":null}\n{\"stage\":\"b\",\"step\":5,\"loss\":0.5}\nnonsense\n{\"stage\":\"a\",\"st");
   folder.put("recipe.yaml", "a: [1\n");
+  folder.put("teams.json", R"({"a":3,"b":{"first_rank":-1,"ranks":1}})");
+  folder.put("scaling.json", R"({"global":[{"ranks":2,"tokens_per_s":[5]},7],"experts":3})");
   const auto text = report(folder);
   expect_balanced(text);
   EXPECT_NE(text.find("0.7000"), std::string::npos);
@@ -133,6 +155,10 @@ TEST(Html, NothingFromAFileIsMarkup) {
   evaluation["timings"][evil] = 3;
   evaluation["data"][evil] = evil;
   evaluation["data"]["name"] = evil;
+  folder.put("teams.json", nlohmann::json{{evil, {{"first_rank", 0}, {"ranks", 1}}}}.dump());
+  auto scaling = nlohmann::json::parse(kScaling);
+  for (const char* key : {"command", "cpu", "commit", "cores"}) scaling[key] = evil;
+  folder.put("scaling.json", scaling.dump());
   folder.put("evaluation.json", evaluation.dump());
   folder.put(
       "metrics.jsonl",
@@ -152,16 +178,12 @@ TEST(Html, Escaping) {
   EXPECT_EQ(html::escape("a\xe6"), "a\xEF\xBF\xBD");
 }
 
-TEST(Html, ABadEvaluationIsNamed) {
-  const testing::TempFolder folder;
-  for (const char* bad : {"{\"models\":", "[1]", ""}) {
-    folder.put("evaluation.json", bad);
-    try {
-      write_report(folder.path().string());
-      FAIL();
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ExitCode::kBadData);
-      EXPECT_NE(std::string(error.what()).find("evaluation.json"), std::string::npos);
+TEST(Html, ABadFileIsNamed) {
+  for (const char* name : {"evaluation.json", "teams.json", "scaling.json"}) {
+    const testing::TempFolder folder;
+    for (const char* bad : {"{\"models\":", "[1]", ""}) {
+      folder.put(name, bad);
+      testing::expect_error(ExitCode::kBadData, name, [&] { write_report(folder.path().string()); });
     }
   }
 }
@@ -192,6 +214,11 @@ TEST(Html, RandomDamageNeverCrashesNorBreaksThePage) {
     auto evaluation = nlohmann::ordered_json::parse(kEvaluation);
     pick(evaluation, pick);
     folder.put("evaluation.json", evaluation.dump());
+    for (const auto& [name, whole] : {std::pair{"teams.json", kTeams}, {"scaling.json", kScaling}}) {
+      auto json = nlohmann::ordered_json::parse(whole);
+      pick(json, pick);
+      folder.put(name, json.dump());
+    }
     std::string log = metrics();
     for (int n = 0; n < 40; ++n) log[random() % log.size()] = static_cast<char>(random() % 256);
     folder.put("metrics.jsonl", log);

@@ -84,6 +84,37 @@ TEST(Server, Answers) {
   }
 }
 
+TEST(Server, SpeaksAsOpenAi) {
+  FakeBackend backend;
+  ServeConfig config = any_port();
+  config.name = "mine";
+  config.token = "secret";
+  const RecommendServer server(backend, config);
+  auto client = client_of(server);
+  const httplib::Headers token = {{"Authorization", "Bearer secret"}};
+  EXPECT_EQ(Json::parse(client.Get("/v1/models", token)->body)["data"][0]["id"], "mine");
+  const auto chat = [&](const std::string& body) { return client.Post("/v1/chat/completions", token, body, "application/json"); };
+  const auto done = chat(R"({"model":"mine","user":"u1","messages":[{"role":"system","content":"x"},{"role":"user","content":"What now?"}]})");
+  ASSERT_EQ(code_of(done), 200);
+  const Json reply = Json::parse(done->body);
+  EXPECT_EQ(reply["object"], "chat.completion");
+  EXPECT_EQ(reply["model"], "mine");
+  EXPECT_GT(reply["created"].get<std::int64_t>(), 1700000000);
+  const std::string content = reply["choices"][0]["message"]["content"];
+  EXPECT_EQ(content.substr(0, 50), "1. Film (50 %): because\n2. Film (50 %): because\n3.");
+  EXPECT_NE(Json::parse(chat(R"({"messages":[{"role":"user","content":"u2"}]})")->body)["id"], reply["id"]);
+  const auto expect = [&](const std::string& body, int code, const std::string& words) {
+    const auto answer = chat(body);
+    ASSERT_EQ(code_of(answer), code) << body;
+    EXPECT_NE(Json::parse(answer->body)["error"]["message"].get<std::string>().find(words), std::string::npos) << answer->body;
+  };
+  expect(R"({"messages":[{"role":"user","content":"nobody"}]})", 404, "'nobody'");
+  expect(R"({"messages":[{"role":"user","content":"throw"}]})", 500, "ranking failed");
+  expect(R"({"messages":[]})", 400, "'messages'");
+  EXPECT_EQ(code_of(client.Post("/v1/chat/completions", "{}", "application/json")), 401);
+  EXPECT_EQ(code_of(client.Get("/v1/chat/completions", token)), 405);
+}
+
 TEST(Server, SaysWhatIsWrong) {
   FakeBackend backend;
   const RecommendServer server(backend, any_port());
@@ -134,6 +165,16 @@ TEST(Server, NoReplyIsLostOrMixedUp) {
       for (int r = 0; r < 40; ++r) {
         const std::string user = fmt::format("u{}-{}", c, r), id = fmt::format("id{}", c * 1000 + r);
         const bool bad = r % 8 == 7, thrown = r % 8 == 5;
+        if (r % 8 == 3) {  // by the other door
+          auto client = client_of(server);
+          const auto done = client.Post("/v1/chat/completions",
+                                        Json{{"user", user}, {"messages", {{{"role", "user"}, {"content", "{\"top\":2}"}}}}}.dump(),
+                                        "application/json");
+          if (code_of(done) != 200) continue;
+          const std::string content = Json::parse(done->body)["choices"][0]["message"]["content"];
+          right += Json::parse(content)["user"] == user && Json::parse(content)["items"][1]["id"] == user + "/1";
+          continue;
+        }
         const auto done = post(server, Json{{"user", bad      ? "nobody"
                                                      : thrown ? "throw"
                                                               : user},
@@ -276,6 +317,10 @@ TEST(Server, SurvivesWhateverComes) {
   const RecommendServer server(backend, config);
   const std::string good =
       "POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"user\":\"u\"}";
+  const std::string question = R"({"user":"u","messages":[{"role":"user","content":"What?"}]})";
+  const std::string chat = fmt::format(
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}", question.size(),
+      question);
   std::vector<std::thread> threads;
   for (unsigned seed = 0; seed < 4; ++seed) {
     threads.emplace_back([&, seed] {
@@ -287,7 +332,7 @@ TEST(Server, SurvivesWhateverComes) {
         return out;
       };
       for (int i = 0; i < 750; ++i) {
-        std::string sent = good;
+        std::string sent = i % 3 == 0 ? chat : good;
         switch (below(7)) {
           case 0:
             sent = bytes(below(600));
