@@ -109,22 +109,28 @@ int run(int argc, char** argv, std::unique_ptr<World>& world) {
   world->all().barrier();
   claim_run_dir(run_dir, recipe, world->all());
   FaultInjector faults(line.list("inject"), world->all().rank());
+  const std::string status_path = (std::filesystem::path(run_dir) / "status.json").string();
   std::optional<Watchdog> watchdog;
   std::unique_ptr<Collectives> watched;
   if (const double limit = recipe.real("run.watchdog"); limit > 0) {
     watchdog.emplace(WatchdogOptions{(std::filesystem::path(run_dir) / "watch").string(), limit,
-                                     recipe.real("run.watchdog_quiet"), recipe.flag("run.record_collectives")},
+                                     recipe.real("run.watchdog_quiet"), recipe.flag("run.record_collectives"),
+                                     [status_path](const std::string& what, std::int64_t step, const std::string& reason) {
+                                       StatusFile::lost(status_path, what, step, reason);
+                                     }},
                      world->all());
     watched = watchdog->watch(world->all());
   }
-  const std::string status_path = (std::filesystem::path(run_dir) / "status.json").string();
-  StatusFile status(world->all().rank() == 0 ? status_path : "");
+  StatusFile status(status_path, world->all().rank() == 0);
   try {
     const Session session(std::move(recipe), run_dir, watched ? *watched : world->all(),
                           {watchdog ? &*watchdog : nullptr, &faults, &status});
     run_stages(session, plan);
   } catch (const Error& error) {
     status.ended(error.code() == ExitCode::kStopped ? "stopped" : "failed", static_cast<int>(error.code()), error.what());
+    throw;
+  } catch (const std::exception& error) {
+    status.ended("failed", static_cast<int>(ExitCode::kInternal), error.what());
     throw;
   }
   status.ended("done", 0, "");

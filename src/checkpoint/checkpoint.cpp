@@ -21,6 +21,11 @@ constexpr std::int64_t kSchema = 1;
 constexpr const char* kStateFile = "state.h5";
 constexpr const char* kManifestFile = "MANIFEST.json";
 
+/// The one text of a manifest. It carries its own check, so that a flipped bit in it is noticed too.
+std::string manifest_text(const Json& manifest) {
+  return Json{{"manifest", manifest}, {"sha256", sha256_hex(manifest.dump())}}.dump(1) + "\n";
+}
+
 std::string encode(const Checkpoint& checkpoint) {
   Hdf5Writer writer;
   std::vector<std::string> names;
@@ -88,10 +93,7 @@ void CheckpointStore::save(const Checkpoint& checkpoint) const {
       {"files", {{kStateFile, {{"bytes", image.size()}, {"xxh3_128", xxh3_128_hex(image)}, {"sha256", sha256_hex(image)}}}}},
       {"identity", Json::object()}};
   for (const auto& [name, value] : identity_) manifest["identity"][name] = value;
-  // The manifest carries its own check, so that a flipped bit in it is noticed too.
-  const std::string body = manifest.dump();
-  write_file_synced((staging / kManifestFile).string(),
-                    Json{{"manifest", manifest}, {"sha256", sha256_hex(body)}}.dump(1) + "\n");
+  write_file_synced((staging / kManifestFile).string(), manifest_text(manifest));
   sync_folder(staging.string());
   // The same step again, or one that was damaged, is swapped out and never removed first: it may be all there is.
   replace_synced(staging.string(), done.string());
@@ -107,8 +109,7 @@ Checkpoint CheckpointStore::load(const std::string& path) const {
                     state_path = (fs::path(path) / kStateFile).string();
   const Json wrapped = read_json_object(manifest_path, 1 << 20);
   const Json& manifest = json_member(wrapped, "manifest");
-  const std::string sum = json_text(wrapped, "sha256", "", manifest_path);
-  if (!manifest.is_object() || sha256_hex(manifest.dump()) != sum) fail(ExitCode::kBadData, "{}: damaged", manifest_path);
+  if (!manifest.is_object() || read_file(manifest_path) != manifest_text(manifest)) fail(ExitCode::kBadData, "{}: damaged", manifest_path);
   const Json& schema = json_member(manifest, "schema");
   if (schema != kSchema) {
     throw Error(ExitCode::kConfig,

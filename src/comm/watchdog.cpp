@@ -159,6 +159,11 @@ struct Watchdog::State {
   }
 
   [[noreturn]] void alarm(const std::string& who, const Page& self) {
+    // A disk that hangs must not keep the process.
+    std::thread([] {
+      std::this_thread::sleep_for(std::chrono::seconds(2));
+      ::_exit(static_cast<int>(ExitCode::kPeerLost));
+    }).detach();
     {
       const std::lock_guard lock(mutex);
       write_flight_record();
@@ -169,6 +174,7 @@ struct Watchdog::State {
         who, rank, self.idle, place(self), self.waiting != 0 ? "in" : "after", call(self), options.folder);
     std::fputs(text.c_str(), stderr);
     std::fflush(stderr);
+    if (options.on_alarm) options.on_alarm(get(self.what), self.step, who);
     ::_exit(static_cast<int>(ExitCode::kPeerLost));
   }
 

@@ -3,6 +3,7 @@
 // would wait for ever. Every rank writes a page that the others can read: signs of life, what it does, and the collective it is in.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -15,6 +16,8 @@ struct WatchdogOptions {
   double step_limit_s = 60;    ///< in a step there may be so long no progress, or 10 medians of steps, whichever is more
   double quiet_limit_s = 600;  ///< the same outside steps, where work goes on for long without a word, and in the first steps
   bool keep_all = false;  ///< every collective to <folder>/collectives-<rank>.txt, as in a flight record
+  /// Called before an alarm ends this process, on the watchdog's thread, with where this rank is and why it ends.
+  std::function<void(const std::string& what, std::int64_t step, const std::string& reason)> on_alarm = {};
 };
 
 /// A thread beside the rank. Progress is a collective begun or ended, a step, or note_progress(). An alarm needs a rank that waits beyond

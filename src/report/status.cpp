@@ -6,6 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "core/error.h"
 #include "core/log.h"
 #include "io/file.h"
 
@@ -30,15 +31,22 @@ void StatusFile::step(const std::string& what, std::int64_t step) {
 
 void StatusFile::ended(const std::string& state, int code, const std::string& reason) noexcept {
   try {
-    if (!path_.empty()) write_file_atomic(path_, text(state, code, reason));
+    if (!path_.empty() && (leader_ || state == "failed")) write_file_atomic(path_, text(state, code, reason));
   } catch (const std::exception& error) {
     log_warning("{}", error.what());
   }
 }
 
+void StatusFile::lost(const std::string& path, const std::string& stage, std::int64_t step, const std::string& reason) noexcept {
+  StatusFile file(path);
+  file.stage_ = stage;
+  file.step_ = step;
+  file.ended("failed", static_cast<int>(ExitCode::kPeerLost), reason);
+}
+
 void StatusFile::write(const std::string& text) {
   written_ = std::chrono::steady_clock::now();
-  if (path_.empty()) return;
+  if (path_.empty() || !leader_) return;
   const std::string staging = path_ + ".tmp";
   std::ofstream(staging) << text;
   std::error_code ignored;  // there will be a next one

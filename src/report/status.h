@@ -9,8 +9,8 @@ namespace thinkrec {
 
 class StatusFile {
  public:
-  /// `path` empty: nothing is written.
-  explicit StatusFile(std::string path) : path_(std::move(path)) {}
+  /// `path` empty: nothing is written. Ranks other than the leader write only that the run has failed.
+  explicit StatusFile(std::string path, bool leader = true) : path_(std::move(path)), leader_(leader) {}
 
   /// A stage begins.
   void running(const std::string& stage);
@@ -18,12 +18,15 @@ class StatusFile {
   void step(const std::string& what, std::int64_t step);
   /// The end: "done", "stopped" or "failed", with the exit code and why. Keeps stage and step. Never throws: the end has its own reason.
   void ended(const std::string& state, int code, const std::string& reason) noexcept;
+  /// The end of a run in which ranks hang, from a watchdog's thread and any rank: "failed", code 71.
+  static void lost(const std::string& path, const std::string& stage, std::int64_t step, const std::string& reason) noexcept;
 
  private:
   void write(const std::string& text);  // without waiting for the disk
   std::string text(const std::string& state, int code, const std::string& reason) const;
 
   std::string path_, stage_;
+  bool leader_ = true;
   std::int64_t step_ = 0;
   std::chrono::steady_clock::time_point written_;
 };

@@ -7,22 +7,30 @@
 
 namespace thinkrec {
 
-/// What a step is to get wrong.
-enum class StepFault { kNone, kNanLoss, kNanGradient, kInfGradient, kNanWeight, kNanInput };
+/// What a step is to get wrong: a number that is not finite, and where; or a collective that the other ranks do not enter.
+struct StepFault {
+  enum class Place { kNone, kLoss, kGradient, kInput, kWeight, kCollective };
+  Place place = Place::kNone;
+  float value = 0;
+};
 
 /// "RANK:STEP:KIND": at the STEP-th optimizer step that this job makes (from 1, over all stages), rank RANK
 ///   kill           is killed (SIGKILL)
 ///   stop           is stopped (SIGSTOP)
 ///   loop           works for ever
 ///   error          throws, as any defect would
-///   nan-loss, nan-gradient, inf-gradient, nan-input    gets a number that is not finite, the last one as what its first trained layer reads
-///   nan-weight     holds one in a trained weight from then on.
+///   mismatch       enters a collective that the other ranks do not
+///   kill-validation  is killed in the validation after that step, where there is one
+///   nan-loss, nan-gradient, nan-input, nan-weight, and inf-...   gets a number that is not finite: `input` is what its first trained layer
+///                  reads, `weight` a trained weight, which holds it from then on.
 class FaultInjector {
  public:
   /// kUsage naming the text that is no fault.
   FaultInjector(const std::vector<std::string>& faults, int rank);
   /// Called before each step; does not return from some faults.
   StepFault before_step();
+  /// Called in each validation.
+  void in_validation() const;
 
  private:
   struct Fault {

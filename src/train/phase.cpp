@@ -216,6 +216,7 @@ class Lane {
 
   void validate() {
     double score = 0;
+    session_.enter_validation();
     if (!rows_.valid.empty()) {
       std::vector<EncodedRow> encoded;
       ScoredRows scored;

@@ -70,7 +70,11 @@ class Session {
   StepFault enter_step(const std::string& what, std::int64_t step) const {
     if (aids_.watchdog != nullptr) aids_.watchdog->step(what, step);
     if (aids_.status != nullptr) aids_.status->step(what, step);
-    return aids_.faults != nullptr ? aids_.faults->before_step() : StepFault::kNone;
+    return aids_.faults != nullptr ? aids_.faults->before_step() : StepFault{};
+  }
+  /// Does not return from a fault that is due in this validation.
+  void enter_validation() const {
+    if (aids_.faults != nullptr) aids_.faults->in_validation();
   }
 
   /// The run's status file; null where it is not wanted.

@@ -58,8 +58,7 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
   const auto parameters = [&](std::size_t part) -> ParameterSet& { return *lanes_[parts[part].lane].parameters; };
 
   // Forward and backward.
-  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  if (fault == StepFault::kNanWeight) parameters(0).parameters()[0].second.detach().view(-1)[0].fill_(kNan);
+  if (fault.place == StepFault::Place::kWeight) parameters(0).parameters()[0].second.detach().view(-1)[0].fill_(fault.value);
   std::vector<RowValue> values;
   std::vector<at::Tensor> row_gradients;  // strict: one flat gradient a row, of its lane
   for (std::size_t part = 0; part < parts.size(); ++part) parameters(part).zero_gradient();
@@ -75,12 +74,13 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
     }
   }
 
-  if (fault == StepFault::kNanLoss) {
-    for (RowValue& value : values) value.bce = kNan;
-  } else if (fault == StepFault::kNanGradient || fault == StepFault::kInfGradient) {
-    const float wrong = fault == StepFault::kNanGradient ? kNan : std::numeric_limits<float>::infinity();
-    if (config_.strict && !row_gradients.empty()) row_gradients[0][0].fill_(wrong);
-    if (!config_.strict) parameters(0).gradient()[0].fill_(wrong);
+  if (fault.place == StepFault::Place::kLoss) {
+    for (RowValue& value : values) value.bce = fault.value;
+  } else if (fault.place == StepFault::Place::kGradient) {
+    if (config_.strict && !row_gradients.empty()) row_gradients[0][0].fill_(fault.value);
+    if (!config_.strict) parameters(0).gradient()[0].fill_(fault.value);
+  } else if (fault.place == StepFault::Place::kCollective) {
+    ranks_.barrier();
   }
 
   // Reduce: gradients and what every rank must agree on.
@@ -186,7 +186,7 @@ void StepEngine::accumulate(std::int64_t step, std::span<const LaneRows> parts, 
   const auto [bce, ce] = [&] {
     RECORD_USER_SCOPE("step: forward");
     at::Tensor lower = lower_hidden(own, batch.pack);
-    if (fault == StepFault::kNanInput) lower = lower + std::numeric_limits<float>::quiet_NaN();
+    if (fault.place == StepFault::Place::kInput) lower = lower + fault.value;
     const at::Tensor hidden = model_.layers(lower, batch.pack.packed, config_.first_layer, model_.config().layers, &hook,
                                             there(batch.needed), config_.recompute);
     const at::Tensor normed = model_.final_norm(hidden);

@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 """Bad input: one line naming file, place and remedy, and the exit code of docs and reliability rules."""
+import errno
+import hashlib
 import json
 import os
+import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -15,6 +19,41 @@ def expect(world, code, words, program, *arguments, ranks=0):
     assert lines, f"{program}: no error line in\n{done.stderr}"
     for word in words:
         assert word in done.stderr, f"{program}: '{word}' is missing from\n{done.stderr}"
+
+
+def flip(path):
+    with open(path, "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def on_full_disks(world, recipe, folder):
+    """R4 for the whole program: files may not grow, a log that takes nothing, a disk that fills up."""
+    def limited(run, limit):
+        def before():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        return world.run("thinkrec_train", "--config", recipe, "--run-dir", run, code=74, preexec_fn=before)
+    said = limited(f"{folder}/limited", 20000).stderr
+    for word in (f"{folder}/limited/", os.strerror(errno.EFBIG), "bytes needed", "free"):
+        assert word in said, (word, said)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(world.command("thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/silent"), stdout=full, stderr=full, timeout=240)
+    assert done.returncode == 0 and '"done"' in open(f"{folder}/silent/status.json").read(), done.returncode
+    small = f"{folder}/small"
+    os.makedirs(small)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", small], stderr=subprocess.DEVNULL).returncode != 0:
+        print("SKIPPED: a disk that fills up (no right to mount here)", flush=True)
+        return
+    try:
+        said = world.run("thinkrec_train", "--config", recipe, "--run-dir", f"{small}/run", code=74).stderr
+        for word in (f"{small}/run/", os.strerror(errno.ENOSPC), "bytes needed", "free"):
+            assert word in said, (word, said)
+        subprocess.run(["mount", "-o", "remount,size=16m", small], check=True)
+        world.train(recipe, f"{small}/run")
+    finally:
+        subprocess.run(["umount", small], check=True)
 
 
 def main():
@@ -77,6 +116,37 @@ def main():
         expect(world, 64, ["--confg", "--config"], "thinkrec_train", "--confg", recipe)
         expect(world, 64, ["evaluat"], "thinkrec_train", "--config", recipe, "--run-dir", run, "--stages", "evaluat")
         expect(world, 78, [run, "--run-dir", "seed"], "thinkrec_train", "--config", recipe, "--run-dir", run, "--set", "run.seed=6", ranks=2)
+        # A run that goes on with another model, tokenizer or data set, or from a checkpoint of a later version.
+        def changed(name, change):
+            other = f"{folder}/other-{name}"
+            shutil.copytree(f"{folder}/model", other)
+            change(other)
+            return other
+
+        def replace(path, old, new):
+            with open(path, "rb") as file:
+                content = file.read()
+            assert content.count(old) >= 1, path
+            with open(path, "wb") as file:
+                file.write(content.replace(old, new, 1))
+        model = changed("weights", lambda at: flip(f"{at}/model.safetensors"))
+        tokenizer = changed("tokenizer", lambda at: replace(f"{at}/tokenizer.json", b'"t h", "e r"', b'"e r", "t h"'))
+        again = ("thinkrec_train", "--config", recipe, "--run-dir", run, "--set")
+        expect(world, 65, ["belongs to another model", "new --run-dir"], *again, f"model.path={model}")
+        expect(world, 65, ["belongs to another tokenizer", "new --run-dir"], *again, f"model.path={tokenizer}")
+        world.run(*raw("data", lambda t: t + "u1,i1,4,99999\n"))
+        expect(world, 65, ["belongs to another data set", "new --run-dir"], *again, f"data.path={folder}/data.h5")
+        later = f"{folder}/later"
+        shutil.copytree(run, later)
+        for place, _, names in os.walk(f"{later}/checkpoints"):
+            if "MANIFEST.json" in names:
+                manifest = json.load(open(f"{place}/MANIFEST.json"))
+                manifest["manifest"]["schema"] = 2
+                body = json.dumps(manifest["manifest"], separators=(",", ":"), sort_keys=True)
+                manifest["sha256"] = hashlib.sha256(body.encode()).hexdigest()
+                open(f"{place}/MANIFEST.json", "w").write(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        expect(world, 65, ["MANIFEST.json", "schema 2", "reads schema 1"], "thinkrec_train", "--config", recipe, "--run-dir", later)
+        on_full_disks(world, recipe, folder)
         if not os.path.exists("/dev/nvidiactl"):  # a GPU that is not there
             cuda = ("--set", "run.device=cuda")
             expect(world, 64, ["no GPU", "device auto or cpu"], "thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/c", *cuda, ranks=2)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The same global batch on 1, 2 and 3 ranks: losses agree, and bit for bit with --deterministic strict; an expert trained beside another
 on a group of ranks equals the expert trained alone."""
+import json
 import sys
 import tempfile
 
@@ -9,6 +10,15 @@ from tiny_world import World, metrics
 
 def close(a, b, tolerance):
     return abs(a - b) <= tolerance * max(1, abs(b))
+
+
+def numbers(values, name=""):
+    """All numbers of a JSON object, by their path."""
+    if isinstance(values, dict):
+        return {path: number for key, value in values.items() for path, number in numbers(value, f"{name}/{key}").items()}
+    if isinstance(values, list):
+        return numbers(dict(enumerate(values)), name)
+    return {name: values} if isinstance(values, (int, float)) else {}
 
 
 def main():
@@ -43,6 +53,17 @@ def main():
         world.train(recipe, alone, "--stages", "expert", "--experts", "1")
         assert world.values(both, "expert-1") == world.values(alone, "expert-1"), "an expert differs from itself trained alone"
         assert world.values(both, "expert-0") != world.values(both, "expert-1")
+
+        # Users are spread over the ranks; what is measured is the same.
+        measured = {}
+        for ranks in (1, 2, 3):
+            world.run("thinkrec_eval", "--run-dir", both, "--json", f"{folder}/eval{ranks}.json", ranks=ranks)
+            measured[ranks] = numbers(json.load(open(f"{folder}/eval{ranks}.json"))["models"])
+        assert len(measured[1]) > 20 and any("ndcg" in name for name in measured[1]), sorted(measured[1])
+        for ranks in (2, 3):
+            assert measured[ranks].keys() == measured[1].keys()
+            worst = max(abs(measured[ranks][name] - value) for name, value in measured[1].items() if not name.endswith("_loss"))
+            assert worst <= 1e-12, (ranks, worst)
     print("ranks: passed")
 
 

@@ -4,10 +4,12 @@ that never stopped. What status.json and diverged.json say of an end.
 
   recovery_test.py PROGRAMS SOURCE SHIM     SHIM: crash_shim of tests/checkpoint
 """
+import contextlib
 import json
 import os
 import shutil
 import stat
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,13 +31,13 @@ def resumed_at_every_step(world, folder):
     wanted, lines = world.values(whole, STAGE), metrics(whole, "activate/main")
     steps = {name for name in os.listdir(f"{whole}/checkpoints/{STAGE}")}
     assert steps == {f"step-{k}" for k in range(1, 21)}, steps
-    for k in range(1, 20):
+    for k in range(1, 21):
         run = f"{folder}/from-{k}"
         shutil.copytree(whole, run)
         for later in range(k + 1, 21):
             shutil.rmtree(f"{run}/checkpoints/{STAGE}/step-{later}")
         done = world.train(recipe, run, *STAGES, ranks=2)
-        assert f"resumed at step {k} of 20" in done.stderr, done.stderr
+        assert k == 20 or f"resumed at step {k} of 20" in done.stderr, done.stderr  # the 20th is the last: nothing is left to do
         assert world.values(run, STAGE) == wanted, f"resumed at step {k}: other weights"
         again = metrics(run, "activate/main")
         assert {s: row["loss"] for s, row in again.items()} == {s: row["loss"] for s, row in lines.items()}, k
@@ -66,7 +68,7 @@ def on_other_numbers_of_ranks(world, folder):
 def on_a_slow_disk(world, folder, shim):
     recipe = world.recipe("slow", steps=400)
     run, every = f"{folder}/slow", 380
-    delay = 300
+    delay = 2000
     environment = {**os.environ, "LD_PRELOAD": shim, "CRASH_FOLDER": f"{run}/checkpoints", "SLOW_FSYNC_MS": str(delay)}
     world.run("thinkrec_train", "--config", recipe, "--run-dir", run, *STAGES, "--set", f"run.checkpoint_every={every}", "--set",
               "activate.phases.0.validate_every=0", env=environment)
@@ -79,17 +81,44 @@ def on_a_slow_disk(world, folder, shim):
     print(f"slow disk: the step after a save took {gaps[every + 1]:.3f} s", flush=True)
 
 
+def while_the_clock_jumps(world, folder, shim):
+    """An hour forward, a day back, again and again: no alarm of the watchdog, nothing lost, the same weights."""
+    recipe = world.recipe("clock", steps=100)
+    runs = {}
+    for name, more in (("steady", {}), ("jumping", {"LD_PRELOAD": shim, "CLOCK_JUMPS": "1"})):
+        runs[name] = f"{folder}/clock-{name}"
+        done = world.run("thinkrec_train", "--config", recipe, "--run-dir", runs[name], *STAGES, "--set", "run.watchdog=20", ranks=2,
+                         env={**os.environ, **more})
+        assert "has waited" not in done.stderr, done.stderr
+    times = [row["time"] for _, row in sorted(metrics(runs["jumping"], "activate/main").items())]
+    jumps = sum(abs(b - a) > 1800 for a, b in zip(times, times[1:]))
+    assert len(times) == 100 and jumps > 1, f"{jumps} jumps: is the shim in use?"
+    assert world.values(runs["steady"], STAGE) == world.values(runs["jumping"], STAGE)
+    print(f"the clock jumped {jumps} times: the same bits", flush=True)
+
+
 def in_odd_surroundings(world, folder):
     recipe = world.recipe("odd", steps=3, expert_steps=2)
     long_name = "n" * 255
     odd = os.path.join(os.fsencode(folder), b"caf\xe9 \xff", long_name.encode())
     environment = {name: value for name, value in os.environ.items() if name != "HOME"}
-    environment.update(TMPDIR="/nonexistent", TZ="Nowhere/Land", LC_ALL="C")
+    full = f"{folder}/full-tmp"
+    os.makedirs(full)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", full], stderr=subprocess.DEVNULL).returncode == 0
+    if mounted:
+        with open(f"{full}/filler", "wb", buffering=0) as out, contextlib.suppress(OSError):
+            while out.write(b"x" * 4096):
+                pass
+    else:
+        print("SKIPPED: a full folder for temporary files (no right to mount here); it is one that is not there", flush=True)
+    environment.update(TMPDIR=full if mounted else "/nonexistent", TZ="Nowhere/Land", LC_ALL="C")
     before = os.umask(0o077)
     try:
         world.run("thinkrec_train", "--config", recipe, "--run-dir", odd, env=environment)
     finally:
         os.umask(before)
+        if mounted:
+            subprocess.run(["umount", full], check=True)
     for place, folders, names in os.walk(odd):
         for name in folders + names:
             mode = stat.S_IMODE(os.stat(os.path.join(place, name)).st_mode)
@@ -126,6 +155,7 @@ def main():
         on_other_numbers_of_ranks(world, folder)
         if len(sys.argv) > 3:
             on_a_slow_disk(world, folder, sys.argv[3])
+            while_the_clock_jumps(world, folder, sys.argv[3])
         in_odd_surroundings(world, folder)
         how_it_ended(world, folder)
     print("recovery: passed")

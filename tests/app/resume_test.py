@@ -55,6 +55,22 @@ def stopped_by_signals(world, folder):
         world.train(recipe, run, "--stages", "encode,activate", ranks=2)
         assert world.values(run, "activate-0-main") == wanted, name
         print(f"{name} to {target}: saved step {saved}, ended after {took:.1f} s", flush=True)
+    # TERM to mpirun: it kills the ranks a second later unless told to wait, and its own code says nothing. status.json does.
+    run = f"{folder}/terminated"
+    process = subprocess.Popen(world.command("thinkrec_train", "--config", recipe, "--run-dir", run, "--stages", "encode,activate", ranks=2),
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+                               env={**os.environ, "OMPI_MCA_odls_base_sigkill_timeout": "10"})
+    while len(metrics_or_none(run)) <= 3:
+        assert process.poll() is None, process.returncode
+        time.sleep(0.05)
+    process.terminate()
+    process.wait(timeout=90)
+    status = json.load(open(os.path.join(run, "status.json")))
+    assert status["state"] == "stopped" and status["code"] == 75, status
+    assert os.path.exists(f"{run}/checkpoints/activate-0-main/step-{status['step']}/MANIFEST.json"), status
+    world.train(recipe, run, "--stages", "encode,activate", ranks=2)
+    assert world.values(run, "activate-0-main") == wanted, "SIGTERM to mpirun"
+    print(f"SIGTERM to mpirun: saved step {status['step']}, mpirun's code {process.returncode}", flush=True)
     run = f"{folder}/twice"
     process = subprocess.Popen(world.command("thinkrec_train", "--config", recipe, "--run-dir", run, "--inject", "0:4:loop"), stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, start_new_session=True)

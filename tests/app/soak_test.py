@@ -120,7 +120,7 @@ def last_step(run):
 
 def kills(world, folder, minutes):
     rng, recipe, run = random.Random(17), world.recipe("soak", steps=100000), f"{folder}/run"
-    end, lives, ends, use, every = time.monotonic() + 60 * minutes, 0, {}, Usage(), "25"
+    end, lives, ends, use, every = time.monotonic() + 60 * minutes, 0, {}, Usage(), "60"
     log_path = f"{folder}/log.txt"
     while True:
         with open(log_path, "a") as log:

@@ -1,6 +1,7 @@
 // Preloaded into checkpoint_tool: counts the calls that change the disk below $CRASH_FOLDER and kills the process at number $CRASH_AT
 // (1, 2, ...), before it, or for a write after half of it. With $CRASH_AT 0 it writes the count to $CRASH_COUNT at the exit. With
 // $CRASH_ERRNO the call fails with that number instead. With $SLOW_FSYNC_MS each fsync below the folder takes so long, as on a slow disk.
+// With $CLOCK_JUMPS the wall clock is set an hour forward, then a day back, and so on: every fifth of a second another of the three.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 static long calls;
@@ -39,6 +42,16 @@ static int chosen(int half) {
   if (++calls != number("CRASH_AT")) return 0;
   if (number("CRASH_ERRNO") == 0 && !half) kill(getpid(), SIGKILL);
   return 1;
+}
+
+/// Seconds by which the wall clock is wrong now.
+static time_t jump(void) {
+  static int on = -1;
+  if (on < 0) on = number("CLOCK_JUMPS") != 0;
+  struct timespec steady;
+  if (!on || clock_gettime(CLOCK_MONOTONIC, &steady) != 0) return 0;
+  const time_t jumps[] = {0, 3600, -86400};
+  return jumps[(5 * steady.tv_sec + steady.tv_nsec / 200000000) % 3];
 }
 
 #define REAL(name) __typeof__(&name) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
@@ -142,4 +155,28 @@ int unlinkat(int folder, const char* path, int flags) {
   REAL(unlinkat);
   FAIL_IF_CHOSEN(path[0] == '/' ? below(path) : fd_below(folder))
   return real(folder, path, flags);
+}
+
+int clock_gettime(clockid_t clock, struct timespec* out) {
+  static __typeof__(&clock_gettime) real;
+  if (real == NULL) real = (__typeof__(&clock_gettime))dlsym(RTLD_NEXT, "clock_gettime");
+  const int result = real(clock, out);
+  if (result == 0 && clock == CLOCK_REALTIME) out->tv_sec += jump();
+  return result;
+}
+
+time_t time(time_t* out) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (out != NULL) *out = now.tv_sec;
+  return now.tv_sec;
+}
+
+int gettimeofday(struct timeval* restrict out, void* restrict zone) {
+  (void)zone;
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  out->tv_sec = now.tv_sec;
+  out->tv_usec = now.tv_nsec / 1000;
+  return 0;
 }

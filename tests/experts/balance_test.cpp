@@ -7,6 +7,7 @@
 #include <numeric>
 #include <random>
 
+#include "data/sampler.h"
 #include "support/testing.h"
 
 namespace thinkrec {
@@ -60,6 +61,32 @@ TEST(BalanceRows, KeepsRanksBusy) {
       efficiency += mean / static_cast<double>(*std::max_element(load.begin(), load.end())) / 50;
     }
     EXPECT_GT(efficiency, wanted) << ranks << " ranks";
+  }
+}
+
+/// With the sampler, which knows no ranks: each row once an epoch, on some rank, also over a resume within an epoch.
+TEST(BalanceRows, EachRowOnceAnEpochOnAnyNumberOfRanks) {
+  constexpr std::int64_t kBatch = 7;
+  for (int ranks = 1; ranks <= 5; ++ranks) {
+    for (const std::int64_t rows : {37, 64, 101}) {
+      std::vector<int> seen(static_cast<std::size_t>(rows), 0);
+      const auto train = [&](const Sampler& sampler, std::int64_t first, std::int64_t last) {
+        for (std::int64_t step = first; step < last; ++step) {
+          const std::vector<Draw> draws = sampler.step(step);
+          Tokens tokens;
+          for (const Draw& draw : draws) tokens.push_back(50 + 31 * draw.index % 97);
+          const std::vector<int> owner = balance_rows(tokens, ranks);
+          for (int rank = 0; rank < ranks; ++rank) {
+            for (std::size_t i = 0; i < draws.size(); ++i)
+              if (owner[i] == rank) ++seen[static_cast<std::size_t>(draws[i].index)];
+          }
+        }
+      };
+      const std::int64_t stopped = rows / 2;  // of `rows` steps: kBatch epochs, none of which ends there
+      train(Sampler(rows, 0, 0.2, kBatch, 3), 0, stopped);
+      train(Sampler(rows, 0, 0.2, kBatch, 3), stopped, rows);
+      for (const int count : seen) EXPECT_EQ(count, kBatch) << ranks << " ranks, " << rows << " rows";
+    }
   }
 }
 

@@ -96,6 +96,9 @@ def make_tokenizer():
     small = {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, {"type": "ByteLevel", "use_regex": False}]},
              "model": {"vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}}
     put("tokenizer", "small", json.dumps(small).encode() + CUT + b"ab ba")
+    config = {"add_bos_token": True, "eos_token": {"content": "b"}, "bos_token": None}
+    put("tokenizer", "config", json.dumps(small).encode() + CUT + b"ab ba" + CUT + json.dumps(config).encode())
+    put("tokenizer", "sentencepiece", b"\2" + b"\x0a\x08\x0a\x01a\x15\0\0\x80?" + b"\x12\x05\x18\x02\xc0\x01\x01" + b"\x1a\x03\x12\x01x" + b"\x19" + b"\0" * 8 + b"\x0b")
 
 
 def make_config():
@@ -113,6 +116,13 @@ def make_recipe():
     put("recipe", "base", "base: other.yaml\nmodel: {path: \"m\"}\n")
 
 
+def make_arguments():
+    put("arguments", "train", b"--config" + CUT + b"r.yaml" + CUT + b"--set=run.seed=5" + CUT + b"--set" + CUT + b"a=b" + CUT + b"--validate" + CUT +
+        b"--ranks" + CUT + b"8" + CUT + b"--memory=1.5" + CUT + b"--resume=never" + CUT + b"--experts" + CUT + b"1,2")
+    put("arguments", "files", b"--seconds" + CUT + b"3" + CUT + b"--" + CUT + b"-x" + CUT + b"data.h5")
+    put("arguments", "wrong", b"--confg" + CUT + b"--ranks" + CUT + b"--ranks=x" + CUT + b"lost")
+
+
 def make_tables():
     items = b"item_id,title,keywords\na,\"Heat, \"\"the\"\" film\",x|y\nb,Alien (1979),\n"
     ratings = b"user_id,item_id,rating,timestamp\n" + b"".join(b"u%d,%s,%d,%d\n" % (i % 3, b"ab"[i % 2:i % 2 + 1], i % 6, i) for i in range(12))
@@ -126,6 +136,17 @@ def make_tables():
     put("tables", "ml100k", b"\3" + old + CUT + b"0|H\xe9at (1995)|01-Jan-1995||http" + flags + b"1|Alien|01-Jan-1995||http" + flags)
     put("tables", "ml1m", b"\4" + old.replace(b"\t", b"::") + CUT + b"0::Heat (1995)::Action|Crime\n1::Alien::(no genres listed)\n")
     put("tables", "ml20m", b"\5userId,movieId,rating,timestamp\n" + old.replace(b"\t", b",") + CUT + b"movieId,title,genres\n0,\"He,at\",A|B\n1,Alien,\n")
+    def lines(*objects):
+        return "".join(json.dumps(one, ensure_ascii=i % 2 == 0) + "\n" for i, one in enumerate(objects)).encode()
+    reviews = [{"reviewerID": f"R{i % 3}", "asin": "ABC"[i % 3], "overall": float(i % 6), "unixReviewTime": i, "x": [1, {"y": None}, "\\u00e9\n"]} for i in range(12)]
+    products = [{"asin": "A", "title": "Heat &amp; <i>Dust</i> &eacute;&#233;&#xe9;&#x110000;&zz; (1995)", "category": ["Books", "War", "Drama &ndash; x"],
+                 "brand": "Visit Amazon's Jane Doe Page"}, {"asin": "B", "title": "var getTime", "category": [], "brand": ""}, {"asin": "B", "title": "Twice"}]
+    for settings in (0, 2, 4, 13, 16):
+        put("tables", f"amazon{settings}", bytes([8 * settings + 6]) + lines(*reviews) + CUT + lines(*products, *([{"asin": "C"}] if settings == 0 else [{"asin": "D"}])))
+    visits = [{"user_id": f"u{i % 3}", "business_id": "ab"[i % 2], "stars": i % 6, "date": f"2018-0{1 + i % 9}-17 12:0{i % 10}:59"} for i in range(12)]
+    places = [{"business_id": "a", "name": "Caf\u00e9 \U0001f355", "categories": "Food, Tea|x", "city": "Oslo"}, {"business_id": "b", "name": None, "categories": None}]
+    put("tables", "yelp", bytes([7]) + lines(*visits) + CUT + lines(*places))
+    put("tables", "yelp_date", bytes([7]) + lines({**visits[0], "date": "yesterday"}) + CUT + lines(*places))
     put("tables", "gzip", b"\0" + gzip.compress(ratings, mtime=0) + CUT + items)
 
 
@@ -137,9 +158,9 @@ def make_metrics():
 
 def make_manifest():
     manifest = {"schema": 1, "step": 1, "files": {"state.h5": {"bytes": 1, "xxh3_128": "00", "sha256": "00"}}, "identity": {"recipe": "aa"}}
-    put("manifest", "wrapped", json.dumps({"manifest": manifest, "sha256": "00"}))
+    put("manifest", "wrapped", json.dumps({"manifest": manifest, "sha256": "00"}, indent=1) + "\n")
     put("manifest", "hashed", CUT + json.dumps(manifest).encode())
 
 
-for make in (make_safetensors, make_gguf, make_tokenizer, make_config, make_recipe, make_tables, make_metrics, make_manifest):
+for make in (make_safetensors, make_gguf, make_tokenizer, make_config, make_recipe, make_arguments, make_tables, make_metrics, make_manifest):
     make()

@@ -21,8 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto manifest = nlohmann::json::parse(text.substr(1), nullptr, false);
     if (manifest.is_discarded()) return 0;
     try {
-      const std::string body = manifest.dump();
-      text = "{\"manifest\":" + body + ",\"sha256\":\"" + sha256_hex(body) + "\"}";
+      text = nlohmann::json{{"manifest", manifest}, {"sha256", sha256_hex(manifest.dump())}}.dump(1) + "\n";
     } catch (const nlohmann::json::exception&) {
       return 0;
     }

@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# Runs the fuzz targets of build/fuzz (cmake --preset fuzz && cmake --build --preset fuzz), each for some seconds, from the seeds and
-# from what earlier runs found (build/fuzz/corpus). Fails when one finds something: the input is then in build/fuzz/findings.
-#   tests/fuzz/run.sh                      10 s each, as CI does
+# Runs the fuzz targets of build/fuzz (cmake --preset fuzz && cmake --build --preset fuzz), each for some seconds or inputs, JOBS (2) at a
+# time, from the seeds and from what earlier runs found (build/fuzz/corpus). Fails when one finds something: the input is then in
+# build/fuzz/findings.
+#   tests/fuzz/run.sh                      10 s each
 #   tests/fuzz/run.sh 1800                 half an hour each
+#   tests/fuzz/run.sh 1000000x             a million inputs each
 #   tests/fuzz/run.sh 1800 gguf tokenizer  only these
 #   build/fuzz/fuzz_gguf build/fuzz/findings/gguf-crash-...   one input again
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-seconds=${1:-10}
+case ${1:-10} in
+  *x) limit=-runs=${1%x} ;;
+  *) limit=-max_total_time=${1:-10} ;;
+esac
 shift || true
 if [ $# -eq 0 ]; then
   for source in tests/fuzz/*_fuzz.cpp; do
@@ -19,7 +24,7 @@ mkdir -p build/fuzz/findings
 fuzz() {
   local name=$1 log=build/fuzz/$1.log
   mkdir -p "build/fuzz/corpus/$name"
-  if "build/fuzz/fuzz_$name" -max_total_time="$seconds" -max_len=8192 -rss_limit_mb=512 -malloc_limit_mb=256 -timeout=5 \
+  if "build/fuzz/fuzz_$name" "$limit" -max_len=8192 -rss_limit_mb=512 -malloc_limit_mb=256 -timeout=5 \
     -use_value_profile=1 -print_final_stats=1 -verbosity=1 -artifact_prefix="build/fuzz/findings/$name-" \
     "build/fuzz/corpus/$name" "tests/fuzz/seeds/$name" >"$log" 2>&1 </dev/null; then
     echo "fuzz: $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs, nothing found"
@@ -30,5 +35,5 @@ fuzz() {
   fi
 }
 export -f fuzz
-export seconds UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=0
-printf '%s\n' "$@" | xargs -P 2 -I{} bash -c 'fuzz {}'
+export limit UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=0:detect_stack_use_after_return=0
+printf '%s\n' "$@" | xargs -P "${JOBS:-2}" -I{} bash -c 'fuzz {}'

@@ -1,4 +1,5 @@
-// The formats of thinkrec_prepare. The first byte chooses one; the files of the folder follow, with a byte 0x1e between them.
+// The formats of thinkrec_prepare. The first byte chooses one, and its settings; the files of the folder follow, with a byte 0x1e between
+// them.
 #include <array>
 #include <vector>
 
@@ -15,7 +16,9 @@ const std::array kLayouts = {Layout{"ratings", {"interactions.csv", "items.csv"}
                              Layout{"recbole", {"a.inter", "a.item"}},
                              Layout{"movielens", {"u.data", "u.item"}},
                              Layout{"movielens", {"ratings.dat", "movies.dat"}},
-                             Layout{"movielens", {"ratings.csv", "movies.csv"}}};
+                             Layout{"movielens", {"ratings.csv", "movies.csv"}},
+                             Layout{"amazon", {"Books_5.json", "meta_Books.json"}},
+                             Layout{"yelp", {"yelp_academic_dataset_review.json", "yelp_academic_dataset_business.json"}}};
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -32,6 +35,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   PrepareOptions options;
   options.format = kLayouts[chosen].format;
   options.input = folders[chosen].path();
+  const unsigned settings = data[0] / kLayouts.size();
+  options.strip_year = (settings & 1) != 0;
+  options.unknown_items = std::array{UnknownItems::kRefuse, UnknownItems::kDrop, UnknownItems::kKeep, UnknownItems::kKeep}[settings >> 1 & 3];
+  options.keep_unrated_items = (settings & 8) != 0;
+  if ((settings & 16) != 0) options.window_start = 3;
   fuzz::read_or_refuse([&] {
     const RawData raw = find_format(options.format).read(options);
     build_dataset(raw, options).check("fuzz");

@@ -1,7 +1,10 @@
 #include "io/safetensors.h"
 
+#include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cmath>
+#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -215,6 +218,42 @@ TEST_F(Safetensors, LengthOfTheHeader) {
     refused(raw(length) + good.substr(8), "more than 100000000");
   }
   expect_error(ExitCode::kNoInput, "No such file", [&] { SafetensorsFile{folder_.file("none")}; });
+}
+
+/// The most memory since the last call.
+double peak_mb() {
+  double peak = 0;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) peak = std::stod(line.substr(6)) / 1024;
+  std::ofstream("/proc/self/clear_refs") << "5";
+  return peak;
+}
+
+/// S2: whatever the header says, a refusal takes neither long nor much memory.
+TEST_F(Safetensors, RefusesWithinBounds) {
+  const std::string good = with_header("{}", 0);
+  std::string many = "{";
+  for (int i = 0; i < 2'000; ++i)
+    many += fmt::format(R"("t{}":{{"dtype":"F32","shape":[1],"data_offsets":[{},{}]}},)", i, 4 * i, 4 * i + 4);
+  std::vector<std::string> bad = {raw(std::uint64_t{100'000'000}) + good.substr(8), raw(~std::uint64_t{0}) + good.substr(8),
+                                  with_header(std::string(100'000, '['), 0), with_header(many + R"("x":3})", 8'000),
+                                  with_header(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}})", 8)};
+  for (const std::string& bytes : bad) {
+    const std::string path = folder_.put("f.safetensors", bytes);
+    double best = 1;  // seconds, of three: another program may take the core away
+    peak_mb();
+    const double before = peak_mb();
+    for (int i = 0; i < 3; ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      EXPECT_THROW(SafetensorsFile{path}, Error);
+      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    EXPECT_LT(best, 0.05) << bytes.substr(0, 60);
+    EXPECT_LT(peak_mb() - before, 16) << bytes.substr(0, 60);
+#endif
+  }
 }
 
 TEST_F(Safetensors, Depth) {

@@ -29,6 +29,21 @@ TEST(StatusFile, SaysWhereARunIsAndHowItEnded) {
   EXPECT_EQ(read()["step"], 7);
   EXPECT_EQ(read()["code"], 76);
   EXPECT_EQ(read()["reason"], "3 steps were lost");
+  StatusFile::lost(path, "expert/1", 9, "rank 2 is stopped");
+  EXPECT_EQ(read()["state"], "failed");
+  EXPECT_EQ(read()["stage"], "expert/1");
+  EXPECT_EQ(read()["step"], 9);
+  EXPECT_EQ(read()["code"], 71);
+  EXPECT_EQ(read()["reason"], "rank 2 is stopped");
+  StatusFile other(path, false);  // another rank than the first
+  other.running("encode");
+  other.step("encode", 3);
+  other.ended("done", 0, "");
+  EXPECT_EQ(read()["stage"], "expert/1");
+  other.ended("failed", 70, "a defect");
+  EXPECT_EQ(read()["stage"], "encode");
+  EXPECT_EQ(read()["step"], 3);
+  EXPECT_EQ(read()["code"], 70);
   const std::string time = read()["time"];
   EXPECT_EQ(time.size(), std::string("2026-01-31T23:59:59Z").size());
   fs::remove_all(folder);

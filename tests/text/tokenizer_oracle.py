@@ -86,7 +86,7 @@ def main():
     import tokenizer_samples as samples
     print(f"tokenizers {tokenizers.__version__}")
 
-    texts = samples.random_texts(arguments.strings, seed=1) + samples.long_texts()
+    texts = samples.random_texts(arguments.strings, seed=1) + samples.long_texts() + samples.glosses(arguments.strings // 4)
     all_points = [] if arguments.quick else samples.every_code_point()
     good = True
     with tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,6 @@
 """Texts and tokenizers that the oracle test and the maker of the fixtures share. Everything follows from the seeds."""
 import json
+import os
 import random
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -83,6 +84,15 @@ def long_texts(length=3000):
     units = ["a", "ab", " ", "\n", "\r\n ", "\u0301", "1", "the", "映画", "!", "\u00a0"]
     alphabets = ("the", "aeioust", "the \n", ".,!\n")
     return [unit * length for unit in units] + ["".join(rng.choices(alphabet, k=length)) for alphabet in alphabets]
+
+
+def glosses(most, path="/usr/share/wordnet/data.noun"):
+    """English sentences: WordNet's explanations of nouns, evenly spread; none where Debian's wordnet-base is not there."""
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        found = [line.split("| ", 1)[1].strip() for line in lines if "| " in line]
+    return found[::max(1, len(found) // max(1, most))][:most]
 
 
 def every_code_point(per_text=64):

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Builds with sanitizers and runs the tests under them; fails at any report.
+#   tests/sanitize.sh asan     g++: AddressSanitizer and UBSan over the libraries without libtorch, and one kernel broken on purpose; in CI
+#   tests/sanitize.sh clang    clang-19: those, float-cast-overflow and implicit-conversion, over the same libraries
+#   tests/sanitize.sh tsan     ThreadSanitizer over what has threads: read-ahead, checkpoint writer, logs, watchdog, server, status
+#   tests/sanitize.sh all [-R ...]   AddressSanitizer and UBSan over everything, libtorch's users too: hours on two cores
+#   tests/sanitize.sh fast [-R ...]  of that the label fast
+set -euo pipefail
+cd "$(dirname "$0")/.."
+what=${1:?see the head of tests/sanitize.sh}
+shift
+jobs=${JOBS:-2}
+export UBSAN_OPTIONS=print_stacktrace=1
+# No detect_stack_use_after_return: g++ 12 aligns its stand-in stack to less than a vector of 64 bytes needs.
+asan=strict_string_checks=1
+
+build() { # PRESET
+  cmake --preset "$1" >/dev/null && cmake --build --preset "$1" -j "$jobs" -- --quiet
+}
+run() { # PRESET ctest's arguments
+  local preset=$1
+  shift
+  ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j "$jobs" "$@"
+}
+with_leaks() {
+  LSAN_OPTIONS=suppressions=$PWD/tests/support/lsan.supp:print_suppressions=0 ASAN_OPTIONS=$asan:detect_leaks=1 run "$@"
+}
+# Open MPI keeps memory until the process ends.
+without_leaks() { ASAN_OPTIONS=$asan:detect_leaks=0 run "$@"; }
+
+failed=0
+case $what in
+  asan | clang)
+    preset=asan
+    [ "$what" = asan ] || preset=asan-clang
+    build "$preset"
+    with_leaks "$preset" -L fast -LE mpi || failed=$?
+    without_leaks "$preset" -L fast -L mpi || failed=$?
+    if [ "$what" = asan ]; then
+      # Every barrier and bound of one kernel, chosen by the commit, is broken in turn (`ctest --test-dir build/asan -L slow`: of all).
+      mapfile -t kernels < <(ctest --test-dir build/asan -N -R '^mutation_' | sed -n 's/.*: \(mutation_[a-z_]*\)$/\1/p')
+      one=${kernels[$((16#$(git rev-parse HEAD | cut -c1-6) % ${#kernels[@]}))]}
+      ctest --test-dir build/asan --output-on-failure --no-tests=error -R "^$one\$" || failed=$?
+    fi
+    ;;
+  tsan)
+    build tsan
+    run tsan -L fast -LE mpi -R "read_ahead|writer|log|watchdog|metrics|status|progress|batcher|server|sampler|tensorboard|checkpoint_test" || failed=$?
+    ;;
+  all | fast)
+    build asan-all
+    labels=(-LE 'slow|gpu|mpi')
+    [ "$what" = all ] || labels=(-L fast -LE 'mpi|gpu')
+    with_leaks asan-all "${labels[@]}" "$@" || failed=$?
+    labels=(-L mpi -LE 'slow|gpu')
+    [ "$what" = all ] || labels=(-L fast -L mpi)
+    without_leaks asan-all "${labels[@]}" "$@" || failed=$?
+    ;;
+  *)
+    echo "sanitize: '$what' is not known; see the head of tests/sanitize.sh" >&2
+    exit 64
+    ;;
+esac
+exit "$failed"
