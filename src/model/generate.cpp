@@ -14,9 +14,11 @@ namespace {
 using Rows = std::vector<std::vector<std::int32_t>>;
 constexpr std::int64_t kRowsAtOnce = 64;  // more do not make the CPU faster, and take memory
 
-/// Rows that a GPU continues: all of them together, until the last has ended.
-Rows generate_together(const Llama& model, const ProjectionHook* hook, const PackedBatch& prompts, const at::Tensor& features,
-                       const GenerateConfig& config) {
+}  // namespace
+
+std::vector<std::vector<std::int32_t>> generate_together(const Llama& model, const ProjectionHook* hook,
+                                                         const PackedBatch& prompts, const at::Tensor& features,
+                                                         const GenerateConfig& config) {
   const at::NoGradGuard no_grad;
   const std::int64_t rows = prompts.rows();
   Rows text(static_cast<std::size_t>(rows));
@@ -71,8 +73,6 @@ Rows generate_together(const Llama& model, const ProjectionHook* hook, const Pac
   }
   return text;
 }
-
-}  // namespace
 
 std::vector<std::vector<std::int32_t>> generate(const Llama& model, const ProjectionHook* hook, const PackedBatch& prompts,
                                                 const at::Tensor& features, const GenerateConfig& config) {

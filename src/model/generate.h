@@ -12,8 +12,14 @@
 namespace thinkrec {
 
 /// Continues each row of `prompts` (feature slots from `features`, may be undefined). Gives the new tokens of each row. On the CPU this is
-/// a Generator (generator.h) in fp32; on a GPU all rows go on together until the last has ended. Errors as check(config) and Generator::add.
+/// a Generator (generator.h) in fp32, on a GPU generate_together. Errors as check(config) and Generator::add.
 std::vector<std::vector<std::int32_t>> generate(const Llama& model, const ProjectionHook* hook, const PackedBatch& prompts,
                                                 const at::Tensor& features, const GenerateConfig& config);
+
+/// The same as a GPU runs it, on any device: by the model's own layers (llama.h), all rows together until the last has ended. Of settings
+/// that check() takes, and prompts that are not empty.
+std::vector<std::vector<std::int32_t>> generate_together(const Llama& model, const ProjectionHook* hook,
+                                                         const PackedBatch& prompts, const at::Tensor& features,
+                                                         const GenerateConfig& config);
 
 }  // namespace thinkrec

@@ -162,6 +162,27 @@ TEST(Generate, DrawsFollowTheProbabilities) {
   }
 }
 
+TEST(Generate, TheModelsOwnLayersGiveTheSame) {
+  const TinyModel model(tiny_config(6, 2));
+  Rows prompts = random_rows({4, 17, 1, 9}, 97, 6);
+  prompts[1][3] = -1;
+  const at::Tensor features = model->weights().embedding.slice(0, 5, 6).contiguous();
+  for (const double temperature : {0.0, 1.2}) {
+    GenerateConfig config;
+    config.max_new_tokens = 14;
+    config.temperature = temperature;
+    config.top_p = 0.9;
+    config.no_repeat_ngram = 2;
+    config.repetition_penalty = 1.1;
+    config.remember_prompt = true;
+    const Rows wanted = generate(*model, nullptr, pack(prompts), features, config);
+    EXPECT_EQ(generate_together(*model, nullptr, pack(prompts), features, config), wanted);
+    config.eos = wanted[0][2];
+    EXPECT_EQ(generate_together(*model, nullptr, pack(prompts), features, config),
+              generate(*model, nullptr, pack(prompts), features, config));
+  }
+}
+
 TEST(Generate, NothingAskedNothingGiven) {
   const TinyModel model(tiny_config());
   GenerateConfig config;
