@@ -78,7 +78,8 @@ OptionTable options() {
       {"title-column", kText, "", "", "", "header of the item's title"},
       {"keywords-column", kText, "", "", "", "header of the item's keywords, separated by commas or |"},
       {"category-column", kText, "", "", "", "header of the item's category, used where there are no keywords"},
-      {"description-column", kText, "", "", "", "header of the item's description; thinkrec_synthesize keywords reads its first words"},
+      {"description-column", kText, "", "", "",
+       "header of the item's description; thinkrec_synthesize keywords reads its first words"},
   };
 }
 

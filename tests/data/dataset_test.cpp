@@ -119,7 +119,7 @@ TEST(DatasetStore, RoundTrip) {
   EXPECT_EQ(loaded.items[0].profile, "");
   d.items[1].profile.clear();
   EXPECT_EQ(loaded.hash(), d.hash());  // nothing that is trained on
-  d.reasons.clear();  // and over an existing file
+  d.reasons.clear();                   // and over an existing file
   save_dataset(d, path);
   expect_equal(load_dataset(path), d);
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);  // no temporary file is left
