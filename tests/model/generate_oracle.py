@@ -99,7 +99,7 @@ def greedy():
     eos = eos[0] if isinstance(eos, list) else eos
     for name, count, new, theirs, settings in (
             ("greedy", 50, 32, {}, {}),
-            ("greedy with repetition penalty and no 3-gram twice", 15, 24, dict(repetition_penalty=1.2, no_repeat_ngram_size=3),
+            ("greedy with repetition penalty and no 3-gram twice", 6, 24, dict(repetition_penalty=1.2, no_repeat_ngram_size=3),
              dict(repetition_penalty=1.2, no_repeat_ngram=3, remember_prompt=True))):
         wanted = []
         for prompt in prompts[:count]:
