@@ -109,7 +109,8 @@ Checkpoint CheckpointStore::load(const std::string& path) const {
                     state_path = (fs::path(path) / kStateFile).string();
   const Json wrapped = read_json_object(manifest_path, 1 << 20);
   const Json& manifest = json_member(wrapped, "manifest");
-  if (!manifest.is_object() || read_file(manifest_path) != manifest_text(manifest)) fail(ExitCode::kBadData, "{}: damaged", manifest_path);
+  if (!manifest.is_object() || read_file(manifest_path) != manifest_text(manifest))
+    fail(ExitCode::kBadData, "{}: damaged", manifest_path);
   const Json& schema = json_member(manifest, "schema");
   if (schema != kSchema) {
     throw Error(ExitCode::kConfig,

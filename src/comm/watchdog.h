@@ -15,7 +15,7 @@ struct WatchdogOptions {
   std::string folder;          ///< of the pages and, after an alarm, of the flight records; on a file system that all ranks see
   double step_limit_s = 60;    ///< in a step there may be so long no progress, or 10 medians of steps, whichever is more
   double quiet_limit_s = 600;  ///< the same outside steps, where work goes on for long without a word, and in the first steps
-  bool keep_all = false;  ///< every collective to <folder>/collectives-<rank>.txt, as in a flight record
+  bool keep_all = false;       ///< every collective to <folder>/collectives-<rank>.txt, as in a flight record
   /// Called before an alarm ends this process, on the watchdog's thread, with where this rank is and why it ends.
   std::function<void(const std::string& what, std::int64_t step, const std::string& reason)> on_alarm = {};
 };

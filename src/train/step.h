@@ -69,8 +69,7 @@ class StepEngine {
 
   /// One optimizer step of these lanes, at least one; `step` is 1-based. `stop` is this rank's wish to stop, `fault` what it gets wrong in
   /// the first part. A result for each part: what it would be had its lane stepped alone, up to the order of sums.
-  std::vector<StepResult> run(std::int64_t step, std::span<const LaneRows> parts, bool stop = false,
-                              StepFault fault = {});
+  std::vector<StepResult> run(std::int64_t step, std::span<const LaneRows> parts, bool stop = false, StepFault fault = {});
 
  private:
   struct RowValue {

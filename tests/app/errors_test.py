@@ -134,8 +134,8 @@ def main():
         again = ("thinkrec_train", "--config", recipe, "--run-dir", run, "--set")
         expect(world, 65, ["belongs to another model", "new --run-dir"], *again, f"model.path={model}")
         expect(world, 65, ["belongs to another tokenizer", "new --run-dir"], *again, f"model.path={tokenizer}")
-        world.run(*raw("data", lambda t: t + "u1,i1,4,99999\n"))
-        expect(world, 65, ["belongs to another data set", "new --run-dir"], *again, f"data.path={folder}/data.h5")
+        world.run(*raw("longer", lambda t: t + "u1,i1,4,99999\n"))
+        expect(world, 65, ["belongs to another data set", "new --run-dir"], *again, f"data.path={folder}/longer.h5")
         later = f"{folder}/later"
         shutil.copytree(run, later)
         for place, _, names in os.walk(f"{later}/checkpoints"):

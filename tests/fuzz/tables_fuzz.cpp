@@ -37,7 +37,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   options.input = folders[chosen].path();
   const unsigned settings = data[0] / kLayouts.size();
   options.strip_year = (settings & 1) != 0;
-  options.unknown_items = std::array{UnknownItems::kRefuse, UnknownItems::kDrop, UnknownItems::kKeep, UnknownItems::kKeep}[settings >> 1 & 3];
+  options.unknown_items =
+      std::array{UnknownItems::kRefuse, UnknownItems::kDrop, UnknownItems::kKeep, UnknownItems::kKeep}[settings >> 1 & 3];
   options.keep_unrated_items = (settings & 8) != 0;
   if ((settings & 16) != 0) options.window_start = 3;
   fuzz::read_or_refuse([&] {
