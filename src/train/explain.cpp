@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <map>
+#include <optional>
 
 #include "model/generate.h"
 #include "report/progress.h"

@@ -2,11 +2,14 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "core/error.h"
 #include "data/sampler.h"
+#include "eval/text_metrics.h"
 #include "io/file.h"
 #include "io/json_lines.h"
 #include "model/generate.h"
@@ -17,7 +20,8 @@
 namespace thinkrec {
 namespace {
 
-constexpr std::uint64_t kStream = 13;  // of the seed: no other choice of rows uses it
+constexpr std::uint64_t kStream = 13;     // of the seed: no other choice of rows uses it
+constexpr std::size_t kFewestTokens = 5;  // of a reference; "Yes. Because" has three
 
 std::vector<Turn> revealed_turns(const Dataset& dataset, std::int64_t row, std::int64_t history) {
   const auto item_of = [&](std::int64_t at) -> const Item& {
@@ -36,9 +40,8 @@ std::vector<Turn> revealed_turns(const Dataset& dataset, std::int64_t row, std::
       {"system", fmt::format("You are a helpful {} recommender. You explain in two sentences why a user likes or dislikes a {}.",
                              dataset.noun.singular, dataset.noun.singular)},
       {"user", fmt::format("A user has given ratings to the following {}: {}. Would the user enjoy the {} titled {}? The correct "
-                           "answer is {}. Explain it from the user's history. Begin with \"{}\".",
-                           dataset.noun.plural, rated, dataset.noun.singular, named(item_of(row)), liked ? "Yes" : "No",
-                           liked ? "Yes" : "No")}};
+                           "answer is {}. Explain it from the user's history.",
+                           dataset.noun.plural, rated, dataset.noun.singular, named(item_of(row)), liked ? "Yes" : "No")}};
 }
 
 }  // namespace
@@ -62,36 +65,34 @@ std::vector<ReferenceReason> self_references(const Session& session, std::span<c
   const at::NoGradGuard no_grad;
   const Dataset& dataset = session.dataset();
   const Tokenizer& tokenizer = session.tokenizer();
-  const VerdictTokens verdicts = verdict_tokens(tokenizer);
   const std::string source = fmt::format("self-reference ({}, told the answer)",
                                          std::filesystem::path(session.recipe().text("model.path")).filename().string());
   std::vector<ReferenceReason> references;
   Progress progress("references", static_cast<std::int64_t>(rows.size()), session.leader());
-  for (const bool label : {true, false}) {  // the first token is given, and a batch has one
-    std::vector<std::int64_t> alike;
-    for (const std::int64_t row : rows) {
-      if ((dataset.label[static_cast<std::size_t>(row)] != 0) == label) alike.push_back(row);
+  GenerateConfig config;
+  config.max_new_tokens = max_new_tokens;
+  config.eos = tokenizer.eos();
+  config.stop = chat_stops(tokenizer);
+  config.no_repeat_ngram = 4;
+  for (std::size_t begin = 0; begin < rows.size(); begin += kBatch) {
+    const auto batch = rows.subspan(begin, std::min(kBatch, rows.size() - begin));
+    PackedBatch prompts;
+    std::vector<std::string> openings;  // put into the model's mouth: small models else give the verdict and end
+    for (const std::int64_t row : batch) {
+      openings.emplace_back(dataset.label[static_cast<std::size_t>(row)] != 0 ? "Yes, because" : "No, because");
+      std::vector<std::int32_t> tokens =
+          chat_tokens(tokenizer, revealed_turns(dataset, row, session.recipe().integer("prompt.history")));
+      const std::vector<std::int32_t> opening = tokenizer.encode(openings.back());
+      tokens.insert(tokens.end(), opening.begin(), opening.end());
+      prompts.add(tokens, static_cast<std::uint64_t>(row));
     }
-    GenerateConfig config;
-    config.max_new_tokens = max_new_tokens;
-    config.eos = tokenizer.eos();
-    config.stop = chat_stops(tokenizer);
-    config.no_repeat_ngram = 4;
-    config.first = {label ? verdicts.yes : verdicts.no};
-    for (std::size_t begin = 0; begin < alike.size(); begin += kBatch) {
-      const auto batch = std::span(alike).subspan(begin, std::min(kBatch, alike.size() - begin));
-      PackedBatch prompts;
-      for (const std::int64_t row : batch) {
-        const auto turns = revealed_turns(dataset, row, session.recipe().integer("prompt.history"));
-        prompts.add(chat_tokens(tokenizer, turns), static_cast<std::uint64_t>(row));
-      }
-      const auto replies = generate(session.model(), nullptr, prompts, {}, config);
-      for (std::size_t i = 0; i < batch.size(); ++i) {
-        const std::string text = clean_reason(one_line(tokenizer.decode(replies[i])), label);
-        if (!text.empty()) references.push_back({batch[i], text, source});
-      }
-      progress.update(static_cast<std::int64_t>(references.size()), "written");
+    const auto replies = generate(session.model(), nullptr, prompts, {}, config);
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      const std::string reply = one_line(tokenizer.decode(replies[i]));
+      const std::string text = clean_reason(openings[i] + reply, dataset.label[static_cast<std::size_t>(batch[i])] != 0);
+      if (metric_tokens(text).size() >= kFewestTokens) references.push_back({batch[i], text, source});
     }
+    progress.update(static_cast<std::int64_t>(begin + batch.size()), "asked");
   }
   std::sort(references.begin(), references.end(), [](const auto& a, const auto& b) { return a.row < b.row; });
   return references;

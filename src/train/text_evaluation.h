@@ -16,8 +16,8 @@ struct JudgedMethod {
   Explainer explainer = Explainer::kFused;
 };
 
-/// "NAME=RUNDIR[:untrained|global|fused],...", without a model the fused one. kUsage naming the part that is not like that, or a name given
-/// twice.
+/// "NAME=RUNDIR[:untrained|global|fused],...", without a model the fused one. kUsage naming the part that is not like that, or a
+/// name given twice.
 std::vector<JudgedMethod> parse_judged_methods(const std::string& text);
 
 struct TextJudgement {
@@ -37,8 +37,8 @@ struct JudgedTexts {
   int resamples = 0;
 };
 
-/// Generates every method's reasons, one run open at a time. One rank only. Errors as open_run, load_run and read_references; kConfig when a
-/// run's data set is another one than the first's.
+/// Generates every method's reasons, one run open at a time. One rank only. Errors as open_run, load_run and read_references;
+/// kConfig when a run's data set is another one than the first's.
 JudgedTexts generate_judged_texts(const TextJudgement& judgement, Collectives& world);
 
 }  // namespace thinkrec
