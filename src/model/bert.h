@@ -1,6 +1,6 @@
 #pragma once
-// Encoders of the BERT family (Devlin et al. 2019), RemBERT (Chung et al. 2021) among them, with a regression head: what a learnt text
-// metric needs. fp32 on the CPU, over rows packed end to end, so that a row's result does not hang on the rows beside it.
+// Encoders of the BERT family (Devlin et al. 2019), RemBERT (Chung et al. 2021) among them, with a regression head: what a learnt
+// text metric needs. fp32 on the CPU, over rows packed end to end, so that a row's result does not hang on the rows beside it.
 
 #include <ATen/core/Tensor.h>
 
@@ -27,8 +27,8 @@ struct BertConfig {
   bool projected = false;           ///< the embeddings go through a linear layer, as RemBERT's
 };
 
-/// From the text of a config.json whose model_type is bert, rembert or bleurt (the PyTorch port of BLEURT). kBadData naming `origin` and
-/// the field.
+/// From the text of a config.json whose model_type is bert, rembert or bleurt (the PyTorch port of BLEURT). kBadData naming
+/// `origin` and the field.
 BertConfig parse_bert_config(const std::string& json, const std::string& origin);
 
 /// A row: tokens of type 0, then, from `second` on, of type 1.
@@ -39,13 +39,13 @@ struct BertRow {
 
 class Bert {
  public:
-  /// A Hugging Face folder: config.json and safetensors, names with or without the model's prefix ("bert.", "rembert.", "bleurt."). The
-  /// head is `classifier` [1, width]. Errors: kNoInput; kBadData naming file and tensor.
+  /// A Hugging Face folder: config.json and safetensors, names with or without the model's prefix ("bert.", "rembert.",
+  /// "bleurt."). The head is `classifier` [1, width]. Errors: kNoInput; kBadData naming file and tensor.
   explicit Bert(const std::string& folder);
   const BertConfig& config() const { return config_; }
 
-  /// Hidden states [tokens, width] behind the last layer. kInternal for a token outside the vocabulary or a row without tokens or longer
-  /// than max_positions.
+  /// Hidden states [tokens, width] behind the last layer. kInternal for a token outside the vocabulary or a row without tokens or
+  /// longer than max_positions.
   at::Tensor hidden(std::span<const BertRow> rows) const;
   /// [rows]: classifier(tanh(pooler(hidden state of the row's first token))). kBadData for a model without pooler or head.
   at::Tensor regression(std::span<const BertRow> rows) const;

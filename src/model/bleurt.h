@@ -1,6 +1,6 @@
 #pragma once
-// BLEURT (Sellam et al. 2020): a learnt score of a candidate text against a reference, by a BERT or RemBERT encoder with a regression
-// head. Scores lie mostly between 0 and 1, but need not.
+// BLEURT (Sellam et al. 2020): a learnt score of a candidate text against a reference, by a BERT or RemBERT encoder with a
+// regression head. Scores lie mostly between 0 and 1, but need not.
 
 #include <memory>
 #include <span>
@@ -14,13 +14,13 @@ namespace thinkrec {
 
 class Bleurt {
  public:
-  /// A folder with config.json, safetensors, and sentencepiece.model (RemBERT), tokenizer.json or vocab.txt: what launch/convert_bleurt.py
-  /// writes, or a Hugging Face folder. Errors: kNoInput; kBadData naming file and defect, and for a tokenizer without [CLS] and [SEP] or
-  /// with more tokens than the model.
+  /// A folder with config.json, safetensors, and sentencepiece.model (RemBERT), tokenizer.json or vocab.txt: what
+  /// launch/convert_bleurt.py writes, or a Hugging Face folder. Errors: kNoInput; kBadData naming file and defect, and for a
+  /// tokenizer without [CLS] and [SEP] or with more tokens than the model.
   explicit Bleurt(const std::string& folder);
 
-  /// [CLS] reference [SEP] candidate [SEP], the second part of type 1, at most min(512, max_positions) tokens: what is too long loses
-  /// tokens at its end, the longer of the two first, in a tie the candidate.
+  /// [CLS] reference [SEP] candidate [SEP], the second part of type 1, at most min(512, max_positions) tokens: what is too long
+  /// loses tokens at its end, the longer of the two first, in a tie the candidate.
   BertRow encode(const std::string& reference, const std::string& candidate) const;
 
   /// One score a pair.

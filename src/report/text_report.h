@@ -24,8 +24,9 @@ struct ExplainedMethod {
 };
 
 struct TextReport {
-  /// {"rows", "users", "references": {source: rows}, "methods": {name: {metric, metric_ci, "tokens"}}, "difference": {"b - a": {...}},
-  /// "texts": [{"row", "user", "item", "label", "reference", "source", "candidates": {name: text}}]}; "left_out" without BLEURT.
+  /// {"rows", "users", "references": {source: rows}, "methods": {name: {metric, metric_ci, "tokens"}}, "difference": {"b - a":
+  /// {...}}, "texts": [{"row", "user", "item", "label", "reference", "source", "candidates": {name: text}}]}; "left_out" without
+  /// BLEURT.
   nlohmann::ordered_json json;
   std::string table;  ///< for the terminal
 };

@@ -35,8 +35,8 @@ struct JudgedTexts {
   int resamples = 0;
 };
 
-/// Generates every method's reasons, one run open at a time. One rank only. Errors as open_run, load_run and read_references, and kNoInput without one; kConfig when a
-/// run's data set is another one than the first's.
+/// Generates every method's reasons, one run open at a time. One rank only. Errors as open_run, load_run and read_references; kNoInput without
+/// a reference; kConfig when a run's data set is another one than the first's.
 JudgedTexts generate_judged_texts(const TextJudgement& judgement, Collectives& world);
 
 }  // namespace thinkrec
