@@ -106,6 +106,13 @@ def make_tokenizer():
     small = {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, {"type": "ByteLevel", "use_regex": False}]},
              "model": {"vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}}
     put("tokenizer", "small", json.dumps(small).encode() + CUT + b"ab ba")
+    model = small["model"]
+    for name, part in (("fallback", {"model": {**model, "byte_fallback": True}}), ("dropout", {"model": {**model, "dropout": 0.1}}),
+                       ("unigram", {"model": {**model, "type": "Unigram"}}), ("merge", {"model": {**model, "merges": [["a"]]}}),
+                       ("unk", {"model": {**model, "unk_token": "a"}}), ("normalizer", {"normalizer": {"type": "NFC"}}),
+                       ("processors", {"post_processor": {"type": "Sequence", "processors": [{"type": "ByteLevel"}, whole["post_processor"]]}}),
+                       ("processors_none", {"post_processor": {"type": "Sequence"}}), ("processor", {"post_processor": {"type": "Roberta"}})):
+        put("tokenizer", f"bpe_{name}", json.dumps({**small, **part}).encode() + CUT + b"ab")
     byte_level = {"type": "ByteLevel", "use_regex": True}
     for name, parts in (("digits", [{"type": "Digits", "individual_digits": True}, byte_level]), ("digits_together", [{"type": "Digits"}, byte_level]),
                         ("words", [{**split, "pattern": {"String": "a"}}, byte_level]), ("inverted", [{**split, "invert": True}, byte_level]),
@@ -143,6 +150,10 @@ def make_tables():
     items = b"item_id,title,keywords\na,\"Heat, \"\"the\"\" film\",x|y\nb,Alien (1979),\n"
     ratings = b"user_id,item_id,rating,timestamp\n" + b"".join(b"u%d,%s,%d,%d\n" % (i % 3, b"ab"[i % 2:i % 2 + 1], i % 6, i) for i in range(12))
     put("tables", "ratings", b"\0" + ratings + CUT + items)
+    for name, more in (("lines", b'c,"two\nlines",\n'), ("open", b'c,"never closed\n'), ("behind", b'c,"a" b,\n')):
+        put("tables", f"ratings_{name}", b"\0" + ratings + CUT + items + more)
+    put("tables", "ratings_column", b"\0" + ratings.replace(b"rating", b"stars") + CUT + items)
+    put("tables", "ratings_columns", b"\0" + ratings.replace(b"rating", b"item_id") + CUT + items)
     split = b"row,user_id,item_id,label,timestamp\n"
     put("tables", "csv", b"\1" + CUT.join([split + b"0,u,a,1,1\n", split + b"1,u,b,0,2\n", split + b"2,v,a,1,3\n", items]))
     history = b"row,user_id,item_id,label,timestamp,history_all,history_all_label\n"
