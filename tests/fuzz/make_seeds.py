@@ -79,9 +79,19 @@ def make_gguf():
                                "tokenizer.ggml.scores": (array, struct.pack(f"<IQ{len(pieces)}f", f32, len(pieces), *range(len(pieces)))),
                                "tokenizer.ggml.token_type": ints([2, 3, 3, 1, 1, 1, 1]), "tokenizer.ggml.bos_token_id": number(1),
                                "tokenizer.ggml.eos_token_id": number(2)}, embedding, b"\0" * 16 * len(pieces)))
-    put("gguf", "bpe", gguf({"tokenizer.ggml.model": (text, text_value("gpt2")), "tokenizer.ggml.pre": (text, text_value("smollm")),
-                             "tokenizer.ggml.tokens": strings(bpe), "tokenizer.ggml.merges": strings(["a b"]),
-                             "tokenizer.ggml.token_type": ints([1] * (len(bpe) - 1) + [3]), "tokenizer.ggml.eos_token_id": number(len(bpe) - 1)}, []))
+    def byte_bpe(name, pre, types=None, eos=len(bpe) - 1, **more):
+        put("gguf", name, gguf({"tokenizer.ggml.model": (text, text_value("gpt2")), "tokenizer.ggml.pre": (text, text_value(pre)),
+                                "tokenizer.ggml.tokens": strings(bpe), "tokenizer.ggml.merges": strings(["a b"]),
+                                "tokenizer.ggml.token_type": ints(types or [1] * (len(bpe) - 1) + [3]), "tokenizer.ggml.eos_token_id": number(eos),
+                                **{f"tokenizer.ggml.{key}": value for key, value in more.items()}}, []))
+    byte_bpe("bpe", "smollm")
+    for pre in ("gpt-2", "llama-bpe", "qwen2", "other"):
+        byte_bpe(f"bpe_{pre}", pre)
+    byte_bpe("bpe_types", "smollm", types=[1])
+    byte_bpe("bpe_added", "smollm", types=[1] * (len(bpe) - 2) + [2, 4])
+    byte_bpe("bpe_eos", "smollm", eos=len(bpe))
+    byte_bpe("bpe_bos", "smollm", bos_token_id=number(1), add_bos_token=(flag, b"\1"))
+    byte_bpe("bpe_no_bos", "smollm", add_bos_token=(flag, b"\1"))
 
 
 def make_tokenizer():
@@ -96,6 +106,19 @@ def make_tokenizer():
     small = {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, {"type": "ByteLevel", "use_regex": False}]},
              "model": {"vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}}
     put("tokenizer", "small", json.dumps(small).encode() + CUT + b"ab ba")
+    model = small["model"]
+    for name, part in (("fallback", {"model": {**model, "byte_fallback": True}}), ("dropout", {"model": {**model, "dropout": 0.1}}),
+                       ("unigram", {"model": {**model, "type": "Unigram"}}), ("merge", {"model": {**model, "merges": [["a"]]}}),
+                       ("unk", {"model": {**model, "unk_token": "a"}}), ("normalizer", {"normalizer": {"type": "NFC"}}),
+                       ("processors", {"post_processor": {"type": "Sequence", "processors": [{"type": "ByteLevel"}, whole["post_processor"]]}}),
+                       ("processors_none", {"post_processor": {"type": "Sequence"}}), ("processor", {"post_processor": {"type": "Roberta"}})):
+        put("tokenizer", f"bpe_{name}", json.dumps({**small, **part}).encode() + CUT + b"ab")
+    byte_level = {"type": "ByteLevel", "use_regex": True}
+    for name, parts in (("digits", [{"type": "Digits", "individual_digits": True}, byte_level]), ("digits_together", [{"type": "Digits"}, byte_level]),
+                        ("words", [{**split, "pattern": {"String": "a"}}, byte_level]), ("inverted", [{**split, "invert": True}, byte_level]),
+                        ("late", [byte_level, split]), ("prefix", [{**byte_level, "add_prefix_space": True}]), ("unknown", [{"type": "Metaspace"}]),
+                        ("none", [split])):
+        put("tokenizer", name, json.dumps({**small, "pre_tokenizer": {"type": "Sequence", "pretokenizers": parts}}).encode() + CUT + b"ab 12")
     config = {"add_bos_token": True, "eos_token": {"content": "b"}, "bos_token": None}
     put("tokenizer", "config", json.dumps(small).encode() + CUT + b"ab ba" + CUT + json.dumps(config).encode())
     put("tokenizer", "sentencepiece", b"\2" + b"\x0a\x08\x0a\x01a\x15\0\0\x80?" + b"\x12\x05\x18\x02\xc0\x01\x01" + b"\x1a\x03\x12\x01x" + b"\x19" + b"\0" * 8 + b"\x0b")
@@ -127,8 +150,20 @@ def make_tables():
     items = b"item_id,title,keywords\na,\"Heat, \"\"the\"\" film\",x|y\nb,Alien (1979),\n"
     ratings = b"user_id,item_id,rating,timestamp\n" + b"".join(b"u%d,%s,%d,%d\n" % (i % 3, b"ab"[i % 2:i % 2 + 1], i % 6, i) for i in range(12))
     put("tables", "ratings", b"\0" + ratings + CUT + items)
+    for name, more in (("lines", b'c,"two\nlines",\n'), ("open", b'c,"never closed\n'), ("behind", b'c,"a" b,\n')):
+        put("tables", f"ratings_{name}", b"\0" + ratings + CUT + items + more)
+    put("tables", "ratings_column", b"\0" + ratings.replace(b"rating", b"stars") + CUT + items)
+    put("tables", "ratings_columns", b"\0" + ratings.replace(b"rating", b"item_id") + CUT + items)
     split = b"row,user_id,item_id,label,timestamp\n"
     put("tables", "csv", b"\1" + CUT.join([split + b"0,u,a,1,1\n", split + b"1,u,b,0,2\n", split + b"2,v,a,1,3\n", items]))
+    history = b"row,user_id,item_id,label,timestamp,history_all,history_all_label\n"
+    for name, train, valid, test in (
+            ("history", b"0,u,a,1,1,,\n", b"1,u,b,0,2,a,1\n", b"2,v,a,1,3,,\n"), ("history_wrong", b"0,u,a,1,1,,\n", b"1,u,b,0,2,b,1\n", b"2,v,a,1,3,,\n"),
+            ("history_long", b"0,u,a,1,1,,\n", b"1,u,b,0,2,a b,1\n", b"2,v,a,1,3,,\n"), ("empty", b"0,u,a,1,1,,\n", b"", b"2,v,a,1,3,,\n"),
+            ("twice", b"0,u,a,1,1,,\n", b"0,u,b,0,2,a,1\n", b"2,v,a,1,3,,\n"), ("apart", b"0,u,a,1,1,,\n", b"1,v,b,0,2,,\n", b"2,u,a,1,3,a,1\n"),
+            ("back", b"0,u,a,1,5,,\n", b"1,u,b,0,2,a,1\n", b"2,v,a,1,3,,\n")):
+        put("tables", f"csv_{name}", b"\1" + CUT.join([history + train, history + valid, history + test, items]))
+    put("tables", "csv_drop", bytes([1 + 8 * 2]) + CUT.join([split + b"0,u,a,1,1\n", split + b"1,u,b,0,2\n", split + b"2,v,a,1,3\n", items]))
     inter = b"user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + b"".join(b"%d\t%d\t%d\t%d\n" % (i % 3, i % 2, i % 6, i) for i in range(12))
     put("tables", "recbole", b"\2" + inter + CUT + b"item_id:token\tmovie_title:token_seq\tclass:token_seq\n0\tHeat\tx y\n1\tAlien\tz\n")
     old = b"".join(b"%d\t%d\t%d\t%d\n" % (i % 3, i % 2, i % 6, i) for i in range(12))
