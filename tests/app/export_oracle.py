@@ -73,7 +73,8 @@ def tiny_run(folder):
     world = World(PROGRAMS, SOURCE, folder)
     run, base = f"{folder}/run", f"{folder}/model"
     # Every user is served by a sum of both experts.
-    world.train(world.recipe(), run, "--set", "gate.entropy_share=1", "--set", "gate.single_base=2", "--set", "activate.phases.0.learning_rate=2e-3")
+    world.train(world.recipe(), run, "--set", "gate.entropy_share=1", "--set", "gate.single_base=2", "--set", "activate.phases.0.learning_rate=2e-3",
+                "--set", "expert.learning_rate=2e-3")
     vocab = load(base).config.vocab_size
     rows = random_rows(vocab, (1, 9, 40), 1)
     alone = theirs(load(base), rows)
@@ -116,6 +117,14 @@ def llama3_shape(folder):
     base = f"{folder}/llama3"
     os.makedirs(base)
     vocab = write_tokenizer(base)
+    with open(f"{base}/tokenizer.json") as file:  # with all that the tokenizers package asks for
+        tokens = json.load(file)
+    for token in tokens["added_tokens"]:
+        token.update({"single_word": False, "lstrip": False, "rstrip": False, "normalized": False})
+    tokens.update({"truncation": None, "padding": None, "post_processor": None, "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
+                                                                                          "use_regex": True}})
+    tokens["pre_tokenizer"]["trim_offsets"] = True
+    json.dump(tokens, open(f"{base}/tokenizer.json", "w"))
     torch.manual_seed(4)
     config = transformers.LlamaConfig(
         vocab_size=vocab, hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=8, num_key_value_heads=2, rms_norm_eps=1e-5,
@@ -126,7 +135,7 @@ def llama3_shape(folder):
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 2:
-                parameter.normal_(0, .18)
+                parameter.normal_(0, .1)
     model.generation_config = transformers.GenerationConfig(bos_token_id=0, eos_token_id=[1, 2], temperature=.6, top_p=.9, do_sample=True)
     model.save_pretrained(base, max_shard_size="60KB")
     json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>"}, open(f"{base}/tokenizer_config.json", "w"))
@@ -137,6 +146,10 @@ def llama3_shape(folder):
     alone = theirs(load(base), rows)
     near("Llama-3 shape: the base, ours and theirs", ours(rows, vocab, base), alone, 1e-5)
     adapted = peft.get_peft_model(load(base).float(), peft.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
+    with torch.no_grad():
+        for parameter_name, parameter in adapted.named_parameters():
+            if "lora_B" in parameter_name:
+                parameter.mul_(.1)  # about as large as training makes it
     adapted.save_pretrained(f"{folder}/llama3-adapter")
     wanted = theirs(load(base, f"{folder}/llama3-adapter"), rows)
     far("Llama-3 shape: away from the base", wanted, alone)
