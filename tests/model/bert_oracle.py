@@ -61,7 +61,8 @@ def texts(rng, longest):
 
 def pairs(seed, longest):
     rng = random.Random(seed)
-    return [[texts(rng, longest), texts(rng, longest)] for _ in range(12 if longest < 100 else 6)] + [["", ""], ["a movie", ""], ["", "the war"]]
+    drawn = [[texts(rng, longest), texts(rng, longest)] for _ in range(12 if longest < 100 else 6)]
+    return drawn + [["", ""], ["a movie", ""], ["", "the war"], ["the movie " * longest, "likes " * longest]]
 
 
 def framed(encode, cls, sep, pair, most):
