@@ -164,10 +164,6 @@ struct Watchdog::State {
       std::this_thread::sleep_for(std::chrono::seconds(2));
       ::_exit(static_cast<int>(ExitCode::kPeerLost));
     }).detach();
-    // Who ends by an alarm is gone soon, and not the one to blame.
-    Page gone = self;
-    gone.left = 1;
-    write_page(page_path(rank), gone);
     {
       const std::lock_guard lock(mutex);
       write_flight_record();

@@ -38,6 +38,10 @@ void StatusFile::ended(const std::string& state, int code, const std::string& re
 }
 
 void StatusFile::lost(const std::string& path, const std::string& stage, std::int64_t step, const std::string& reason) noexcept {
+  std::ifstream in(path);
+  const auto said = nlohmann::json::parse(in, nullptr, /*allow_exceptions=*/false);
+  const auto code = said.is_object() ? said.find("code") : said.end();
+  if (code != said.end() && *code == static_cast<int>(ExitCode::kPeerLost)) return;
   StatusFile file(path);
   file.stage_ = stage;
   file.step_ = step;

@@ -18,7 +18,8 @@ class StatusFile {
   void step(const std::string& what, std::int64_t step);
   /// The end: "done", "stopped" or "failed", with the exit code and why. Keeps stage and step. Never throws: the end has its own reason.
   void ended(const std::string& state, int code, const std::string& reason) noexcept;
-  /// The end of a run in which ranks hang, from a watchdog's thread and any rank: "failed", code 71.
+  /// The end of a run in which ranks hang, from a watchdog's thread and any rank: "failed", code 71. The first to say so is right: a later
+  /// one may take a rank for gone that the first alarm has ended.
   static void lost(const std::string& path, const std::string& stage, std::int64_t step, const std::string& reason) noexcept;
 
  private:

@@ -35,6 +35,8 @@ TEST(StatusFile, SaysWhereARunIsAndHowItEnded) {
   EXPECT_EQ(read()["step"], 9);
   EXPECT_EQ(read()["code"], 71);
   EXPECT_EQ(read()["reason"], "rank 2 is stopped");
+  StatusFile::lost(path, "expert/1", 9, "rank 0 is gone");  // since the first alarm ended it
+  EXPECT_EQ(read()["reason"], "rank 2 is stopped");
   StatusFile other(path, false);  // another rank than the first
   other.running("encode");
   other.step("encode", 3);
