@@ -73,8 +73,8 @@ def tiny_run(folder):
     world = World(PROGRAMS, SOURCE, folder)
     run, base = f"{folder}/run", f"{folder}/model"
     # Every user is served by a sum of both experts.
-    world.train(world.recipe(), run, "--set", "gate.entropy_share=1", "--set", "gate.single_base=2", "--set", "activate.phases.0.learning_rate=2e-3",
-                "--set", "expert.learning_rate=2e-3")
+    world.train(world.recipe(), run, "--set", "gate.entropy_share=1", "--set", "gate.single_base=2", "--set", "activate.phases.0.learning_rate=5e-4",
+                "--set", "expert.learning_rate=5e-4")
     vocab = load(base).config.vocab_size
     rows = random_rows(vocab, (1, 9, 40), 1)
     alone = theirs(load(base), rows)
