@@ -228,6 +228,7 @@ def main():
         figures = getattr(bench, f"part_{part}")()
         command = f"launch/performance.py {part}" + (f" --pairs {bench.pairs}" if bench.pairs != 3 else "")
         command += f" --yards {','.join(bench.yards)}" if bench.yards != ["30m", "110m"] else ""
+        command += f" --threads {','.join(map(str, bench.threads))}" if bench.threads != [1, 2] else ""
         path.write_text(json.dumps({"part": part, "command": command, **before, "figures": figures}, indent=1) + "\n", encoding="utf-8")
     run([sys.executable, ROOT / "docs" / "performance.py", results])
 

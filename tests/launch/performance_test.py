@@ -63,7 +63,7 @@ def main():
         parts = ("global", "expert", "together", "floor", "shared", "checkpointing")
         run(sys.executable, SCRIPT, *parts, "--programs", PROGRAMS, "--results", results, "--yards", "tiny", "--threads", "1", "--pairs", "1")
         page = results.with_suffix(".md").read_text()
-        assert page.count("*Not measured yet*") == 2 and page.count("--yards tiny`") == len(parts), page
+        assert page.count("*Not measured yet*") == 2 and page.count("--yards tiny --threads 1`") == len(parts), page
         for words in ("| tiny | 1 | global stage |", "| tiny | 1 | nothing cached |", "| tiny | global | **"):
             assert words in page, (words, page)
         figures = json.loads((results / "expert.json").read_text())["figures"]
