@@ -49,6 +49,19 @@ std::string common_text(const ProgramInfo& program, const OptionTable& table, co
                                : bash_completion(program, table);
 }
 
+[[noreturn]] void fail_unknown(const std::string& name, const std::vector<std::string>& names) {
+  const auto near = nearest_name(name, names);
+  fail(ExitCode::kUsage, "unknown option --{}{} (see --help)", name, near ? " (did you mean --" + *near + "?)" : "");
+}
+
+/// "--name=" with nothing behind it. Not left to Boost, whose message of it never ends where the name has one of its placeholders.
+void check_value_follows(const std::string& argument, const std::vector<std::string>& names) {
+  if (!argument.starts_with("--") || argument.find('=') != argument.size() - 1) return;
+  const std::string name = argument.substr(2, argument.size() - 3);
+  if (std::find(names.begin(), names.end(), name) == names.end()) fail_unknown(name, names);
+  fail(ExitCode::kUsage, "--{} needs a value, and nothing follows the = (see --help)", name);
+}
+
 /// Boost's exceptions in the words of the other messages.
 [[noreturn]] void translate(const po::error& error) { fail(ExitCode::kUsage, "{} (see --help)", error.what()); }
 
@@ -85,6 +98,7 @@ void CommandLine::parse(const ProgramInfo& program, int argc, const char* const*
     options_end = options_end || argument == "--";
     if (!options_end && argument == "-h") argument = "--help";
     if (!options_end && flags.contains(argument)) argument += "=true";
+    if (!options_end) check_value_follows(argument, names);
     arguments.push_back(std::move(argument));
   }
   // Short options are off, so that "--offset -1" gives -1 to the option; guessing is off, so that "--conf" is not "--config".
@@ -104,9 +118,7 @@ void CommandLine::parse(const ProgramInfo& program, int argc, const char* const*
   }
   for (const auto& item : parsed.options) {
     if (item.unregistered) {
-      const auto written = item.string_key.substr(0, item.string_key.find('='));
-      const auto near = nearest_name(written, names);
-      fail(ExitCode::kUsage, "unknown option --{}{} (see --help)", written, near ? " (did you mean --" + *near + "?)" : "");
+      fail_unknown(item.string_key.substr(0, item.string_key.find('=')), names);
     }
     if (item.position_key >= 0 || item.string_key.empty()) {
       for (const auto& text : item.value) {

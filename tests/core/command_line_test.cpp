@@ -76,7 +76,10 @@ TEST(CommandLine, ErrorsNameTheOptionAndTheRemedy) {
   EXPECT_EQ(error_of({"--mode", "slow"}), "--mode must be one of off, fast, strict, got 'slow'");
   EXPECT_EQ(error_of({"--steps", "1", "--steps", "2"}), "--steps is given more than once");
   EXPECT_NE(error_of({"--steps"}).find("steps"), std::string::npos);
-  EXPECT_NE(error_of({"--steps="}).find("steps"), std::string::npos);
+  EXPECT_EQ(error_of({"--steps="}), "--steps needs a value, and nothing follows the = (see --help)");
+  EXPECT_EQ(error_of({"--step="}).find("unknown option --step (did you mean --steps?)"), 0U);
+  EXPECT_EQ(error_of({"--%original_token%="}).find("unknown option --%original_token%"), 0U);  // found by tests/fuzz
+  EXPECT_EQ(error_of({"--%original_token%"}).find("unknown option --%original_token%"), 0U);
   EXPECT_NE(error_of({"--run-dir", "--steps", "3"}).find("--run-dir needs a value, and --steps follows"), std::string::npos);
   EXPECT_EQ(parse({"--run-dir=--x"}).text("run-dir"), "--x");
   EXPECT_NE(error_of({"-x"}).find("unexpected argument '-x'"), std::string::npos);
