@@ -18,8 +18,12 @@ struct AttentionRows {
 void attention_softmax(const AttentionRows& shape, float* scores, float* log_sum_exp);
 void attention_softmax_reference(const AttentionRows& shape, float* scores, float* log_sum_exp);
 
-/// scores, in place: p again, from log_sum_exp [rows]; grad [rows, columns] of p, in place: ds = p (dp - delta), delta [rows] = sum of
-/// p dp, which is that of out d(out) (Dao et al. 2022, appendix B). 0 in columns not seen.
+/// delta [rows] = the sum of p dp over a row, which is that of out d(out) (Dao et al. 2022, appendix B); out and grad_out [rows, width].
+void attention_delta(std::int64_t rows, std::int64_t width, const float* out, const float* grad_out, float* delta);
+void attention_delta_reference(std::int64_t rows, std::int64_t width, const float* out, const float* grad_out, float* delta);
+
+/// scores, in place: p again, from log_sum_exp [rows]; grad [rows, columns] of p, in place: ds = p (dp - delta), delta [rows]. 0 in
+/// columns not seen.
 void attention_softmax_backward(const AttentionRows& shape, const float* log_sum_exp, const float* delta, float* scores,
                                 float* grad);
 void attention_softmax_backward_reference(const AttentionRows& shape, const float* log_sum_exp, const float* delta, float* scores,

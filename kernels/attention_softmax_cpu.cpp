@@ -37,6 +37,17 @@ void attention_softmax(const AttentionRows& shape, float* scores, float* log_sum
   }
 }
 
+void attention_delta(std::int64_t rows, std::int64_t width, const float* out, const float* grad_out, float* delta) {
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const float *o = out + row * width, *g = grad_out + row * width;
+    Vec sums = {};
+    simd::for_lanes(0, width, [&](std::int64_t i, std::int64_t count, auto whole) {
+      sums += simd::load_lanes<whole>(o + i, count) * simd::load_lanes<whole>(g + i, count);
+    });
+    delta[row] = simd::sum(sums);
+  }
+}
+
 void attention_softmax_backward(const AttentionRows& shape, const float* log_sum_exp, const float* delta, float* scores,
                                 float* grad) {
   for (std::int64_t row = 0; row < shape.rows; ++row) {

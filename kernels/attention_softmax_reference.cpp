@@ -18,6 +18,14 @@ void attention_softmax_reference(const AttentionRows& shape, float* scores, floa
   }
 }
 
+void attention_delta_reference(std::int64_t rows, std::int64_t width, const float* out, const float* grad_out, float* delta) {
+  for (std::int64_t row = 0; row < rows; ++row) {
+    double sum = 0;
+    for (std::int64_t i = row * width; i < (row + 1) * width; ++i) sum += static_cast<double>(out[i]) * grad_out[i];
+    delta[row] = static_cast<float>(sum);
+  }
+}
+
 void attention_softmax_backward_reference(const AttentionRows& shape, const float* log_sum_exp, const float* delta, float* scores,
                                           float* grad) {
   for (std::int64_t row = 0; row < shape.rows; ++row) {

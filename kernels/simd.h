@@ -10,6 +10,10 @@
 #include <type_traits>
 #include <utility>
 
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#include <immintrin.h>
+#endif
+
 namespace thinkrec::kernels::simd {
 
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
@@ -36,6 +40,20 @@ THINKREC_INLINE Vec load(const float* from) {
 }
 THINKREC_INLINE void store(float* to, Vec v) { std::memcpy(to, &v, sizeof(Vec)); }
 
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+THINKREC_INLINE __mmask16 first_lanes(std::int64_t count) { return static_cast<__mmask16>((1U << count) - 1U); }
+/// The first `count` < kLanes lanes; the others are 0.
+THINKREC_INLINE Vec load_part(const float* from, std::int64_t count) {
+  return std::bit_cast<Vec>(_mm512_maskz_loadu_ps(first_lanes(count), from));
+}
+THINKREC_INLINE void store_part(float* to, Vec v, std::int64_t count) {
+  _mm512_mask_storeu_ps(to, first_lanes(count), std::bit_cast<__m512>(v));
+}
+/// v with `value` in the lanes from `count` on.
+THINKREC_INLINE Vec keep_lanes(Vec v, float value, std::int64_t count) {
+  return std::bit_cast<Vec>(_mm512_mask_mov_ps(_mm512_set1_ps(value), first_lanes(count), std::bit_cast<__m512>(v)));
+}
+#else
 /// The first `count` < kLanes lanes; the others are 0.
 THINKREC_INLINE Vec load_part(const float* from, std::int64_t count) {
   float lane[kLanes] = {};
@@ -55,6 +73,7 @@ THINKREC_INLINE Vec keep_lanes(Vec v, float value, std::int64_t count) {
   std::fill(lane + count, lane + kLanes, value);
   return load(lane);
 }
+#endif
 
 template <std::size_t kDistance, std::size_t... kLane>
 THINKREC_INLINE Vec exchange(Vec v, std::index_sequence<kLane...>) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "core/error.h"
 #include "kernels/attention_softmax.h"
@@ -101,21 +102,22 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, float alpha, const Mat
          c, &ldc);
 }
 
-/// A thread's buffers.
+/// A thread's buffers, as memory gives them.
 struct Scratch {
-  std::vector<float> queries, scores, grads, sums, lse, delta;
-  std::vector<std::int64_t> seen;
+  std::unique_ptr<float[]> queries, scores, grads, sums, lse, delta;
+  std::unique_ptr<std::int64_t[]> seen;
   explicit Scratch(const Plan& plan, bool backward) {
     const auto rows = static_cast<std::size_t>(plan.query_block * plan.group);
     const auto wide = static_cast<std::size_t>(plan.width), columns = static_cast<std::size_t>(plan.most_columns);
-    queries.resize(rows * wide);
-    sums.resize(rows * wide);
-    scores.resize(rows * columns);
-    lse.resize(rows);
-    seen.resize(rows);
+    const auto floats = [](std::size_t count) { return std::make_unique_for_overwrite<float[]>(count); };
+    queries = floats(rows * wide);
+    sums = floats(rows * wide);
+    scores = floats(rows * columns);
+    lse = floats(rows);
+    seen = std::make_unique_for_overwrite<std::int64_t[]>(rows);
     if (!backward) return;
-    grads.resize(rows * columns);
-    delta.resize(rows);
+    grads = floats(rows * columns);
+    delta = floats(rows);
   }
 };
 
@@ -174,7 +176,7 @@ kernels::AttentionRows softmax_rows(const Plan& plan, const Block& block, Scratc
   each_row(plan, block, 0, [&](std::int64_t row, std::int64_t, std::int64_t, std::int64_t i) {
     scratch.seen[static_cast<std::size_t>(row)] = block.seen[static_cast<std::size_t>(i)];
   });
-  return {block.queries.count * plan.group, block.columns, block.columns, scratch.seen.data()};
+  return {block.queries.count * plan.group, block.columns, block.columns, scratch.seen.get()};
 }
 
 /// body(task, scratch) for 0 .. tasks - 1, on all threads.
@@ -210,12 +212,12 @@ CpuAttention attend_cpu(const at::Tensor& q, const at::Tensor& k, const at::Tens
   parallel(plan, static_cast<std::int64_t>(blocks.size()) * plan.kv_heads, false, [&](std::int64_t task, Scratch& scratch) {
     const Block& block = *blocks[static_cast<std::size_t>(task / plan.kv_heads)];
     const std::int64_t kv = task % plan.kv_heads;
-    gather(plan, block, kv, queries, scratch.queries.data());
-    score(plan, block, kv, scale, scratch.queries.data(), keys, scratch.scores.data());
-    kernels::attention_softmax(softmax_rows(plan, block, scratch), scratch.scores.data(), scratch.lse.data());
-    weigh(plan, block, kv, 1, scratch.scores.data(), values, scratch.sums.data());
+    gather(plan, block, kv, queries, scratch.queries.get());
+    score(plan, block, kv, scale, scratch.queries.get(), keys, scratch.scores.get());
+    kernels::attention_softmax(softmax_rows(plan, block, scratch), scratch.scores.get(), scratch.lse.get());
+    weigh(plan, block, kv, 1, scratch.scores.get(), values, scratch.sums.get());
     each_row(plan, block, kv, [&](std::int64_t row, std::int64_t i, std::int64_t head, std::int64_t) {
-      std::copy_n(scratch.sums.data() + row * plan.width, plan.width, out + (i * plan.heads + head) * plan.width);
+      std::copy_n(scratch.sums.get() + row * plan.width, plan.width, out + (i * plan.heads + head) * plan.width);
       lse[head * q.size(0) + i] = scratch.lse[static_cast<std::size_t>(row)];
     });
   });
@@ -239,27 +241,31 @@ QkvGradients attend_cpu_backward(const at::Tensor& grad_out, const at::Tensor& q
   float *grad_q = grad.q.mutable_data_ptr<float>(), *grad_k = grad.k.mutable_data_ptr<float>(),
         *grad_v = grad.v.mutable_data_ptr<float>();
   const float scale = 1 / std::sqrt(static_cast<float>(plan.width));
+  const at::Tensor deltas = at::empty({q.size(0), plan.heads}, q.options());
+  auto* const delta = deltas.mutable_data_ptr<float>();
+  at::parallel_for(0, q.size(0), 64, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t first = begin * plan.heads;
+    kernels::attention_delta((end - begin) * plan.heads, plan.width, out + first * plan.width, given + first * plan.width,
+                             delta + first);
+  });
   parallel(plan, static_cast<std::int64_t>(plan.trees.size()) * plan.kv_heads, true, [&](std::int64_t task, Scratch& scratch) {
     const std::int64_t kv = task % plan.kv_heads;
     for (const Block& block : plan.trees[static_cast<std::size_t>(task / plan.kv_heads)]) {
       each_row(plan, block, kv, [&](std::int64_t row, std::int64_t i, std::int64_t head, std::int64_t) {
-        const float *o = out + (i * plan.heads + head) * plan.width, *g = given + (i * plan.heads + head) * plan.width;
-        float delta = 0;
-        for (std::int64_t d = 0; d < plan.width; ++d) delta += o[d] * g[d];
-        scratch.delta[static_cast<std::size_t>(row)] = delta;
+        scratch.delta[static_cast<std::size_t>(row)] = delta[i * plan.heads + head];
         scratch.lse[static_cast<std::size_t>(row)] = lse[head * q.size(0) + i];
       });
-      gather(plan, block, kv, queries, scratch.queries.data());
-      gather(plan, block, kv, given, scratch.sums.data());
-      score(plan, block, kv, scale, scratch.queries.data(), keys, scratch.scores.data());
-      score(plan, block, kv, 1, scratch.sums.data(), values, scratch.grads.data());
-      kernels::attention_softmax_backward(softmax_rows(plan, block, scratch), scratch.lse.data(), scratch.delta.data(),
-                                          scratch.scores.data(), scratch.grads.data());
-      spread(plan, block, kv, 1, scratch.scores.data(), scratch.sums.data(), grad_v);
-      spread(plan, block, kv, scale, scratch.grads.data(), scratch.queries.data(), grad_k);
-      weigh(plan, block, kv, scale, scratch.grads.data(), keys, scratch.sums.data());
+      gather(plan, block, kv, queries, scratch.queries.get());
+      gather(plan, block, kv, given, scratch.sums.get());
+      score(plan, block, kv, scale, scratch.queries.get(), keys, scratch.scores.get());
+      score(plan, block, kv, 1, scratch.sums.get(), values, scratch.grads.get());
+      kernels::attention_softmax_backward(softmax_rows(plan, block, scratch), scratch.lse.get(), scratch.delta.get(),
+                                          scratch.scores.get(), scratch.grads.get());
+      spread(plan, block, kv, 1, scratch.scores.get(), scratch.sums.get(), grad_v);
+      spread(plan, block, kv, scale, scratch.grads.get(), scratch.queries.get(), grad_k);
+      weigh(plan, block, kv, scale, scratch.grads.get(), keys, scratch.sums.get());
       each_row(plan, block, kv, [&](std::int64_t row, std::int64_t i, std::int64_t head, std::int64_t) {
-        std::copy_n(scratch.sums.data() + row * plan.width, plan.width, grad_q + (i * plan.heads + head) * plan.width);
+        std::copy_n(scratch.sums.get() + row * plan.width, plan.width, grad_q + (i * plan.heads + head) * plan.width);
       });
     }
   });

@@ -41,6 +41,17 @@ TEST(AttentionSoftmax, MatchesReference) {
   }
 }
 
+TEST(AttentionDelta, MatchesReference) {
+  for (const std::int64_t width : {1, 15, 16, 64, 71, 128}) {
+    const std::int64_t rows = 5;
+    const Values out = random_values(rows * width, 5), grad = random_values(rows * width, 6);
+    Values wanted(5), got(5);
+    attention_delta_reference(rows, width, out.data(), grad.data(), wanted.data());
+    attention_delta(rows, width, out.data(), grad.data(), got.data());
+    expect_close(got, wanted, 64, 1e-6);
+  }
+}
+
 TEST(AttentionSoftmax, WeightsAddUpToOneAndWhatIsNotSeenIsZero) {
   for (const Case& one : kCases) {
     Values scores = random_values(one.size(), 4, 60), sum(one.seen.size());
