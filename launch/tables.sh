@@ -95,7 +95,7 @@ settings() { # ROW
     collm | tallrec | prompt4nr-*)
       for phase in 0 $([ "$1" = collm ] && echo 1); do
         echo "activate.phases.$phase.learning_rate=1e-3" "activate.phases.$phase.min_learning_rate=1e-4" \
-          "activate.phases.$phase.warmup=10" "activate.phases.$phase.validate_every=75"
+          "activate.phases.$phase.warmup=10" "activate.phases.$phase.validate_every=125"
       done ;;
     # The same global adapter under other experts.
     without-experts | experts-* | group-*) echo "activate.from=$runs/thinkrec" ;;

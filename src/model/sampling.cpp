@@ -76,6 +76,9 @@ void check(const GenerateConfig& config) {
   if (!(config.top_p > 0 && config.top_p <= 1)) refuse("top_p", config.top_p, "above 0 and at most 1");
   if (!(config.repetition_penalty > 0)) refuse("repetition_penalty", config.repetition_penalty, "above 0; 1 is none");
   if (config.no_repeat_ngram < 0) refuse("no_repeat_ngram", static_cast<double>(config.no_repeat_ngram), "0 (off) or more");
+  if (!config.opening.empty() && config.opening.size() != config.first.size()) {
+    fail(ExitCode::kConfig, "{} openings for {} first tokens", config.opening.size(), config.first.size());
+  }
   if (config.max_new_tokens < 0) refuse("max_new_tokens", static_cast<double>(config.max_new_tokens), "0 or more");
 }
 
@@ -93,6 +96,11 @@ std::int32_t choose_token(std::span<float> logits, std::span<const std::int32_t>
     return *std::max_element(config.first.begin(), config.first.end(), [&](std::int32_t a, std::int32_t b) {
       return logits[static_cast<std::size_t>(a)] < logits[static_cast<std::size_t>(b)];
     });
+  }
+  if (!config.opening.empty()) {
+    const auto choice = std::find(config.first.begin(), config.first.end(), seen[seen.size() - static_cast<std::size_t>(place)]);
+    const auto& opening = config.opening[static_cast<std::size_t>(choice - config.first.begin())];
+    if (place <= static_cast<std::int64_t>(opening.size())) return opening[static_cast<std::size_t>(place) - 1];
   }
   filter_logits(logits, seen, config);
   const auto likeliest = [&] {

@@ -13,7 +13,8 @@ struct GenerateConfig {
   std::optional<std::int32_t> eos;  ///< generation of a row ends with it; it is not part of the result
   std::vector<std::int32_t> stop;   ///< further tokens that end a row (end of a chat turn)
   std::vector<std::int32_t> first;  ///< when not empty, the first new token is one of these (a forced choice between verdicts)
-  double temperature = 0;           ///< 0: greedy
+  std::vector<std::vector<std::int32_t>> opening;  ///< [first] or none: the new tokens that follow the first that was chosen
+  double temperature = 0;                          ///< 0: greedy
   double top_p = 1;  ///< with temperature > 0: only the likeliest tokens that together reach this (Holtzman et al. 2020)
   double repetition_penalty =
       1;  ///< logits of tokens seen before: divided by it when positive, else times it (Keskar et al. 2019)

@@ -18,7 +18,8 @@ struct ChatRequest {
   std::vector<ChatMessage> messages;
   std::int64_t max_tokens = 256;  ///< of the reply
   std::uint64_t sample = 0;       ///< keys the randomness of a reply that is drawn
-  bool verdict_first = false;     ///< the reply shall begin with "Yes" or "No"; only the local model is held to it
+  bool verdict_first =
+      false;  ///< the reply shall begin with "Yes" or "No"; only the local model is held to it, and led on by "because"
 };
 
 /// Why a request has no reply. It may be asked again in a later run.

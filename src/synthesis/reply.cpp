@@ -188,6 +188,8 @@ std::optional<bool> parse_verdict(std::string_view reply) {
 
 std::string clean_reason(std::string_view reply, bool verdict, const ReasonBounds& bounds) {
   std::string text = collapsed(reply.substr(behind_verdict(reply)));
+  constexpr std::string_view kBecause = "because ";
+  if (text.starts_with(kBecause)) text.erase(0, kBecause.size());
   constexpr std::size_t kShortestSentence = 20;
   if (const std::size_t stop = text.find_last_of(".!?"); stop != std::string::npos && stop > kShortestSentence)
     text.resize(stop + 1);

@@ -8,6 +8,11 @@
 #include "model/generate.h"
 
 namespace thinkrec {
+namespace {
+
+constexpr const char *kYesOpening = ", because the user liked", *kNoOpening = ", because the user disliked";
+
+}  // namespace
 
 std::vector<std::int32_t> chat_tokens(const Tokenizer& tokenizer, const std::vector<ChatMessage>& turns) {
   std::vector<std::int32_t> tokens;
@@ -64,7 +69,7 @@ LocalChat::LocalChat(const Llama& model, std::string model_hash, const Tokenizer
 std::string LocalChat::model() const { return model_hash_.substr(0, 16); }
 
 std::string LocalChat::settings() const {
-  return fmt::format("local {} {}", config_.temperature, config_.temperature > 0 ? config_.seed : 0);
+  return fmt::format("local{} {} {}", kYesOpening, config_.temperature, config_.temperature > 0 ? config_.seed : 0);
 }
 
 void LocalChat::ask(std::span<const ChatRequest> requests, const std::function<void(std::size_t, ChatReply)>& answered) {
@@ -88,9 +93,12 @@ void LocalChat::answer(std::span<const ChatRequest> requests, std::span<const st
   generation.no_repeat_ngram = 4;
   generation.temperature = config_.temperature;
   generation.seed = config_.seed;
-  if (requests[which[0]].verdict_first) {  // small models ramble; which verdict comes first is still their own choice
+  if (requests[which[0]].verdict_first) {
+    // Which verdict comes first is the model's own choice. Small ones end there, or say the verdict again in other words, unless they are
+    // led on to what the user has rated.
     const VerdictTokens verdicts = verdict_tokens(tokenizer_);
     generation.first = {verdicts.yes, verdicts.no};
+    generation.opening = {tokenizer_.encode(kYesOpening), tokenizer_.encode(kNoOpening)};
   }
   PackedBatch prompts;
   std::vector<std::size_t> asked;

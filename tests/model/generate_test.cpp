@@ -90,6 +90,35 @@ TEST(Generate, EndsARowAtEosOrStopAndGoesOnWithTheOthers) {
   EXPECT_TRUE(generate(*model, nullptr, alone(prompts, 0), {}, config)[0].empty());
 }
 
+TEST(Generate, AFirstTokenIsChosenAndItsOpeningFollows) {
+  const TinyModel model(tiny_config());
+  const Rows prompts = random_rows({4, 7, 2, 5, 3}, 97, 6);
+  GenerateConfig config;
+  config.max_new_tokens = 6;
+  config.no_repeat_ngram = 2;  // what is given is not held to it
+  config.first = {11, 12};
+  config.opening = {{21, 21, 21}, {22}};
+  std::set<std::int32_t> chosen;
+  for (std::size_t row = 0; row < prompts.size(); ++row) {
+    const auto text = generate(*model, nullptr, alone(prompts, row), {}, config)[0];
+    ASSERT_EQ(text.size(), 6U);
+    chosen.insert(text[0]);
+    ASSERT_TRUE(text[0] == 11 || text[0] == 12);
+    const auto& opening = config.opening[text[0] == 11 ? 0 : 1];
+    EXPECT_EQ(std::vector<std::int32_t>(text.begin() + 1, text.begin() + 1 + static_cast<std::ptrdiff_t>(opening.size())),
+              opening);
+    // What follows is what the model says after a prompt that ends so.
+    Rows longer = {prompts[row]};
+    longer[0].insert(longer[0].end(), text.begin(), text.begin() + 1 + static_cast<std::ptrdiff_t>(opening.size()));
+    GenerateConfig plain;
+    plain.max_new_tokens = 1;
+    EXPECT_EQ(generate(*model, nullptr, pack(longer), {}, plain)[0][0], text[1 + opening.size()]);
+  }
+  EXPECT_EQ(chosen.size(), 2U);
+  config.opening.pop_back();
+  EXPECT_THROW(generate(*model, nullptr, pack(prompts), {}, config), Error);
+}
+
 bool repeats(const std::vector<std::int32_t>& text, std::size_t n) {
   std::set<std::vector<std::int32_t>> seen;
   for (std::size_t i = 0; i + n <= text.size(); ++i) {

@@ -30,6 +30,7 @@ TEST(Reason, IsCleanedAndCutAtASentence) {
   EXPECT_EQ(clean_reason("Yes, the user  likes\nfilms like this one. And then it", true),
             "Yes. The user likes films like this one.");
   EXPECT_EQ(clean_reason("No. too dark", false), "No. Too dark");
+  EXPECT_EQ(clean_reason("No, because the user disliked \"It\".", false), "No. The user disliked \"It\".");
   EXPECT_EQ(clean_reason("Yes.", true), "");
   EXPECT_EQ(clean_reason("They like war.\nAnswer: Yes", true), "Yes. They like war. Answer: Yes");
 }

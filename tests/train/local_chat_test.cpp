@@ -70,7 +70,11 @@ TEST(LocalChat, AnswersEachRequestByItsOwnSettings) {
     EXPECT_EQ(static_cast<std::int64_t>(replies[i].text.size()), requests[i].max_tokens);
     EXPECT_TRUE(replies[i].cut);
     if (requests[i].verdict_first) {
-      EXPECT_TRUE(replies[i].text.substr(0, 1) == yes || replies[i].text.substr(0, 1) == no) << replies[i].text;
+      const bool liked = replies[i].text.substr(0, 1) == yes;
+      EXPECT_TRUE(liked || replies[i].text.substr(0, 1) == no) << replies[i].text;
+      const std::string opening =
+          tokenizer.decode(tokenizer.encode(liked ? ", because the user liked" : ", because the user disliked"));
+      EXPECT_EQ(replies[i].text.substr(1), opening.substr(0, replies[i].text.size() - 1));
     }
     // On its own a request gets the same reply.
     chat.ask(std::span(&requests[i], 1), [&](std::size_t, ChatReply reply) { EXPECT_EQ(reply.text, replies[i].text); });
