@@ -65,7 +65,6 @@ prepare() {
     "$programs/thinkrec_prepare" "${source[@]}" --input "$THINKREC_DATA/$dataset" --output "$runs/prepared.h5" --name "$dataset" --json "$results/data.json"
     if [ -e "$data" ]; then rm "$runs/prepared.h5"; else mv "$runs/prepared.h5" "$data"; fi
   fi
-  "$programs/thinkrec_inspect" "$data" | grep -q 'reasons 0$' || return 0
   "$programs/thinkrec_synthesize" reasons --data "$data" --model "$model" --rows "${THINKREC_REASONS:-320}"
 }
 
