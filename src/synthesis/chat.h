@@ -18,8 +18,9 @@ struct ChatRequest {
   std::vector<ChatMessage> messages;
   std::int64_t max_tokens = 256;  ///< of the reply
   std::uint64_t sample = 0;       ///< keys the randomness of a reply that is drawn
-  bool verdict_first =
-      false;  ///< the reply shall begin with "Yes" or "No"; only the local model is held to it, and led on by "because"
+  /// The reply begins with one of these, whichever the model chooses at their first token, which tells them apart; empty: as it likes. Only
+  /// the local model is held to it.
+  std::vector<std::string> openings{};
 };
 
 /// Why a request has no reply. It may be asked again in a later run.

@@ -102,8 +102,8 @@ void Journal::remove() {
 }
 
 std::string request_key(const ChatBackend& backend, const ChatRequest& request, std::int64_t turn) {
-  nlohmann::json all = {{"model", backend.model()}, {"settings", backend.settings()},         {"max_tokens", request.max_tokens},
-                        {"sample", request.sample}, {"verdict_first", request.verdict_first}, {"turn", turn}};
+  nlohmann::json all = {{"model", backend.model()}, {"settings", backend.settings()}, {"max_tokens", request.max_tokens},
+                        {"sample", request.sample}, {"openings", request.openings},   {"turn", turn}};
   for (const ChatMessage& message : request.messages) all["messages"].push_back({message.role, message.text});
   return sha256_hex(all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)).substr(0, 32);
 }

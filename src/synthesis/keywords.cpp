@@ -25,7 +25,7 @@ KeywordReport synthesize_keywords(Dataset& dataset, ChatBackend& backend, Journa
     const auto items = std::span(wanted).subspan(begin, std::min(batch, wanted.size() - begin));
     std::vector<Question> questions;
     for (const std::size_t item : items)
-      questions.push_back({{keyword_prompt(dataset, item), config.max_tokens, item, false}, 1});
+      questions.push_back({{keyword_prompt(dataset, item), config.max_tokens, item}, 1});
     const std::vector<ChatReply> replies = ask_round(backend, journal, questions, report);
     for (std::size_t i = 0; i < items.size(); ++i) {
       Item& item = dataset.items[items[i]];

@@ -63,6 +63,11 @@ std::vector<ChatMessage> first_turn(const Dataset& dataset, std::int64_t row, st
            dataset.noun.plural, history_text(dataset, row, history), dataset.noun.singular, item_text(item_of(dataset, row)))}};
 }
 
+std::vector<std::string> verdict_openings(const Dataset& dataset) {
+  return {fmt::format("Yes, because the user liked other {} such as", dataset.noun.plural),
+          fmt::format("No, because the user disliked other {} such as", dataset.noun.plural)};
+}
+
 ChatMessage reflect_turn(const Dataset& dataset, std::int64_t row, std::int64_t number) {
   const char* answer = dataset.label[static_cast<std::size_t>(row)] != 0 ? "Yes" : "No";
   const std::string asked = fmt::format(fmt::runtime(kReflect[static_cast<std::size_t>(number) % kReflect.size()]), answer,

@@ -19,4 +19,8 @@ std::vector<ChatMessage> first_turn(const Dataset& dataset, std::int64_t row, st
 /// B.3, reflect turn in the paper's wording number `number` % 3, with the right answer revealed, and the verdict to begin with.
 ChatMessage reflect_turn(const Dataset& dataset, std::int64_t row, std::int64_t number);
 
+/// How a small model's reply begins: "Yes, because the user liked other movies such as", or the same with No and "disliked". Left alone, it
+/// ends behind the verdict, says it again in other words, or names the item itself as the reason.
+std::vector<std::string> verdict_openings(const Dataset& dataset);
+
 }  // namespace thinkrec

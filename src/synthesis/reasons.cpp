@@ -23,17 +23,18 @@ class ReasonMaker {
     report_.had = static_cast<std::int64_t>(dataset.reasons.size());
     report_.accepted.resize(static_cast<std::size_t>(config.turns));
     for (const Reason& reason : dataset.reasons) have_.insert(reason.row);
-    by_ =
-        sha256_hex(fmt::format("{}|{}|{}|{}|{}|{}|{}|{}", backend.model(), backend.settings(), config.history, config.max_tokens,
-                               config.turns, config.bounds.min_words, config.bounds.max_words, config.thinking))
-            .substr(0, 16);
+    openings_ = verdict_openings(dataset);
+    by_ = sha256_hex(fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}", openings_[0], backend.model(), backend.settings(), config.history,
+                                 config.max_tokens, config.turns, config.bounds.min_words, config.bounds.max_words,
+                                 config.thinking))
+              .substr(0, 16);
   }
 
   ReasonReport run(const std::function<void(const ReasonReport&)>& saved) {
     for (take_rows(); !open_.empty(); take_rows()) {
       std::vector<Question> questions;
       for (const Row& row : open_) {
-        questions.push_back({{row.messages, row.max_tokens, static_cast<std::uint64_t>(row.row), true}, row.turn});
+        questions.push_back({{row.messages, row.max_tokens, static_cast<std::uint64_t>(row.row), openings_}, row.turn});
       }
       const std::vector<ChatReply> replies = ask_round(backend_, journal_, questions, report_);
       std::vector<Row> next;
@@ -145,6 +146,7 @@ class ReasonMaker {
   ReasonReport report_;
   std::set<std::int64_t> have_;
   std::string by_;  // this model with these settings
+  std::vector<std::string> openings_;
   std::vector<Row> open_;
   std::int64_t tried_ = 0;
 };

@@ -4,15 +4,10 @@
 
 #include <map>
 
-#include "data/prompt.h"
+#include "core/error.h"
 #include "model/generate.h"
 
 namespace thinkrec {
-namespace {
-
-constexpr const char *kYesOpening = ", because the user liked", *kNoOpening = ", because the user disliked";
-
-}  // namespace
 
 std::vector<std::int32_t> chat_tokens(const Tokenizer& tokenizer, const std::vector<ChatMessage>& turns) {
   std::vector<std::int32_t> tokens;
@@ -69,13 +64,13 @@ LocalChat::LocalChat(const Llama& model, std::string model_hash, const Tokenizer
 std::string LocalChat::model() const { return model_hash_.substr(0, 16); }
 
 std::string LocalChat::settings() const {
-  return fmt::format("local{} {} {}", kYesOpening, config_.temperature, config_.temperature > 0 ? config_.seed : 0);
+  return fmt::format("local {} {}", config_.temperature, config_.temperature > 0 ? config_.seed : 0);
 }
 
 void LocalChat::ask(std::span<const ChatRequest> requests, const std::function<void(std::size_t, ChatReply)>& answered) {
   // What is generated at once shares its settings; within, rows do not depend on each other.
-  std::map<std::pair<std::int64_t, bool>, std::vector<std::size_t>> alike;
-  for (std::size_t i = 0; i < requests.size(); ++i) alike[{requests[i].max_tokens, requests[i].verdict_first}].push_back(i);
+  std::map<std::pair<std::int64_t, std::vector<std::string>>, std::vector<std::size_t>> alike;
+  for (std::size_t i = 0; i < requests.size(); ++i) alike[{requests[i].max_tokens, requests[i].openings}].push_back(i);
   for (const auto& [settings, members] : alike) {
     for (std::size_t begin = 0; begin < members.size(); begin += static_cast<std::size_t>(config_.batch)) {
       const std::size_t count = std::min(members.size() - begin, static_cast<std::size_t>(config_.batch));
@@ -90,15 +85,14 @@ void LocalChat::answer(std::span<const ChatRequest> requests, std::span<const st
   generation.max_new_tokens = requests[which[0]].max_tokens;
   generation.eos = tokenizer_.eos();
   generation.stop = chat_stops(tokenizer_);
-  generation.no_repeat_ngram = 4;
+  generation.no_repeat_ngram = 5;  // " (199" is four, and may come again
   generation.temperature = config_.temperature;
   generation.seed = config_.seed;
-  if (requests[which[0]].verdict_first) {
-    // Which verdict comes first is the model's own choice. Small ones end there, or say the verdict again in other words, unless they are
-    // led on to what the user has rated.
-    const VerdictTokens verdicts = verdict_tokens(tokenizer_);
-    generation.first = {verdicts.yes, verdicts.no};
-    generation.opening = {tokenizer_.encode(kYesOpening), tokenizer_.encode(kNoOpening)};
+  for (const std::string& opening : requests[which[0]].openings) {
+    std::vector<std::int32_t> tokens = tokenizer_.encode(opening);
+    THINKREC_CHECK(!tokens.empty(), "an opening without a token");
+    generation.first.push_back(tokens[0]);
+    generation.opening.emplace_back(tokens.begin() + 1, tokens.end());
   }
   PackedBatch prompts;
   std::vector<std::size_t> asked;

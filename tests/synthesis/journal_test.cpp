@@ -84,7 +84,7 @@ TEST(Journal, CannotBeWhereNoFileCanBe) {
 
 TEST(RequestKey, ChangesWithAllThatAReplyDependsOn) {
   ScriptedChat backend({});
-  ChatRequest request{{{"user", "a"}}, 10, 1, false};
+  ChatRequest request{{{"user", "a"}}, 10, 1};
   std::set<std::string> keys = {request_key(backend, request, 1)};
   EXPECT_EQ(request_key(backend, request, 1), *keys.begin());
   keys.insert(request_key(backend, request, 2));
@@ -94,7 +94,9 @@ TEST(RequestKey, ChangesWithAllThatAReplyDependsOn) {
              r.messages.push_back({"user", ""});
            },
            [](ChatRequest& r) { r.max_tokens = 11; }, [](ChatRequest& r) { r.sample = 2; },
-           [](ChatRequest& r) { r.verdict_first = true; }}) {
+           [](ChatRequest& r) {
+             r.openings = {"Yes", "No"};
+           }}) {
     ChatRequest other = request;
     change(other);
     keys.insert(request_key(backend, other, 1));

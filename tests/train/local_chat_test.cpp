@@ -55,7 +55,11 @@ TEST(LocalChat, AnswersEachRequestByItsOwnSettings) {
   const SmallTokenizer tokenizer;
   LocalChat chat(*model, std::string(64, 'a'), tokenizer, {2, 0, 0});
   std::vector<ChatRequest> requests;
-  for (std::uint64_t i = 0; i < 7; ++i) requests.push_back({{{"user", std::string(i + 1, 'q')}}, i % 2 == 0 ? 3 : 5, i, i < 4});
+  const std::vector<std::string> openings = {"Yes, as", "No, it"};
+  for (std::uint64_t i = 0; i < 7; ++i) {
+    requests.push_back(
+        {{{"user", std::string(i + 1, 'q')}}, i % 2 == 0 ? 3 : 9, i, i < 4 ? openings : std::vector<std::string>{}});
+  }
   requests[6].messages[0].text = std::string(600, 'q');
   std::vector<ChatReply> replies(requests.size());
   std::vector<int> times(requests.size());
@@ -64,18 +68,14 @@ TEST(LocalChat, AnswersEachRequestByItsOwnSettings) {
     replies[i] = std::move(reply);
   });
   EXPECT_EQ(times, std::vector<int>(requests.size(), 1));
-  const std::string yes = tokenizer.decode(tokenizer.encode("Y")), no = tokenizer.decode(tokenizer.encode("N"));
   for (std::size_t i = 0; i < 6; ++i) {
     EXPECT_EQ(replies[i].failure, ChatFailure::kNone);
     EXPECT_EQ(static_cast<std::int64_t>(replies[i].text.size()), requests[i].max_tokens);
     EXPECT_TRUE(replies[i].cut);
-    if (requests[i].verdict_first) {
-      const bool liked = replies[i].text.substr(0, 1) == yes;
-      EXPECT_TRUE(liked || replies[i].text.substr(0, 1) == no) << replies[i].text;
-      const std::string opening =
-          tokenizer.decode(tokenizer.encode(liked ? ", because the user liked" : ", because the user disliked"));
-      EXPECT_EQ(replies[i].text.substr(1), opening.substr(0, replies[i].text.size() - 1));
-    }
+    const auto begins = [&](const std::string& opening) {
+      return replies[i].text.starts_with(tokenizer.decode(tokenizer.encode(opening)).substr(0, replies[i].text.size()));
+    };
+    EXPECT_EQ(begins(openings[0]) || begins(openings[1]), i < 4) << replies[i].text;
     // On its own a request gets the same reply.
     chat.ask(std::span(&requests[i], 1), [&](std::size_t, ChatReply reply) { EXPECT_EQ(reply.text, replies[i].text); });
   }
