@@ -9,6 +9,7 @@ a pair.
 import unicodedata
 
 import tokenizers
+from make_unicode_tables import print_table, ranges
 from tokenizers import normalizers, pre_tokenizers
 
 POINTS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
@@ -17,16 +18,6 @@ POINTS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 def normalizer(**chosen):
     nothing = {"clean_text": False, "handle_chinese_chars": False, "strip_accents": False, "lowercase": False}
     return normalizers.BertNormalizer(**{**nothing, **chosen})
-
-
-def ranges(points):
-    out = []
-    for c in points:
-        if out and out[-1][1] + 1 == c:
-            out[-1][1] = c
-        else:
-            out.append([c, c])
-    return out
 
 
 def combining_classes():
@@ -44,18 +35,6 @@ def combining_classes():
         elif swaps(chr(c), marks[known[0]]):
             found[c] = known[-1]
     return found
-
-
-def print_table(kind, name, cells):
-    print(f"constexpr std::array<{kind}, {len(cells)}> {name} = {{{{")
-    line = "   "
-    for cell in cells:
-        cell = " {" + ", ".join(cell) + "},"
-        if len(line) + len(cell) > 128:
-            print(line)
-            line = "   "
-        line += cell
-    print(line + "\n}};\n")
 
 
 def main():

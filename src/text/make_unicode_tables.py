@@ -43,6 +43,18 @@ def ranges(points):
     return out
 
 
+def print_table(kind, name, cells):
+    print(f"constexpr std::array<{kind}, {len(cells)}> {name} = {{{{")
+    line = "   "
+    for cell in cells:
+        cell = " {" + ", ".join(cell) + "},"
+        if len(line) + len(cell) > 128:
+            print(line)
+            line = "   "
+        line += cell
+    print(line + "\n}};\n")
+
+
 def main():
     print(f"// Made by make_unicode_tables.py from the package tokenizers {tokenizers.__version__}. Do not edit.")
     print('\n#include "text/unicode.h"\n\n#include "text/code_point_ranges.h"\n\nnamespace thinkrec {\n')
@@ -50,17 +62,7 @@ def main():
                ("Spaces", "is_space", members(r"\s")), ("Digits", "is_digit", split_off_as_digits()))
     print("namespace {\n")
     for name, _, points in classes:
-        rows = ranges(points)
-        print(f"constexpr std::array<CodePointRange, {len(rows)}> k{name} = {{{{")
-        line = "   "
-        for low, high in rows:
-            cell = f" {{0x{low:x}, 0x{high:x}}},"
-            if len(line) + len(cell) > 128:
-                print(line)
-                line = "   "
-            line += cell
-        print(line)
-        print("}};\n")
+        print_table("CodePointRange", f"k{name}", [(f"0x{low:x}", f"0x{high:x}") for low, high in ranges(points)])
     print("}  // namespace\n")
     for name, function, _ in classes:
         print(f"bool {function}(char32_t c) {{ return in_ranges(k{name}, c); }}\n")
