@@ -23,22 +23,19 @@ std::string missing_gpu(Collectives& world, int& count) {
   return world.size() == 1 ? why : fmt::format("rank {}: {}", rank, why);
 }
 
-/// Tensors of 2 MB and more in pages of that size, where Linux gives them on advice, and what a step's tensors free kept for those of the
-/// next: with small pages, each taken and zeroed anew, a step took 11 % longer. c10 looks for its variable at the first tensor, and one that
-/// the user has set stands; glibc allows no more than 32 MB for the first threshold.
-void set_up_memory() {
-  setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+}  // namespace
+
+void set_up_cpu_memory() {
+  setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);  // c10 looks for it at the first tensor
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);                   // glibc allows no more
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
 }
-
-}  // namespace
 
 at::TensorOptions choose_device(const DeviceWish& wish, Collectives& world) {
   at::globalContext().setFloat32MatmulPrecision(wish.matmul_precision);
   const auto on_cpu = [&] {
     if (wish.dtype == "bf16") fail(ExitCode::kConfig, "run.dtype bf16 is for GPUs, and this run is on the CPU: use fp32 or auto");
-    set_up_memory();
+    set_up_cpu_memory();
     return at::TensorOptions(at::kFloat);
   };
   if (wish.device == "cpu") return on_cpu();

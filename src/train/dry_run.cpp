@@ -18,6 +18,7 @@
 #include "io/file.h"
 #include "report/progress.h"
 #include "report/table.h"
+#include "train/device.h"
 #include "train/layer_probe.h"
 #include "train/stages.h"
 #include "train/step_plan.h"
@@ -175,6 +176,7 @@ class Planner {
     if (threads_ == 0) threads_ = std::max(1, cores / ranks_per_node_);
     sharing_ = gpu_ != nullptr ? 1.0 : std::max(1.0, static_cast<double>(ranks_per_node_ * threads_) / cores);
     at::set_num_threads(threads_);
+    if (gpu_ == nullptr) set_up_cpu_memory();  // the speed is that of a run
   }
 
   std::uint64_t seed() const { return static_cast<std::uint64_t>(recipe_.integer("run.seed")); }
@@ -282,7 +284,11 @@ class Planner {
       PlannedPhase phase;
       phase.stage = config.stage;
       phase.ranks = setting_.ranks;
-      phase.kind = {0, config.train_projector || config.train_soft, recipe_.integer("lora.rank"), value_bytes(), gpu_ != nullptr,
+      phase.kind = {0,
+                    config.train_projector || config.train_soft,
+                    recipe_.integer("lora.rank"),
+                    value_bytes(),
+                    gpu_ != nullptr,
                     recipe_.flag("run.activation_checkpointing")};
       const PlannedLane lane{config, {train_, reasons_, valid_}};
       phase.plan =
@@ -326,7 +332,11 @@ class Planner {
       phase.stage = fmt::format("expert/{}", fmt::join(names, "+"));
       phase.ranks = static_cast<int>(std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(t)));
       phase.lanes = static_cast<int>(names.size());
-      phase.kind = {own[0].config.first_layer, false, recipe_.integer("lora.rank") * phase.lanes, value_bytes(), gpu_ != nullptr,
+      phase.kind = {own[0].config.first_layer,
+                    false,
+                    recipe_.integer("lora.rank") * phase.lanes,
+                    value_bytes(),
+                    gpu_ != nullptr,
                     recipe_.flag("run.activation_checkpointing")};
       phase.plan = plan_team(recipe_, model_.config, phase.kind, own, team(phase.ranks), dataset_.user, lengths);
       add_phase(std::move(phase), own, lora(own[0].config.first_layer), (1 + experts) * lora(0) + projector() + soft());
@@ -432,7 +442,8 @@ class Planner {
     if (fit >= phase->plan.longest_row) {
       remedy = fmt::format("set run.micro_tokens={} or less", fit);
     } else if (!phase->kind.recompute && most_micro_tokens(recomputing) >= phase->plan.longest_row) {
-      remedy = fmt::format("set run.activation_checkpointing=true and run.micro_tokens={} or less", most_micro_tokens(recomputing));
+      remedy =
+          fmt::format("set run.activation_checkpointing=true and run.micro_tokens={} or less", most_micro_tokens(recomputing));
     } else if (static_cast<double>(phase->memory.sum() - phase->plan.largest_bytes.peak) < bound_bytes()) {
       remedy = fmt::format("only {} tokens fit, and the longest row has {}: lower prompt.max_tokens or prompt.history", fit,
                            phase->plan.longest_row);
