@@ -15,6 +15,7 @@
 #include "comm/world.h"
 #include "core/command_line.h"
 #include "core/error.h"
+#include "core/run_program.h"
 #include "train/device.h"
 #include "train/session.h"
 #include "train/step.h"

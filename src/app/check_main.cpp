@@ -5,6 +5,7 @@
 #include "app/programs.h"
 #include "core/command_line.h"
 #include "core/error.h"
+#include "core/run_program.h"
 #include "data/guard.h"
 
 using namespace thinkrec;

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/option_documents.h"
 #include "core/recipe_options.h"
+#include "core/run_program.h"
 #include "io/file.h"
 
 namespace {

@@ -8,6 +8,7 @@
 #include "core/command_line.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/run_program.h"
 #include "io/file.h"
 #include "model/hf_folder.h"
 #include "text/save_tokenizer.h"

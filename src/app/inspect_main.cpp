@@ -10,6 +10,7 @@
 #include "core/command_line.h"
 #include "core/error.h"
 #include "core/recipe_options.h"
+#include "core/run_program.h"
 #include "data/dataset.h"
 #include "data/guard.h"
 #include "data/prompt_listing.h"

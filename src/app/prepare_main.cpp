@@ -6,6 +6,7 @@
 #include "core/command_line.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/run_program.h"
 #include "data/formats/dates.h"
 #include "data/prepare.h"
 #include "data/summary.h"

@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "comm/world.h"
-#include "core/command_line.h"
 #include "core/error.h"
+#include "core/run_program.h"
 
 namespace thinkrec {
 

@@ -5,6 +5,7 @@
 #include "core/command_line.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/run_program.h"
 #include "io/csv.h"
 #include "train/recommender.h"
 #include "train/run.h"

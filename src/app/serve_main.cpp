@@ -9,6 +9,7 @@
 #include "core/command_line.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/run_program.h"
 #include "serve/server.h"
 #include "train/recommender.h"
 #include "train/run.h"

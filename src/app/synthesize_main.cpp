@@ -11,6 +11,7 @@
 #include "core/command_line.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/run_program.h"
 #include "data/guard.h"
 #include "report/progress.h"
 #include "synthesis/keywords.h"

@@ -2,7 +2,6 @@
 // The command line of every program, read against an OptionTable: no abbreviations, no silent surprises.
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -57,12 +56,5 @@ class CommandLine {
 
 /// The text of --help: purpose, usage, then every option with its help, type, default, range and unit.
 std::string help_text(const ProgramInfo& program, const OptionTable& table);
-
-/// Runs the body of a program. Error -> one line "name: error: message" on standard error and its exit code (every line of a
-/// multi-line message gets the prefix), bad_alloc -> a line saying that memory ran out, any other exception -> code 70.
-int run_program(const char* name, const std::function<int()>& body);
-
-/// As above, with the command line as the body's argument; argc and argv are passed on unchanged.
-int run_program(const char* name, int argc, char** argv, const std::function<int(int, char**)>& body);
 
 }  // namespace thinkrec

@@ -169,6 +169,15 @@ std::shared_ptr<const YamlNode> parse_yaml(const std::string& text) {
   return builder.root;
 }
 
+bool is_utf8_text(const std::string& text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = utf8_length(text, at);
+    if (length == 0) return false;
+    at += length;
+  }
+  return true;
+}
+
 std::string yaml_scalar(const std::string& text) {
   const auto safe = [](unsigned char c) { return c < 0x80 && (std::isalnum(c) != 0 || c == '_' || c == '/'); };
   const auto inside = [&](unsigned char c) { return safe(c) || c == '.' || c == '-'; };

@@ -9,8 +9,8 @@
 #include <cstdlib>
 
 #include "checkpoint/checkpoint.h"
-#include "core/command_line.h"
 #include "core/error.h"
+#include "core/run_program.h"
 
 namespace {
 

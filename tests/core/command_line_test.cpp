@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/option_documents.h"
+#include "core/run_program.h"
 
 namespace thinkrec {
 namespace {

@@ -93,6 +93,22 @@ TEST(HostileRecipe, BadDocuments) {
   EXPECT_TRUE(errors("---\nseed: 1\n...\n").empty());
 }
 
+// A run writes its recipe with the sets into its folder, and reads it again when it is resumed.
+TEST(HostileRecipe, SetsAreWrittenAndReadAgain) {
+  for (const char* bad : {"names=\xff", "names=caf\xe9", "names=\xed\xa0\x80", "names=\xe2\x82"}) {
+    const std::vector<std::string> sets = {bad};
+    const auto found = Recipe::validate("", sets, table());
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_NE(found[0].find("must be UTF-8"), std::string::npos) << found[0];
+  }
+  for (const char* good :
+       {"names=caf\u00e9", "names=\u0085\u2028\ufeff", "names=\x01\x1b\x7f", "names=a: b\n- c\t#", "names=\U0010ffff"}) {
+    const std::vector<std::string> sets = {good};
+    const Recipe recipe = Recipe::load("", sets, table());
+    EXPECT_TRUE(errors(recipe.resolved()).empty()) << good;
+  }
+}
+
 TEST(HostileRecipe, LongRunsOfOneCharacter) {
   for (const char* piece :
        {"[", "{", "- ", "? ", "&a ", "!", "'", "\"", "a: ", "{a: ", "%", "|\n", "*a ", "a,", ": ", "\n- ", "#", "\\", "--- "}) {

@@ -7,8 +7,8 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "core/command_line.h"
 #include "core/error.h"
+#include "core/run_program.h"
 #include "eval/porter.h"
 #include "eval/text_metrics.h"
 #include "eval/text_pairs.h"

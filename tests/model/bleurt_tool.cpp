@@ -8,8 +8,8 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "core/command_line.h"
 #include "core/error.h"
+#include "core/run_program.h"
 #include "model/bleurt.h"
 
 namespace {

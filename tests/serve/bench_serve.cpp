@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "core/command_line.h"
 #include "core/error.h"
+#include "core/run_program.h"
 #include "serve/fake_backend.h"
 #include "serve/server.h"
 

@@ -1,0 +1,15 @@
+#pragma once
+// What every main() does: its body's errors become one line each and an exit code.
+
+#include <functional>
+
+namespace thinkrec {
+
+/// Runs the body of a program. Error -> one line "name: error: message" on standard error and its exit code (every line of a
+/// multi-line message gets the prefix), bad_alloc -> a line saying that memory ran out, any other exception -> code 70.
+int run_program(const char* name, const std::function<int()>& body);
+
+/// As above, with the command line as the body's argument; argc and argv are passed on unchanged.
+int run_program(const char* name, int argc, char** argv, const std::function<int(int, char**)>& body);
+
+}  // namespace thinkrec
