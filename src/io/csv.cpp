@@ -140,10 +140,6 @@ std::size_t CsvReader::column(std::string_view name) const {
   return static_cast<std::size_t>(found - columns.begin());
 }
 
-bool CsvReader::has_column(std::string_view name) const {
-  return std::find(state_->columns.begin(), state_->columns.end(), name) != state_->columns.end();
-}
-
 bool CsvReader::next() {
   if (!state_->read_record()) {
     state_->ranges.clear();

@@ -39,7 +39,6 @@ class CsvReader {
   const std::vector<std::string>& columns() const;
   /// Index of a column. kBadData names file, the column, and the columns there are.
   std::size_t column(std::string_view name) const;
-  bool has_column(std::string_view name) const;
   /// Next record; false at the end. kBadData (file:line) when the number of fields differs from the header's.
   bool next();
   std::string_view field(std::size_t index) const;
