@@ -62,15 +62,16 @@ def text_together(figures):
 
 
 def text_floor(figures):
-    kinds = ("products", "attention", "outside operations")
+    kinds = ("products", "attention", "other kernels", "libtorch besides")
+    kind_of = lambda name: ("products" if name == "products" else "attention" if name.startswith("thinkrec::attention") else
+                            "other kernels" if name.startswith("thinkrec::") else "libtorch besides")
     rows = []
     for run in figures:
         whole = sum(run["seconds"].values())
-        rest = 1 - sum(run["seconds"].get(kind, 0) for kind in kinds) / whole
-        rows.append([run["yard"], run["stage"], f"**{spread(run['share_of_floor'])}**"] +
-                    [f"{100 * run['seconds'].get(kind, 0) / whole:.0f} %" for kind in kinds] + [f"{100 * rest:.0f} %"])
+        parts = [sum(seconds for name, seconds in run["seconds"].items() if kind_of(name) == kind) / whole for kind in kinds]
+        rows.append([run["yard"], run["stage"], f"**{spread(run['share_of_floor'])}**", *(f"{100 * part:.0f} %" for part in parts)])
     return ["The step's necessary matrix products alone, in libtorch on the same shapes in the same run, over the step (1 thread; wanted: .60), and where",
-            "the step's time goes (`thinkrec_bench --breakdown`):", ""] + table(["model", "stage", "share", *kinds, "all else"], rows)
+            "the step's time goes (`thinkrec_bench --breakdown`):", ""] + table(["model", "stage", "share", *kinds], rows)
 
 
 def text_shared(figures):
