@@ -54,7 +54,7 @@ def synthesised(reasons):
 
 def generated(report, name):
     lines = header("row", "user", "item", "liked", f"{name}'s reason")
-    return lines + [row(t["row"], t["user"], t["item"], liked(t["label"]), t["candidates"][name]) for t in draw(report["texts"], 10)]
+    return lines + [row(t["row"], t["user"], t["item"], t["label"].lower(), t["candidates"][name]) for t in draw(report["texts"], 10)]
 
 
 def metric(values, key, sign=False):
@@ -84,7 +84,7 @@ def case_study(report):
     names = names or list(report["methods"])
     lines = []
     for text in random.Random(SEED + 1).sample(report["texts"], min(3, len(report["texts"]))):
-        lines += [f"**User {text['user']}, {cell(text['item'])}: liked, {liked(text['label'])}**", "", *header("method", "reason")]
+        lines += [f"**User {text['user']}, {cell(text['item'])}: liked, {text['label'].lower()}**", "", *header("method", "reason")]
         lines += [row(name, text["candidates"][name]) for name in names] + [row("reference", text["reference"]), ""]
     return lines[:-1]
 

@@ -28,7 +28,7 @@ def main():
         reasons = [{"row": n, "user": "u", "item": "i", "title": "A | B", "label": n % 2, "text": f"Yes. <b>{n}</b>",
                     "provenance": json.dumps({"model": "abc", "turns": 1 + n % 2})} for n in range(12)]
         (folder / "synthesised.jsonl").write_text("".join(json.dumps(reason) + "\n" for reason in reasons), encoding="utf-8")
-        texts = [{"row": n, "user": "u", "item": "Film", "label": True, "reference": f"r{n}", "source": "s",
+        texts = [{"row": n, "user": "u", "item": "Film", "label": "Yes", "reference": f"r{n}", "source": "s",
                   "candidates": {"ThinkRec": f"t{n}", "CoLLM": f"c{n}", "global": f"g{n}"}} for n in range(12)]
         report = {"rows": 12, "users": 3, "references": {"s": 12}, "methods": {name: metrics(.5) for name in ("ThinkRec", "CoLLM", "global")},
                   "difference": {"CoLLM - ThinkRec": metrics(-.2)}, "texts": texts}
