@@ -10,6 +10,8 @@ import pathlib
 import random
 import sys
 
+import results
+
 DOCS = pathlib.Path(__file__).resolve().parent
 SEED = 1
 METRICS = (("meteor", "METEOR"), ("bleu4", "BLEU-4"), ("rouge_l", "ROUGE-L"), ("bleurt", "BLEURT"))
@@ -21,11 +23,7 @@ def cell(text):
 
 
 def row(*columns):
-    return "| " + " | ".join(map(cell, columns)) + " |"
-
-
-def header(*columns):
-    return [row(*columns), "|" + "---|" * len(columns)]
+    return results.row(*map(cell, columns))
 
 
 def words(text):
@@ -36,8 +34,8 @@ def liked(label):
     return "yes" if label else "no"
 
 
-def draw(entries, count):
-    return random.Random(SEED).sample(entries, min(count, len(entries)))
+def draw(entries, count, seed=SEED):
+    return random.Random(seed).sample(entries, min(count, len(entries)))
 
 
 def synthesised(reasons):
@@ -48,12 +46,12 @@ def synthesised(reasons):
     models = ", ".join(f"`{name}`" for name in sorted({reason["provenance"]["model"] for reason in reasons}))
     lines = [f"Of the {len(reasons)} reasons, by model {models}, {first} came with a right verdict at once, the others after the right answer had been",
              f"revealed (their turn is above 1). The median explanation has {lengths[len(lengths) // 2]} words.", ""]
-    lines += header("row", "user", "item", "liked", "turn", "reason")
+    lines += results.header("row", "user", "item", "liked", "turn", "reason")
     return lines + [row(r["row"], r["user"], r["title"], liked(r["label"]), r["provenance"]["turns"], r["text"]) for r in draw(reasons, 10)]
 
 
 def generated(report, name):
-    lines = header("row", "user", "item", "liked", f"{name}'s reason")
+    lines = results.header("row", "user", "item", "liked", f"{name}'s reason")
     return lines + [row(t["row"], t["user"], t["item"], t["label"].lower(), t["candidates"][name]) for t in draw(report["texts"], 10)]
 
 
@@ -69,11 +67,11 @@ def table3(report):
     sources = ", ".join(f"{count} by {source}" for source, count in report["references"].items())
     lines = [f"{report['rows']} test rows of {report['users']} users; references: {sources}.",
              "Intervals are of 95 %, by bootstrap over users.", ""]
-    lines += header("method", *(title for _, title in known), "tokens")
+    lines += results.header("method", *(title for _, title in known), "tokens")
     for name, values in report["methods"].items():
         lines.append(row(name, *(metric(values, key) for key, _ in known), f"{values['tokens']:.0f}"))
     lines.append("")
-    lines += header("paired difference", *(title for _, title in known))
+    lines += results.header("paired difference", *(title for _, title in known))
     for name, values in report["difference"].items():
         lines.append(row(name, *(metric(values, key, sign=True) for key, _ in known)))
     return lines
@@ -83,8 +81,8 @@ def case_study(report):
     names = [name for name in ("Prompt4NR", "TALLRec", "CoLLM", "ThinkRec") if name in report["methods"]]
     names = names or list(report["methods"])
     lines = []
-    for text in random.Random(SEED + 1).sample(report["texts"], min(3, len(report["texts"]))):
-        lines += [f"**User {text['user']}, {cell(text['item'])}: liked, {text['label'].lower()}**", "", *header("method", "reason")]
+    for text in draw(report["texts"], 3, SEED + 1):
+        lines += [f"**User {text['user']}, {cell(text['item'])}: liked, {text['label'].lower()}**", "", *results.header("method", "reason")]
         lines += [row(name, text["candidates"][name]) for name in names] + [row("reference", text["reference"]), ""]
     return lines[:-1]
 

@@ -175,7 +175,7 @@ def thinking_table(results):
         lines.append(row(str(seed), "difference, paired", f"{against['rows']:,}", *cells(difference, sign=True)))
     means = [sum(difference[key] for difference in differences) / len(differences) for key, _ in METRICS]
     lines.append(row("mean", "difference", "", *(cell(mean, sign=True) for mean in means)))
-    run = dict(line.split(": ", 1) for line in (folder / "run.txt").read_text(encoding="utf-8").splitlines() if ": " in line)
+    run = results.run("thinking")
     return lines + ["", f"`{run['command']}`, commit `{run['commit']}`; global adapter, 800 train rows, 100 steps of 8. On MovieLens-1M, one seed: the "
                         "row *without both* against *without experts*, and *without thinking*, in table 4."]
 

@@ -4,7 +4,7 @@
 #   launch/tables.sh [--dataset ml1m|yelp|book] [--full] [--report] [ROW...]
 #     ROW...    only these (launch/tables.sh --list names them); default all, in order. The row "encoders" is all encoders alone;
 #               "text" writes reasons of all rows whose runs are there for 80 test rows, and docs/reasons.md;
-#               "thinking" is three seeds with and three without reason rows on the embedded MovieLens-100K
+#               "thinking" is three seeds with and three without reason rows on the embedded MovieLens-100K, beside ml1m alone
 #     --full    on all train rows, ten times the steps, and the full test set for every row
 #     --report  only writes the page again
 #     --ranks N     ranks (default 1; on a busy machine, ranks of one thread lose less than threads of one rank)
@@ -103,6 +103,7 @@ run_text() {
 # With and without reason rows, three seeds each, on MovieLens-100K: the recipes without-experts and without-both. Each run is kept when it
 # is whole.
 run_thinking() {
+  [ "$dataset" = ml1m ] || { echo "tables: thinking belongs to the page of ml1m, not of $dataset"; return; }
   local out=$results/thinking seed arm name ml100k=$runs/ml-100k.h5 sets
   mkdir -p "$out"
   if [ ! -e "$ml100k" ]; then

@@ -10,6 +10,7 @@
 
 #include "core/embedded_recipes.h"
 #include "core/error.h"
+#include "core/utf8.h"
 
 namespace thinkrec {
 namespace {
@@ -216,7 +217,7 @@ void RecipeReader::apply_set(const std::string& text) {
   const auto equals = text.find('=');
   const auto complain = [&](const std::string& message) { add_error(fmt::format("--set {}: {}", text.substr(0, 200), message)); };
   if (equals == std::string::npos || equals == 0) return complain("must be written name=value");
-  if (!is_utf8_text(text)) return complain("must be UTF-8, like the recipe that it is written to");
+  if (!is_utf8(text)) return complain("must be UTF-8, like the recipe that it is written to");
   const std::string name = text.substr(0, equals);
   const std::string value = text.substr(equals + 1);
   const RecipeSchema* at = schema_.get();

@@ -44,8 +44,6 @@ constexpr std::size_t kMaxYamlNodes = 100'000;
 /// an alias inside the node it names, keys that are not scalars, control characters.
 std::shared_ptr<const YamlNode> parse_yaml(const std::string& text);
 
-bool is_utf8_text(const std::string& text);
-
 /// A scalar that parse_yaml reads back as this text, which must be UTF-8; plain where that is safe, else in double quotes.
 std::string yaml_scalar(const std::string& text);
 

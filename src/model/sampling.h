@@ -8,6 +8,9 @@
 
 namespace thinkrec {
 
+/// no_repeat_ngram of generated prose: with 4, " (199" could not come again, and with it no second title of a decade.
+inline constexpr std::int64_t kProseNgram = 5;
+
 struct GenerateConfig {
   std::int64_t max_new_tokens = 128;
   std::optional<std::int32_t> eos;  ///< generation of a row ends with it; it is not part of the result

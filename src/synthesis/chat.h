@@ -18,8 +18,8 @@ struct ChatRequest {
   std::vector<ChatMessage> messages;
   std::int64_t max_tokens = 256;  ///< of the reply
   std::uint64_t sample = 0;       ///< keys the randomness of a reply that is drawn
-  /// The reply begins with one of these, whichever the model chooses at their first token, which tells them apart; empty: as it likes. Only
-  /// the local model is held to it.
+  /// The reply begins with one of these, whichever the model chooses at their first token, which tells them apart; empty: as it
+  /// likes. Only the local model is held to it.
   std::vector<std::string> openings{};
 };
 

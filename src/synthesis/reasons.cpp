@@ -23,7 +23,6 @@ class ReasonMaker {
     report_.had = static_cast<std::int64_t>(dataset.reasons.size());
     report_.accepted.resize(static_cast<std::size_t>(config.turns));
     for (const Reason& reason : dataset.reasons) have_.insert(reason.row);
-    openings_ = verdict_openings(dataset);
     by_ = sha256_hex(fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}", openings_[0], backend.model(), backend.settings(), config.history,
                                  config.max_tokens, config.turns, config.bounds.min_words, config.bounds.max_words,
                                  config.thinking))
@@ -139,6 +138,7 @@ class ReasonMaker {
   static std::size_t at(const Row& row) { return static_cast<std::size_t>(row.row); }
 
   Dataset& dataset_;
+  const std::vector<std::string> openings_ = verdict_openings(dataset_);
   ChatBackend& backend_;
   Journal& journal_;
   FailureList& failures_;
@@ -146,7 +146,6 @@ class ReasonMaker {
   ReasonReport report_;
   std::set<std::int64_t> have_;
   std::string by_;  // this model with these settings
-  std::vector<std::string> openings_;
   std::vector<Row> open_;
   std::int64_t tried_ = 0;
 };

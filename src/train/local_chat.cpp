@@ -85,7 +85,7 @@ void LocalChat::answer(std::span<const ChatRequest> requests, std::span<const st
   generation.max_new_tokens = requests[which[0]].max_tokens;
   generation.eos = tokenizer_.eos();
   generation.stop = chat_stops(tokenizer_);
-  generation.no_repeat_ngram = 5;  // " (199" is four, and may come again
+  generation.no_repeat_ngram = kProseNgram;
   generation.temperature = config_.temperature;
   generation.seed = config_.seed;
   for (const std::string& opening : requests[which[0]].openings) {

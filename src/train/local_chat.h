@@ -23,7 +23,7 @@ struct LocalChatConfig {
   std::uint64_t seed = 0;
 };
 
-/// Refers to model and tokenizer, which must live as long. A reply has no 5 tokens in a row twice.
+/// Refers to model and tokenizer, which must live as long. A reply has no kProseNgram tokens in a row twice.
 class LocalChat : public ChatBackend {
  public:
   LocalChat(const Llama& model, std::string model_hash, const Tokenizer& tokenizer, const LocalChatConfig& config);

@@ -34,7 +34,7 @@ std::vector<std::string> ReasonWriter::write(std::span<const ReasonToWrite> reas
     if (!pack.slots.empty()) row.features = features->project(state_.projector, pack.slots).contiguous();
     row.config.max_new_tokens = max_new_tokens_;
     row.config.eos = session_.tokenizer().eos();
-    row.config.no_repeat_ngram = 5;  // " (199" is four, and may come again
+    row.config.no_repeat_ngram = kProseNgram;
     row.config.first = one.first;
   }
   std::vector<std::vector<std::int32_t>> tokens;

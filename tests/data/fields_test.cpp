@@ -1,5 +1,6 @@
 #include "data/formats/fields.h"
 
+#include "core/utf8.h"
 #include "data/data_testing.h"
 
 namespace thinkrec {

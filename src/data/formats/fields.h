@@ -34,7 +34,6 @@ std::int64_t read_timestamp(const CsvReader& file, std::size_t column);
 /// A field as UTF-8 text without spaces around it and without line breaks; kBadData with file:line when it is not UTF-8.
 std::string read_text(const CsvReader& file, std::size_t column);
 
-bool is_utf8(std::string_view text);
 /// As it is when it is UTF-8, else each byte as its Latin-1 character.
 std::string from_latin1(std::string_view text);
 

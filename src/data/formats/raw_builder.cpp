@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/utf8.h"
 #include "data/formats/fields.h"
 
 namespace thinkrec {
