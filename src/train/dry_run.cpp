@@ -16,18 +16,14 @@
 #include "eval/statistics.h"
 #include "experts/schedule.h"
 #include "io/file.h"
-#include "report/progress.h"
-#include "report/table.h"
 #include "train/device.h"
-#include "train/layer_probe.h"
+#include "train/dry_run_report.h"
 #include "train/stages.h"
-#include "train/step_plan.h"
 
 namespace thinkrec {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t kFloat = 4, kMiB = 1 << 20;
 /// What MPI_Init adds to a rank in shared memory and code: Open MPI 4.1 on one node (tests/app/dry_run_test.py holds the sum to a run).
@@ -89,42 +85,6 @@ EncoderSize encoder_size(const EncoderConfig& config, const Dataset& dataset) {
   return {net + (config.fold_in ? (users + items) * d : 0), config.fold_in ? 2 * d : d};
 }
 
-std::string mib(double bytes) { return fmt::format("{:.1f} MiB", bytes / static_cast<double>(kMiB)); }
-std::string size_text(double bytes) {
-  return bytes < 10.0 * 1024 * kMiB ? mib(bytes) : fmt::format("{:.1f} GiB", bytes / 1024 / static_cast<double>(kMiB));
-}
-
-/// A sum of named parts.
-struct Parts {
-  std::vector<std::pair<std::string, std::int64_t>> of;
-  void add(const std::string& name, std::int64_t bytes) {
-    if (bytes > 0) of.emplace_back(name, bytes);
-  }
-  std::int64_t sum() const {
-    std::int64_t all = 0;
-    for (const auto& [name, bytes] : of) all += bytes;
-    return all;
-  }
-  Json json() const {
-    Json out = Json::object();
-    for (const auto& [name, bytes] : of) out[name] = bytes;
-    return out;
-  }
-};
-
-/// One phase, or the experts of one team.
-struct PlannedPhase {
-  std::string stage;
-  int ranks = 1;
-  TeamPlan plan;
-  PassKind kind;
-  Parts memory;
-  double seconds = 0, validation_seconds = 0;
-  std::int64_t trained = 0;  // values that one of its checkpoints holds, of one lane
-  int lanes = 1;
-  double total_seconds() const { return seconds + validation_seconds; }
-};
-
 class Planner {
  public:
   Planner(const Recipe& recipe, const DryRunSetting& setting)
@@ -145,7 +105,7 @@ class Planner {
     measure();
     if (wants("evaluate")) plan_evaluation();
     check();
-    return {json(), text(), problems_};
+    return {dry_run_json(plan_), dry_run_text(plan_), plan_.problems};
   }
 
  private:
@@ -169,14 +129,36 @@ class Planner {
     train_ = sample_train_rows(dataset_, recipe_.integer("mix.train_rows"), recipe_.integer("mix.rows_per_user"), seed());
     valid_ = sample_rows(dataset_, Split::kValid, recipe_.integer("valid.rows"), recipe_.integer("valid.rows_per_user"), seed());
     for (const Reason& reason : dataset_.reasons) reasons_.push_back(&reason);
-    ranks_per_node_ = setting_.ranks_per_node > 0 ? setting_.ranks_per_node : gpu_ != nullptr ? 8 : setting_.ranks;
-    ranks_per_node_ = std::min(ranks_per_node_, setting_.ranks);
+    describe_inputs();
+    const int per_node = setting_.ranks_per_node > 0 ? setting_.ranks_per_node : gpu_ != nullptr ? 8 : setting_.ranks;
+    plan_.ranks = setting_.ranks;
+    plan_.ranks_per_node = std::min(per_node, setting_.ranks);
     const int cores = std::max(1U, std::thread::hardware_concurrency());
-    threads_ = static_cast<int>(recipe_.integer("run.threads"));
-    if (threads_ == 0) threads_ = std::max(1, cores / ranks_per_node_);
-    sharing_ = gpu_ != nullptr ? 1.0 : std::max(1.0, static_cast<double>(ranks_per_node_ * threads_) / cores);
-    at::set_num_threads(threads_);
+    plan_.threads = static_cast<int>(recipe_.integer("run.threads"));
+    if (plan_.threads == 0) plan_.threads = std::max(1, cores / plan_.ranks_per_node);
+    plan_.sharing = gpu_ != nullptr ? 1.0 : std::max(1.0, static_cast<double>(plan_.ranks_per_node * plan_.threads) / cores);
+    at::set_num_threads(plan_.threads);
     if (gpu_ == nullptr) set_up_cpu_memory();  // the speed is that of a run
+  }
+
+  void describe_inputs() {
+    const auto count = [](const auto& of) { return static_cast<std::int64_t>(of.size()); };
+    plan_.data = {recipe_.text("data.path"),
+                  dataset_.name,
+                  count(dataset_.users),
+                  count(dataset_.items),
+                  count(dataset_.reasons),
+                  {count(dataset_.splits[0]), count(dataset_.splits[1]), count(dataset_.splits[2])},
+                  count(train_)};
+    plan_.tokenizer_tokens = tokenizer_->size();
+    plan_.model = {recipe_.text("model.path"), model_.config, model_.at_hand, value_bytes()};
+    plan_.gpu = gpu_;
+    plan_.mfu = setting_.mfu;
+    if (setting_.memory_gib > 0) {
+      plan_.bound_bytes = setting_.memory_gib * 1024 * static_cast<double>(kMiB);
+    } else if (gpu_ != nullptr) {
+      plan_.bound_bytes = gpu_->memory_bytes;
+    }
   }
 
   std::uint64_t seed() const { return static_cast<std::uint64_t>(recipe_.integer("run.seed")); }
@@ -204,19 +186,21 @@ class Planner {
       return tokens[static_cast<std::size_t>(share * static_cast<double>(tokens.size() - 1))];
     };
     const double mean = std::accumulate(tokens.begin(), tokens.end(), 0.0) / static_cast<double>(tokens.size());
-    prompts_[name] = {{"rows", tokens.size()}, {"mean", mean},    {"p5", at(0.05)},           {"median", at(0.5)},
-                      {"p95", at(0.95)},       {"p99", at(0.99)}, {"longest", tokens.back()}, {"in_pieces", prompts.in_pieces()}};
+    if (std::none_of(plan_.prompts.begin(), plan_.prompts.end(), [&](const PromptLengths& of) { return of.name == name; })) {
+      plan_.prompts.push_back(
+          {name, tokens.size(), mean, at(0.05), at(0.5), at(0.95), at(0.99), tokens.back(), prompts.in_pieces()});
+    }
     mean_tokens_ = mean;
     if (tokens.back() >= model_.config.max_positions) {
-      problems_.push_back(
+      plan_.problems.push_back(
           fmt::format("the longest prompt has {} tokens, the model {} positions: lower prompt.max_tokens or prompt.history",
                       tokens.back(), model_.config.max_positions));
     }
   }
 
   /// What every rank holds in every stage.
-  Parts common() const {
-    Parts parts;
+  MemoryParts common() const {
+    MemoryParts parts;
     const std::int64_t rope = std::min<std::int64_t>(model_.config.max_positions, 1 << 17) * model_.config.head_width * kFloat;
     parts.add("weights", weight_count(model_.config) * value_bytes() + rope);
     if (gpu_ != nullptr) {
@@ -229,7 +213,7 @@ class Planner {
   void add_phase(PlannedPhase phase, std::span<const PlannedLane> lanes, std::int64_t trained, std::int64_t held) {
     const std::int64_t batch = lanes[0].config.batch * phase.lanes;
     phase.memory = common();
-    Parts& parts = phase.memory;
+    MemoryParts& parts = phase.memory;
     parts.add("adapters and projector", held * kFloat);
     parts.add("gradients and AdamW", 3 * trained * phase.lanes * kFloat);
     parts.add("activations", phase.plan.largest_bytes.saved);
@@ -245,11 +229,12 @@ class Planner {
                 (encoder_.values + 2 * static_cast<std::int64_t>(dataset_.items.size()) * encoder_.width) * kFloat);
     }
     phase.trained = trained;
+    phase.step_rows = batch;
     const std::int64_t every = lanes[0].config.validate_every;
     const double validations = every > 0 ? static_cast<double>((phase.plan.steps + every - 1) / every) : 1.0;
     validation_flops_.push_back(validations * phase.lanes * scoring_flops(static_cast<std::int64_t>(valid_.size()), 0) /
                                 phase.ranks);
-    phases_.push_back(std::move(phase));
+    plan_.phases.push_back(std::move(phase));
   }
 
   /// Scoring of rows by layers first and up.
@@ -269,9 +254,9 @@ class Planner {
   }
 
   void plan_encoder() {
-    encoder_memory_ = common();
+    plan_.encoder_memory = common();
     // Values, gradients, two moments, running mean and the best so far.
-    if (gpu_ == nullptr) encoder_memory_.add("encoder in training", 6 * encoder_.values * kFloat);
+    if (gpu_ == nullptr) plan_.encoder_memory.add("encoder in training", 6 * encoder_.values * kFloat);
   }
 
   void plan_activate() {
@@ -331,6 +316,7 @@ class Planner {
       PlannedPhase phase;
       phase.stage = fmt::format("expert/{}", fmt::join(names, "+"));
       phase.ranks = static_cast<int>(std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(t)));
+      phase.expert = true;
       phase.lanes = static_cast<int>(names.size());
       phase.kind = {own[0].config.first_layer,
                     false,
@@ -346,32 +332,33 @@ class Planner {
   /// The speed of this machine, and what this process holds after that: the program, libtorch and the data, as a rank has them.
   void measure() {
     PassShape largest{recipe_.integer("run.micro_tokens"), 0, 0};
-    for (const PlannedPhase& phase : phases_) largest.tokens = std::max<std::int64_t>(1, phase.plan.largest.tokens);
+    for (const PlannedPhase& phase : plan_.phases) largest.tokens = std::max<std::int64_t>(1, phase.plan.largest.tokens);
     double rate = 0;
     if (gpu_ != nullptr) {
       rate = gpu_->bf16_flops * setting_.mfu * (value_bytes() == 2 ? 1.0 : 0.5);
     } else {
-      layer_ = measure_layer(model_.config, largest.tokens, std::max<std::int64_t>(1, static_cast<std::int64_t>(mean_tokens_)),
-                             recipe_.integer("lora.rank"));
-      rate = layer_.flops_per_second / sharing_;
+      plan_.layer =
+          measure_layer(model_.config, largest.tokens, std::max<std::int64_t>(1, static_cast<std::int64_t>(mean_tokens_)),
+                        recipe_.integer("lora.rank"));
+      rate = plan_.layer.flops_per_second / plan_.sharing;
     }
-    rate_ = rate;
-    for (std::size_t i = 0; i < phases_.size(); ++i) {
-      phases_[i].seconds = phases_[i].plan.critical_flops / rate;
-      phases_[i].validation_seconds = validation_flops_[i] / rate;
+    plan_.rate = rate;
+    for (std::size_t i = 0; i < plan_.phases.size(); ++i) {
+      plan_.phases[i].seconds = plan_.phases[i].plan.critical_flops / rate;
+      plan_.phases[i].validation_seconds = validation_flops_[i] / rate;
     }
     ::malloc_trim(0);
-    base_bytes_ = resident_bytes();
+    plan_.base_bytes = resident_bytes();
     if (gpu_ != nullptr) return;
-    for (Parts* parts : memories()) {
-      parts->add("program, libtorch and data", base_bytes_);
+    for (MemoryParts* parts : memories()) {
+      parts->add("program, libtorch and data", plan_.base_bytes);
       parts->add("MPI", kMpiBytes);
     }
   }
 
-  std::vector<Parts*> memories() {
-    std::vector<Parts*> all = {&encoder_memory_};
-    for (PlannedPhase& phase : phases_) all.push_back(&phase.memory);
+  std::vector<MemoryParts*> memories() {
+    std::vector<MemoryParts*> all = {&plan_.encoder_memory};
+    for (PlannedPhase& phase : plan_.phases) all.push_back(&phase.memory);
     return all;
   }
 
@@ -387,20 +374,8 @@ class Planner {
     if (has("experts")) tops += static_cast<double>(recipe_.integer("group.count"));
     double flops = has("untrained") ? scoring_flops(rows, 0) : 0;
     if (tops > 0) flops += scoring_flops(rows, 0) - scoring_flops(rows, first) + tops * scoring_flops(rows, first);
-    evaluated_rows_ = rows;
-    evaluation_seconds_ = flops / (rate_ * setting_.ranks);
-  }
-
-  const PlannedPhase* fullest() const {
-    const auto found = std::max_element(phases_.begin(), phases_.end(), [](const PlannedPhase& a, const PlannedPhase& b) {
-      return a.memory.sum() < b.memory.sum();
-    });
-    return found == phases_.end() ? nullptr : &*found;
-  }
-  std::int64_t peak_bytes() const { return std::max(encoder_memory_.sum(), fullest() == nullptr ? 0 : fullest()->memory.sum()); }
-  double bound_bytes() const {
-    if (setting_.memory_gib > 0) return setting_.memory_gib * 1024 * static_cast<double>(kMiB);
-    return gpu_ != nullptr ? gpu_->memory_bytes : 0;
+    plan_.evaluated_rows = rows;
+    plan_.evaluation_seconds = flops / (plan_.rate * setting_.ranks);
   }
 
   /// Most run.micro_tokens with which a phase fits, less than its longest row when none does.
@@ -416,26 +391,29 @@ class Planner {
     std::int64_t low = 0, high = std::int64_t{1} << 24;
     while (low + 1 < high) {
       const std::int64_t middle = low + (high - low) / 2;
-      (bytes(middle) <= bound_bytes() ? low : high) = middle;
+      (bytes(middle) <= plan_.bound_bytes ? low : high) = middle;
     }
     return low;
   }
 
   void check() {
-    free_bytes_ = free_disk();
-    for (const PlannedPhase& phase : phases_) {
-      const std::int64_t checkpoint = 4 * phase.trained * kFloat;  // values, two moments and the best values
-      largest_checkpoint_ = std::max(largest_checkpoint_, checkpoint);
-      disk_bytes_ += recipe_.integer("run.keep_last") * checkpoint * phase.lanes;
+    plan_.free_bytes = free_disk();
+    for (const PlannedPhase& phase : plan_.phases) {
+      plan_.largest_checkpoint = std::max(plan_.largest_checkpoint, phase.checkpoint_bytes());
+      plan_.disk_bytes += recipe_.integer("run.keep_last") * phase.checkpoint_bytes() * phase.lanes;
     }
-    disk_bytes_ += encoder_.values * kFloat + largest_checkpoint_;
-    if (free_bytes_ >= 0 && disk_bytes_ > free_bytes_) {
-      problems_.push_back(fmt::format("checkpoints take {}, the disk has {} free: lower run.keep_last, or use another --run-dir",
-                                      size_text(static_cast<double>(disk_bytes_)), size_text(static_cast<double>(free_bytes_))));
+    plan_.disk_bytes += encoder_.values * kFloat + plan_.largest_checkpoint;
+    if (plan_.free_bytes >= 0 && plan_.disk_bytes > plan_.free_bytes) {
+      plan_.problems.push_back(
+          fmt::format("checkpoints take {}, the disk has {} free: lower run.keep_last, or use another --run-dir",
+                      memory_text(static_cast<double>(plan_.disk_bytes)), memory_text(static_cast<double>(plan_.free_bytes))));
     }
-    const PlannedPhase* phase = fullest();
-    if (bound_bytes() == 0 || phase == nullptr || static_cast<double>(phase->memory.sum()) <= bound_bytes()) return;
-    const std::int64_t fit = most_micro_tokens(*phase);
+    if (plan_.bound_bytes > 0) {
+      for (PlannedPhase& phase : plan_.phases) phase.most_micro_tokens = most_micro_tokens(phase);
+    }
+    const PlannedPhase* phase = plan_.fullest();
+    if (plan_.bound_bytes == 0 || phase == nullptr || static_cast<double>(phase->memory.sum()) <= plan_.bound_bytes) return;
+    const std::int64_t fit = phase->most_micro_tokens;
     std::string remedy;
     PlannedPhase recomputing = *phase;
     recomputing.kind.recompute = true;
@@ -444,15 +422,16 @@ class Planner {
     } else if (!phase->kind.recompute && most_micro_tokens(recomputing) >= phase->plan.longest_row) {
       remedy =
           fmt::format("set run.activation_checkpointing=true and run.micro_tokens={} or less", most_micro_tokens(recomputing));
-    } else if (static_cast<double>(phase->memory.sum() - phase->plan.largest_bytes.peak) < bound_bytes()) {
+    } else if (static_cast<double>(phase->memory.sum() - phase->plan.largest_bytes.peak) < plan_.bound_bytes) {
       remedy = fmt::format("only {} tokens fit, and the longest row has {}: lower prompt.max_tokens or prompt.history", fit,
                            phase->plan.longest_row);
     } else {
       remedy =
           "what does not depend on the prompts is more already: use a smaller model or a GPU with more memory, or lower expert.cache_mb";
     }
-    problems_.push_back(fmt::format("a rank needs {} in '{}' and has {}: {}", size_text(static_cast<double>(phase->memory.sum())),
-                                    phase->stage, size_text(bound_bytes()), remedy));
+    plan_.problems.push_back(fmt::format("a rank needs {} in '{}' and has {}: {}",
+                                         memory_text(static_cast<double>(phase->memory.sum())), phase->stage,
+                                         memory_text(plan_.bound_bytes), remedy));
   }
 
   /// Of the folder that holds the run directory, or would; -1: not known.
@@ -464,174 +443,6 @@ class Planner {
     return error ? -1 : static_cast<std::int64_t>(space.available);
   }
 
-  double training_seconds() const {
-    double sum = 0, slowest_team = 0;
-    for (const PlannedPhase& phase : phases_) {
-      if (phase.stage.starts_with("expert/")) {
-        slowest_team = std::max(slowest_team, phase.total_seconds());  // teams work side by side
-      } else {
-        sum += phase.total_seconds();
-      }
-    }
-    return sum + slowest_team;
-  }
-
-  Json json() const {
-    Json out;
-    const auto rows = [&](Split split) { return dataset_.rows(split).size(); };
-    out["data"] = {{"path", recipe_.text("data.path")}, {"name", dataset_.name},
-                   {"users", dataset_.users.size()},    {"items", dataset_.items.size()},
-                   {"train_rows", rows(Split::kTrain)}, {"valid_rows", rows(Split::kValid)},
-                   {"test_rows", rows(Split::kTest)},   {"reasons", dataset_.reasons.size()},
-                   {"trained_rows", train_.size()}};
-    out["tokenizer"] = {{"tokens", tokenizer_->size()}};
-    out["model"] = {{"path", recipe_.text("model.path")},
-                    {"layers", model_.config.layers},
-                    {"width", model_.config.width},
-                    {"vocabulary", model_.config.vocab},
-                    {"parameters", weight_count(model_.config)},
-                    {"dtype", value_bytes() == 2 ? "bf16" : "fp32"},
-                    {"weights_at_hand", model_.at_hand}};
-    out["prompts"] = prompts_;
-    out["ranks"] = {{"count", setting_.ranks},
-                    {"per_node", ranks_per_node_},
-                    {"threads", threads_},
-                    {"device", gpu_ == nullptr ? std::string("cpu") : setting_.gpu}};
-    out["phases"] = Json::array();
-    for (const PlannedPhase& phase : phases_) {
-      const TeamPlan& plan = phase.plan;
-      out["phases"].push_back({{"stage", phase.stage},
-                               {"ranks", phase.ranks},
-                               {"experts_at_once", phase.stage.starts_with("expert/") ? phase.lanes : 0},
-                               {"steps", plan.steps},
-                               {"steps_planned", plan.planned},
-                               {"tokens", plan.tokens},
-                               {"tokens_per_step", plan.step_tokens},
-                               {"balance", plan.balance},
-                               {"most_idle_ranks", plan.most_idle},
-                               {"passes_per_step", plan.passes},
-                               {"largest_pass_tokens", plan.largest.tokens},
-                               {"longest_row", plan.longest_row},
-                               {"flops", plan.flops},
-                               {"trained_values", phase.trained},
-                               {"memory_bytes", phase.memory.sum()},
-                               {"memory", phase.memory.json()},
-                               {"seconds", phase.seconds},
-                               {"validation_seconds_at_most", phase.validation_seconds},
-                               {"checkpoint_bytes", 4 * phase.trained * kFloat}});
-      if (bound_bytes() > 0) out["phases"].back()["most_micro_tokens"] = most_micro_tokens(phase);
-    }
-    const std::int64_t weights = weight_count(model_.config) * kFloat;
-    out["memory"] = {{"rank_peak_bytes", peak_bytes()},
-                     {"encode_bytes", encoder_memory_.sum()},
-                     {"bound_bytes", bound_bytes()},
-                     {"node_weights_bytes", weights},
-                     {"host_base_bytes", base_bytes_}};
-    if (gpu_ == nullptr) out["memory"]["node_bytes"] = weights + ranks_per_node_ * (peak_bytes() - weights);
-    out["speed"] = {{"flops_per_second", rate_}, {"ranks_on_a_core", sharing_}};
-    if (gpu_ != nullptr) {
-      out["speed"]["peak_flops_per_second"] = gpu_->bf16_flops;
-      out["speed"]["mfu"] = setting_.mfu;
-    } else {
-      out["speed"]["measured_tokens"] = layer_.tokens;
-      out["speed"]["measured_seconds"] = layer_.seconds;
-    }
-    out["time"] = {{"training_seconds", training_seconds()},
-                   {"evaluation_rows", evaluated_rows_},
-                   {"evaluation_seconds_at_most", evaluation_seconds_}};
-    out["disk"] = {{"checkpoints_bytes", disk_bytes_}, {"free_bytes", free_bytes_}};
-    out["problems"] = problems_;
-    return out;
-  }
-
-  std::string text() const {
-    std::string out;
-    const auto line = [&](const char* name, const std::string& value) { out += fmt::format("{:<10} {}\n", name, value); };
-    line("data",
-         fmt::format("{}: {} users, {} items, {}/{}/{} train/valid/test rows, {} reasons{}", recipe_.text("data.path"),
-                     format_count(static_cast<std::int64_t>(dataset_.users.size())),
-                     format_count(static_cast<std::int64_t>(dataset_.items.size())), dataset_.splits[0].size(),
-                     dataset_.splits[1].size(), dataset_.splits[2].size(), dataset_.reasons.size(),
-                     train_.size() < dataset_.splits[0].size() ? fmt::format("; {} train rows are sampled", train_.size()) : ""));
-    line("model", fmt::format("{} layers, width {}, vocabulary {}, {:.1f} M parameters in {}; {}", model_.config.layers,
-                              model_.config.width, format_count(model_.config.vocab),
-                              static_cast<double>(weight_count(model_.config)) / 1e6, value_bytes() == 2 ? "bf16" : "fp32",
-                              model_.at_hand ? "weights at hand" : "weights not at hand, shapes from config.json"));
-    line("tokenizer", fmt::format("{} tokens", format_count(tokenizer_->size())));
-    for (const auto& [name, of] : prompts_.items()) {
-      line("prompts", fmt::format("{}: mean {:.1f} tokens, 5/50/95/99 % {}/{}/{}/{}, longest {} of {} rows counted", name,
-                                  of["mean"].get<double>(), of["p5"].get<std::int64_t>(), of["median"].get<std::int64_t>(),
-                                  of["p95"].get<std::int64_t>(), of["p99"].get<std::int64_t>(), of["longest"].get<std::int64_t>(),
-                                  of["rows"].get<std::size_t>()));
-    }
-    const std::string where = gpu_ != nullptr
-                                  ? fmt::format("one {} each", gpu_->name)
-                                  : fmt::format("on CPUs like this one, {} thread{} each", threads_, threads_ > 1 ? "s" : "");
-    line("ranks", fmt::format("{}, {} a node, {}", setting_.ranks, ranks_per_node_, where));
-    if (sharing_ > 1) line("", fmt::format("{:.1f} threads share a core: times are that much longer", sharing_));
-
-    Table steps(
-        {"stage", "ranks", "steps", "tokens/step", "balance", "passes", "largest pass", "memory of a rank", "rows/s", "time"});
-    for (const PlannedPhase& phase : phases_) {
-      const TeamPlan& plan = phase.plan;
-      const double rows = static_cast<double>(plan.steps) * static_cast<double>(rows_of_step(phase));
-      steps.add_row({phase.stage, std::to_string(phase.ranks), std::to_string(plan.steps), format_number(plan.step_tokens, 0),
-                     format_number(plan.balance, 3), format_number(plan.passes, 1), fmt::format("{} tokens", plan.largest.tokens),
-                     size_text(static_cast<double>(phase.memory.sum())), format_number(rows / phase.seconds, 1),
-                     format_duration(phase.total_seconds())});
-    }
-    out += "\n" + steps.text();
-    for (const PlannedPhase& phase : phases_) {
-      if (phase.plan.planned < phase.plan.steps)
-        out += fmt::format("{}: the first {} steps were planned row by row, the others taken to be like them\n", phase.stage,
-                           phase.plan.planned);
-      if (phase.plan.most_idle > 0)
-        out += fmt::format("{}: up to {} of {} ranks have no row in a step; a larger batch would use them\n", phase.stage,
-                           phase.plan.most_idle, phase.ranks);
-    }
-    if (wants("expert")) out += "groups of users are taken to be equal; the real ones follow the encoder\n";
-
-    if (const PlannedPhase* phase = fullest(); phase != nullptr) {
-      Table parts({fmt::format("memory of a rank in '{}'", phase->stage), "MiB"});
-      for (const auto& [name, bytes] : phase->memory.of)
-        parts.add_row({name, format_number(static_cast<double>(bytes) / static_cast<double>(kMiB), 1)});
-      parts.add_rule();
-      parts.add_row({"sum", format_number(static_cast<double>(phase->memory.sum()) / static_cast<double>(kMiB), 1)});
-      out += "\n" + parts.text();
-      if (bound_bytes() > 0)
-        out += fmt::format("of {}; run.micro_tokens may be up to {}\n", size_text(bound_bytes()), most_micro_tokens(*phase));
-    }
-    const double weights = static_cast<double>(weight_count(model_.config)) * kFloat;
-    out += "\n";
-    if (gpu_ == nullptr) {
-      line("node",
-           fmt::format("{} for {} ranks, which share one copy of the weights",
-                       size_text(weights + ranks_per_node_ * (static_cast<double>(peak_bytes()) - weights)), ranks_per_node_));
-      line("speed", fmt::format("{:.1f} GFLOP/s a rank: a layer of this shape, trained on {} tokens here in {:.3f} s",
-                                rate_ / 1e9, layer_.tokens, layer_.seconds));
-    } else {
-      line("node", fmt::format("{} of host memory while the weights are read, and about {} a rank", size_text(weights),
-                               size_text(static_cast<double>(base_bytes_))));
-      line("speed", fmt::format("assumed: {:.0f} % of {:.0f} TFLOP/s (--mfu)", 100 * setting_.mfu,
-                                gpu_->bf16_flops * (value_bytes() == 2 ? 1 : 0.5) / 1e12));
-    }
-    line("time",
-         fmt::format("{} of training with validation; evaluation of {} rows at most {}; encoder and groups not forecast",
-                     format_duration(training_seconds()), format_count(evaluated_rows_), format_duration(evaluation_seconds_)));
-    line("disk", fmt::format("{} of checkpoints at most, the largest {}; {} free", size_text(static_cast<double>(disk_bytes_)),
-                             size_text(static_cast<double>(largest_checkpoint_)),
-                             free_bytes_ < 0 ? "?" : size_text(static_cast<double>(free_bytes_))));
-    return out;
-  }
-
-  std::int64_t rows_of_step(const PlannedPhase& phase) const {
-    if (phase.stage.starts_with("expert/")) return recipe_.integer("expert.batch") * phase.lanes;
-    for (std::int64_t i = 0; i < phase_count(recipe_); ++i) {
-      if (const PhaseConfig config = activate_phase(recipe_, i); config.stage == phase.stage) return config.batch;
-    }
-    return 0;
-  }
-
   const Recipe& recipe_;
   const DryRunSetting& setting_;
   const GpuKind* gpu_;
@@ -641,17 +452,9 @@ class Planner {
   EncoderSize encoder_;
   std::vector<std::int64_t> train_, valid_;
   std::vector<const Reason*> reasons_;
-  int ranks_per_node_ = 1, threads_ = 1;
-  double sharing_ = 1;  // threads on a core
   double mean_tokens_ = 0;
-  Json prompts_ = Json::object();
-  Parts encoder_memory_;
-  std::vector<PlannedPhase> phases_;
   std::vector<double> validation_flops_;
-  LayerRate layer_;
-  double rate_ = 0, evaluation_seconds_ = 0;
-  std::int64_t evaluated_rows_ = 0, base_bytes_ = 0, disk_bytes_ = 0, largest_checkpoint_ = 0, free_bytes_ = -1;
-  std::vector<std::string> problems_;
+  DryRunPlan plan_;
 };
 
 }  // namespace
