@@ -182,6 +182,10 @@ if [ "$(id -u)" -eq 0 ]; then
   setting OMPI_ALLOW_RUN_AS_ROOT 1
   setting OMPI_ALLOW_RUN_AS_ROOT_CONFIRM 1
 fi
+# Ranks write to mpirun's pipes: they are told of the terminal at its end, for the live line.
+unset THINKREC_TERMINAL
+columns=$(stty size <&2 2>/dev/null | cut -d' ' -f2) || true
+[ -z "$columns" ] || export THINKREC_TERMINAL=$columns
 if [ ${#gpu_domains[@]} -gt 0 ]; then
   setting CUDA_DEVICE_ORDER PCI_BUS_ID # as nvidia-smi counts them, by whose numbers ranks were bound
   setting NCCL_DEBUG WARN
@@ -216,6 +220,7 @@ fi
 command=(mpirun -np "$ranks" --oversubscribe --bind-to none)
 if [ "$nodes" -gt 1 ]; then
   command+=(--map-by "ppr:$per_node:node")
+  [ -z "$columns" ] || command+=(-x THINKREC_TERMINAL)
   for name in "${chosen[@]}"; do case $name in OMPI_*) ;; *) command+=(-x "$name") ;; esac; done # Open MPI passes its own on
 fi
 if [ "$bind" = cores ]; then

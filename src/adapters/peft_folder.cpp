@@ -129,9 +129,7 @@ void save_peft_adapter(const std::string& folder, const LoraAdapter& adapter, co
     add(i, "q_proj", adapter.layer(i).q, adapter.layer(i).scale);
     add(i, "v_proj", adapter.layer(i).v, adapter.layer(i).scale);
   }
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) fail(ExitCode::kIo, "{}: cannot make the folder: {}", folder, error.message());
+  make_folder(folder);
   write_file_atomic((fs::path(folder) / "adapter_model.safetensors").string(), encode_safetensors(tensors, {{"format", "pt"}}));
   const nlohmann::json config = {
       {"peft_type", "LORA"},     {"task_type", "CAUSAL_LM"}, {"base_model_name_or_path", base},        {"r", rank},

@@ -34,12 +34,7 @@ int main(int argc, char** argv) {
     if (line.has("markdown")) write_file_atomic(line.text("markdown"), options_document());
     if (!line.has("share")) return 0;
     const std::filesystem::path share = line.text("share"), completions = share / "bash-completion" / "completions";
-    const auto make = [](const std::filesystem::path& folder) {
-      std::error_code error;
-      std::filesystem::create_directories(folder, error);
-      if (error) fail(ExitCode::kIo, "{}: the folder cannot be made: {}", folder.string(), error.message());
-    };
-    for (const auto& folder : {share / "man" / "man1", share / "man" / "man5", completions}) make(folder);
+    for (const auto& folder : {share / "man" / "man1", share / "man" / "man5", completions}) make_folder(folder.string());
     for (const Program* program : programs()) {
       // bash-completion looks for a file by the name of the command.
       write_file_atomic(completions / program->info.name, bash_completion(program->info, program->options));

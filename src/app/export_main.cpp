@@ -49,11 +49,15 @@ void write_merged(const CommandLine& line, const std::string& model, const std::
   // How its makers would have it generate goes along, where they say so.
   const auto generation = std::filesystem::path(model) / "generation_config.json";
   if (std::filesystem::exists(generation))
-    write_file_atomic((std::filesystem::path(output) / "generation_config.json").string(), read_file(generation.string(), 1 << 20));
+    write_file_atomic((std::filesystem::path(output) / "generation_config.json").string(),
+                      read_file(generation.string(), 1 << 20));
 }
 
-/// What the prompts' slots hold, which no adapter format knows: the projector, and the vectors of items and users.
-void write_collaborative(const std::string& folder, const Session& session, const RunState& state) {
+/// What the prompts' slots hold, which no adapter format knows: the projector, and the vectors of items and users. In a folder of its own, as
+/// vLLM reads every .safetensors beside a model's.
+void write_collaborative(const std::string& output, const Session& session, const RunState& state) {
+  const std::filesystem::path folder = std::filesystem::path(output) / "collaborative";
+  make_folder(folder.string());
   const Dataset& dataset = session.dataset();
   NamedTensors all;
   for (const auto& [name, tensor] : state.projector.named()) all.emplace_back(name, tensor.detach().to(at::kCPU).contiguous());
@@ -63,10 +67,9 @@ void write_collaborative(const std::string& folder, const Session& session, cons
   for (const auto& [name, tensor] : all) tensors.push_back({name, tensor.sizes().vec(), tensor.const_data_ptr<float>()});
   nlohmann::json items = nlohmann::json::array();
   for (const auto& item : dataset.items) items.push_back(item.id);
-  write_safetensors((std::filesystem::path(folder) / "collaborative.safetensors").string(), std::move(tensors),
+  write_safetensors((folder / "vectors.safetensors").string(), std::move(tensors),
                     {{"encoder", session.recipe().text("encoder.kind")}}, SavedType::kF32);
-  write_file_atomic((std::filesystem::path(folder) / "collaborative.json").string(),
-                    nlohmann::json{{"items", items}, {"users", dataset.users}}.dump() + "\n");
+  write_file_atomic((folder / "ids.json").string(), nlohmann::json{{"items", items}, {"users", dataset.users}}.dump() + "\n");
 }
 
 /// Without a run: the base alone, or with an adapter made elsewhere.

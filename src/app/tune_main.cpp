@@ -107,9 +107,7 @@ int main(int argc, char** argv) {
     check_in_guard(recipe.text("data.path"));
     const Dataset dataset = load_dataset(recipe.text("data.path"));
     const int k = static_cast<int>(recipe.integer("evaluate.k"));
-    std::error_code error;
-    std::filesystem::create_directories(folder, error);
-    if (error) fail(ExitCode::kIo, "{}: cannot make the folder: {}", folder.string(), error.message());
+    make_folder(folder.string());
 
     // A trial's file is named by all that shapes it.
     std::vector<Trial> trials;

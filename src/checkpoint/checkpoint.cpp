@@ -79,12 +79,10 @@ std::vector<std::int64_t> CheckpointStore::steps() const {
 void CheckpointStore::save(const Checkpoint& checkpoint) const {
   const fs::path done = fs::path(folder_) / fmt::format("step-{}", checkpoint.step);
   const fs::path staging = done.string() + ".tmp";
+  make_folder(folder_);
   std::error_code error;
-  fs::create_directories(folder_, error);
-  if (error) fail(ExitCode::kIo, "{}: cannot make this folder: {}", folder_, error.message());
   fs::remove_all(staging, error);
-  fs::create_directory(staging, error);
-  if (error) fail(ExitCode::kIo, "{}: cannot make this folder: {}", staging.string(), error.message());
+  make_folder(staging.string());
   const std::string image = encode(checkpoint);
   write_file_synced((staging / kStateFile).string(), image);
   Json manifest = {

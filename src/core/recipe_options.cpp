@@ -94,6 +94,8 @@ OptionTable make_table() {
        "sliding: the latest items; anchored: their first moves in steps of half of prompt.history, so that rows of a user begin alike"},
       {"prompt.max_tokens", kInteger, "2048", "[16, 1000000]", "tokens", "of prompt and answer; the oldest history goes first"},
       {"prompt.keywords", kFlag, "true", "", "", "descriptions of items"},
+      {"prompt.history_features", kFlag, "true", "", "",
+       "features also behind the history's items, in templates that have features"},
       {"prompt.labels", kFlag, "true", "", "", "(evaluation: Yes|No) in the history"},
       {"prompt.disliked", kFlag, "true", "", "", "disliked items are part of the history"},
 
@@ -125,8 +127,8 @@ OptionTable make_table() {
       {"activate.from", kPath, "", "", "",
        "run directory whose encoder and global adapter are taken; the settings that made them must be the same here"},
       {"activate.phases.*.name", kText, "main", "", "", "names the phase in logs and files"},
-      {"activate.phases.*.template", kText, "thinkrec", "choices thinkrec|text|hard|soft|hybrid", "",
-       "prompt: with features at their slots; the same in text alone; or a prompt of Prompt4NR in words, learnt tokens or both"},
+      {"activate.phases.*.template", kText, "thinkrec", "choices thinkrec|text|tallrec|collm|hard|soft|hybrid", "",
+       "prompt: with features at their slots; the same in text alone; of TALLRec and CoLLM; of Prompt4NR in words, learnt tokens or both"},
       {"activate.phases.*.train", kChoice, "both", "choices lora|projector|soft|both|lora+soft", "",
        "what trains; both: lora and projector; soft: the learnt tokens of the prompt"},
   };
@@ -154,7 +156,7 @@ OptionTable make_table() {
           {"gate.single_base", kReal, "0.5", "[0, 2]", "", "one expert serves when its weight is above base + per_group / N"},
           {"gate.single_per_group", kReal, "0.6", "[0, 2]", "", "see gate.single_base"},
           {"evaluate.split", kChoice, "test", "choices train|valid|test", "", "split that the run ends with scoring"},
-          {"evaluate.rows", kInteger, "0", "[0, inf)", "rows", "rows scored, a seeded sample of users; 0: all"},
+          {"evaluate.rows", kInteger, "0", "[0, inf)", "rows", "rows scored, or some more: a seeded sample of whole users; 0: all"},
           {"evaluate.rows_per_user", kInteger, "0", "[0, inf)", "rows", "at most so many of a user, the first in time; 0: all"},
           {"evaluate.models", kTextList, "untrained,global,experts,fused", "choices untrained|global|experts|fused", "",
            "language models that are scored, beside the counting baselines and the encoder", false},

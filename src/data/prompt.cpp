@@ -23,14 +23,24 @@ constexpr const char* kTextTemplate =
     "each {item} in the historical sequence, construct a persona of the user's preferences and reevaluate whether the user would enjoy "
     "the {item} titled <TargetItemTitle>. Please begin your analysis with \"Yes\" or \"No\".\n#Answer:";
 
+// TALLRec's question and CoLLM's, which adds features of the user and the item in question, over a history of what was liked; the words of
+// the paper's first turn (B.3).
+constexpr const char* kTallrecTemplate =
+    "#Question: A user has given high ratings to the following {items}: <HisItemList>. Using all available information, make a prediction "
+    "about whether the user would enjoy the {item} titled <TargetItemTitle>. Please begin your answer with \"Yes\" or \"No\".\n#Answer:";
+constexpr const char* kCollmTemplate =
+    "#Question: A user has given high ratings to the following {items}: <HisItemList>. Additionally, we have information about the user's "
+    "preferences encoded in the feature <UserID>. Using all available information, make a prediction about whether the user would enjoy "
+    "the {item} titled <TargetItemTitle> with the feature <TargetItemID>. Please begin your answer with \"Yes\" or \"No\".\n#Answer:";
+
 // Prompt4NR asks a cloze question in words, in learnt tokens around the two texts, or in both.
 constexpr const char* kHardTemplate =
-    "A user rated these {items}: <HisItemList>. Now the user considers the {item} titled <TargetItemTitle>. Will the user enjoy it? "
-    "The answer, \"Yes\" or \"No\", is:";
+    "A user gave high ratings to these {items}: <HisItemList>. Now the user considers the {item} titled <TargetItemTitle>. Will the user "
+    "enjoy it? The answer, \"Yes\" or \"No\", is:";
 constexpr const char* kSoftTemplate = "<Soft:4> <HisItemList> <Soft:4> <TargetItemTitle> <Soft:4>";
 constexpr const char* kHybridTemplate =
-    "<Soft:4>A user rated these {items}: <HisItemList>. <Soft:4>Now the user considers the {item} titled <TargetItemTitle>. Will the "
-    "user enjoy it? <Soft:4>The answer, \"Yes\" or \"No\", is:";
+    "<Soft:4>A user gave high ratings to these {items}: <HisItemList>. <Soft:4>Now the user considers the {item} titled <TargetItemTitle>. "
+    "Will the user enjoy it? <Soft:4>The answer, \"Yes\" or \"No\", is:";
 
 constexpr std::string_view kSoftMark = "<Soft:";
 
@@ -81,10 +91,13 @@ void append(std::vector<std::int32_t>& to, const std::vector<std::int32_t>& from
 std::string prompt_template(const std::string& name) {
   if (name == "thinkrec") return kThinkrecTemplate;
   if (name == "text") return kTextTemplate;
+  if (name == "tallrec") return kTallrecTemplate;
+  if (name == "collm") return kCollmTemplate;
   if (name == "hard") return kHardTemplate;
   if (name == "soft") return kSoftTemplate;
   if (name == "hybrid") return kHybridTemplate;
-  fail(ExitCode::kConfig, "there is no prompt template '{}'; there are 'thinkrec', 'text', 'hard', 'soft' and 'hybrid'", name);
+  fail(ExitCode::kConfig,
+       "there is no prompt template '{}'; there are 'thinkrec', 'text', 'tallrec', 'collm', 'hard', 'soft' and 'hybrid'", name);
 }
 
 bool template_has_features(const std::string& text) {
@@ -110,6 +123,7 @@ PromptBuilder::PromptBuilder(const Dataset& dataset, const Tokenizer& tokenizer,
     : dataset_(dataset),
       tokenizer_(tokenizer),
       config_(std::move(config)),
+      history_features_(config_.features && config_.history_features),
       verdicts_(verdict_tokens(tokenizer)),
       endings_({kSeparator}),
       items_(dataset.items.size()),
@@ -120,7 +134,7 @@ PromptBuilder::PromptBuilder(const Dataset& dataset, const Tokenizer& tokenizer,
   feature_words_ = EndedText(tokenizer_, kFeatureWords, {}, false);
   none_ = EndedText(tokenizer_, kNone, endings_, false);
   for (std::size_t label = 0; label < 2; ++label)
-    evaluation_[label] = EndedText(tokenizer_, kEvaluation[label], endings_, config_.features);
+    evaluation_[label] = EndedText(tokenizer_, kEvaluation[label], endings_, history_features_);
 }
 
 void PromptBuilder::read_template() {
@@ -204,7 +218,7 @@ void PromptBuilder::cut_template() {
     if (held == endings_.end()) endings_.push_back(ending);
   }
   // A description behind a slot, in the history, and behind a title, in the question, must be the same.
-  if (config_.features && !config_.labels && config_.keywords && cuts != SeamCuts::kAnywhere) in_pieces_ = false;
+  if (history_features_ && !config_.labels && config_.keywords && cuts != SeamCuts::kAnywhere) in_pieces_ = false;
 }
 
 std::string PromptBuilder::title_text(std::int32_t item) const {
@@ -322,15 +336,15 @@ void PromptBuilder::lay_out(const Question& question, Writer& writer) const {
     const auto at = static_cast<std::size_t>(interaction);
     const std::int32_t item = dataset_.item[at];
     const bool more = described(item);
-    writer.title(item, more || config_.features || config_.labels ? 0 : end);
-    if (config_.features) {
+    writer.title(item, more || history_features_ || config_.labels ? 0 : end);
+    if (history_features_) {
       writer.feature_words();
       writer.slot({FeatureRef::Kind::kItem, item});
     }
     if (config_.labels) writer.evaluation(dataset_.label[at] != 0, more ? 0 : end);
     if (more) {
       writer.description(item, end);
-    } else if (config_.features && !config_.labels) {
+    } else if (history_features_ && !config_.labels) {
       writer.ending(end);
     }
   };
@@ -480,10 +494,10 @@ std::int64_t PromptBuilder::reason_tokens(const Reason& reason) const {
 }
 
 std::string PromptBuilder::hash() const {
-  return sha256_hex(fmt::format("{}|{}|{}|{}|{}|{}|{}{}|{}|{}|{}|{}", kPromptRules, config_.template_text, config_.features,
-                                config_.keywords, config_.labels, config_.disliked, config_.history,
-                                config_.anchored ? " anchored" : "", config_.max_tokens, dataset_.noun.singular,
-                                dataset_.noun.plural, tokenizer_.hash()));
+  return sha256_hex(fmt::format("{}|{}|{}{}|{}|{}|{}|{}{}|{}|{}|{}|{}", kPromptRules, config_.template_text, config_.features,
+                                config_.history_features ? "" : " not in the history", config_.keywords, config_.labels,
+                                config_.disliked, config_.history, config_.anchored ? " anchored" : "", config_.max_tokens,
+                                dataset_.noun.singular, dataset_.noun.plural, tokenizer_.hash()));
 }
 
 }  // namespace thinkrec

@@ -19,19 +19,21 @@ namespace thinkrec {
 struct PromptConfig {
   /// With <HisItemList>, <UserID>, <TargetItemTitle>, <TargetItemID>, <Soft:N> (N learnt tokens), {item}, {items}.
   std::string template_text;
-  bool features = true;       ///< collaborative features at their slots
-  bool keywords = true;       ///< "with description: ..." where an item has keywords
-  bool labels = true;         ///< "(evaluation: Yes|No)" in the history
-  bool disliked = true;       ///< disliked items are part of the history
-  std::int64_t history = 10;  ///< at most so many items, the latest
+  bool features = true;          ///< collaborative features at their slots
+  bool history_features = true;  ///< also behind the history's items
+  bool keywords = true;          ///< "with description: ..." where an item has keywords
+  bool labels = true;            ///< "(evaluation: Yes|No)" in the history
+  bool disliked = true;          ///< disliked items are part of the history
+  std::int64_t history = 10;     ///< at most so many items, the latest
   /// The history's first item moves in steps of half of `history`, not with every row, so that rows of one user begin alike; between half
   /// of `history` and all of it is shown.
   bool anchored = false;
   std::int64_t max_tokens = 2048;  ///< of prompt and answer; the oldest history goes first, never the question
 };
 
-/// The named templates: "thinkrec" (B.2), "text" (the same without the features' clauses), and those of Prompt4NR (Zhang and Wang
-/// 2023) for items: "hard" (words alone), "soft" (learnt tokens alone), "hybrid" (both). kConfig lists them otherwise.
+/// The named templates: "thinkrec" (B.2), "text" (the same without the features' clauses); over a history of what was liked those of
+/// "tallrec" (Bao et al. 2023), "collm" (Zhang et al. 2023: with features of the user and the item in question) and Prompt4NR (Zhang and
+/// Wang 2023) for items: "hard" (words alone), "soft" (learnt tokens alone), "hybrid" (both). kConfig lists them otherwise.
 std::string prompt_template(const std::string& name);
 /// Whether it has collaborative features, and how many learnt tokens.
 bool template_has_features(const std::string& template_text);
@@ -136,6 +138,7 @@ class PromptBuilder {
   const Dataset& dataset_;
   const Tokenizer& tokenizer_;
   PromptConfig config_;
+  bool history_features_;
   VerdictTokens verdicts_;
   std::vector<Piece> pieces_;
   bool in_pieces_ = true;

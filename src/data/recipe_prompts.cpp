@@ -20,6 +20,7 @@ PromptConfig prompt_config(const Recipe& recipe, const std::string& template_nam
   PromptConfig config;
   config.template_text = prompt_template(template_name);
   config.features = template_has_features(config.template_text);
+  config.history_features = recipe.flag("prompt.history_features");
   config.keywords = recipe.flag("prompt.keywords");
   config.labels = recipe.flag("prompt.labels");
   config.anchored = recipe.text("prompt.window") == "anchored";

@@ -148,6 +148,12 @@ void replace_synced(const std::string& from, const std::string& to) {
   fs::remove_all(aside, ignored);
 }
 
+void make_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) fail(ExitCode::kIo, "{}: cannot make the folder: {}", path, error.message());
+}
+
 void sync_folder(const std::string& path) {
   const Descriptor folder(path, O_RDONLY | O_DIRECTORY);
   // Some file systems refuse fsync on folders (EINVAL); there the rename itself is all there is.

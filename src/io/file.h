@@ -40,6 +40,9 @@ void rename_synced(const std::string& from, const std::string& to);
 /// `to` is moved aside as `from`-old and removed after. Error kIo.
 void replace_synced(const std::string& from, const std::string& to);
 
+/// The folder and those above it, where they are not there yet. Error kIo names path and reason.
+void make_folder(const std::string& path);
+
 /// fsyncs a folder, so that the names in it survive a crash. Error kIo.
 void sync_folder(const std::string& path);
 

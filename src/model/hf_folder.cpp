@@ -55,9 +55,7 @@ void save_hf_folder(const std::string& folder, const LlamaConfig& config, const 
          "Face folder",
          folder);
   }
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) fail(ExitCode::kIo, "{}: cannot make the folder: {}", folder, error.message());
+  make_folder(folder);
   const auto path = [&](const std::string& name) { return (fs::path(folder) / name).string(); };
 
   std::vector<std::vector<SafetensorsTensor>> shards(1);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include "core/log.h"
@@ -21,9 +22,17 @@ double seconds_between(std::chrono::steady_clock::time_point from, std::chrono::
   return std::chrono::duration<double>(to - from).count();
 }
 
+/// Columns of the terminal that standard error ends at, 0 without one. Behind mpirun it is a pipe: launch/run.sh tells what is at its
+/// other end in THINKREC_TERMINAL.
 int terminal_width() {
-  winsize size{};
-  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20 ? size.ws_col : 80;
+  if (isatty(STDERR_FILENO) == 1) {
+    winsize size{};
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20 ? size.ws_col : 80;
+  }
+  const char* told = std::getenv("THINKREC_TERMINAL");
+  if (told == nullptr) return 0;
+  const auto columns = std::strtol(told, nullptr, 10);
+  return columns >= 20 && columns <= 10000 ? static_cast<int>(columns) : 0;
 }
 
 std::string time_left(std::int64_t done, std::int64_t total, double rate) {
@@ -83,7 +92,7 @@ std::string progress_line(const std::string& stage, std::int64_t done, std::int6
 }
 
 Progress::Progress(std::string stage, std::int64_t total, bool active)
-    : stage_(std::move(stage)), total_(total), active_(active), terminal_(isatty(STDERR_FILENO) == 1) {}
+    : stage_(std::move(stage)), total_(total), active_(active), terminal_(terminal_width() > 0) {}
 
 Progress::~Progress() {
   if (!open_line_) return;

@@ -81,10 +81,9 @@ std::uint32_t masked_crc32c(std::string_view bytes) { return std::rotr(crc32c(by
 
 TensorBoardWriter::TensorBoardWriter(const std::string& folder, bool active, const std::string& metrics_path) {
   if (!active) return;
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) fail(ExitCode::kIo, "{}: the folder cannot be made: {}", folder, error.message());
+  make_folder(folder);
   if (!metrics_path.empty()) {
+    std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
       if (entry.path().filename().string().starts_with("events.out.tfevents.")) std::filesystem::remove(entry.path(), error);
     }

@@ -201,14 +201,11 @@ std::vector<std::int64_t> sample_rows(const Dataset& dataset, Split split, std::
   }
   std::vector<std::int64_t> chosen;
   const auto count = static_cast<std::int64_t>(users.size());
-  for (std::int64_t i = 0; i < count; ++i) {
+  for (std::int64_t i = 0; i < count && (limit == 0 || static_cast<std::int64_t>(chosen.size()) < limit); ++i) {
     auto& rows = of_user[static_cast<std::size_t>(users[static_cast<std::size_t>(permuted(i, count, seed, 7, 0))])];
     std::sort(rows.begin(), rows.end());  // interaction order is time order within a user
     if (per_user > 0 && static_cast<std::int64_t>(rows.size()) > per_user) rows.resize(static_cast<std::size_t>(per_user));
-    for (const std::int64_t row : rows) {
-      if (limit > 0 && static_cast<std::int64_t>(chosen.size()) >= limit) break;
-      chosen.push_back(row);
-    }
+    chosen.insert(chosen.end(), rows.begin(), rows.end());
   }
   std::sort(chosen.begin(), chosen.end());  // by user, then time
   return chosen;
@@ -226,9 +223,7 @@ void keep_start_adapter(const std::string& run_dir, const std::string& folder) {
       fail(ExitCode::kConfig, "lora.start: {} is not the adapter that {} began with; use a new --run-dir", folder, run_dir);
     return;
   }
-  std::error_code error;
-  fs::create_directories(copy, error);
-  if (error) fail(ExitCode::kIo, "{}: cannot be made: {}", copy.string(), error.message());
+  make_folder(copy.string());
   for (const char* file : {factors, settings}) write_file_atomic((copy / file).string(), read_file((from / file).string()));
 }
 
@@ -239,9 +234,7 @@ void claim_run_dir(const std::string& run_dir, const Recipe& recipe, Collectives
   if (world.rank() == 0) {
     try {
       const auto path = (std::filesystem::path(run_dir) / "recipe.yaml").string();
-      std::error_code error;
-      std::filesystem::create_directories(run_dir, error);
-      if (error) fail(ExitCode::kIo, "{}: cannot make the run directory: {}", run_dir, error.message());
+      make_folder(run_dir);
       if (!std::filesystem::exists(path)) {
         write_file_atomic(path, recipe.resolved());
       } else {

@@ -115,7 +115,7 @@ class Session {
 std::vector<std::int64_t> sample_train_rows(const Dataset& dataset, std::int64_t limit, std::int64_t together, std::uint64_t seed);
 
 /// Rows of a split for validation or evaluation: all of them, or whole users in a seeded order, at most `per_user` rows of each (the
-/// first in time), until `limit` rows are reached. Sorted by user, then time.
+/// first in time), until there are `limit` rows or more. Sorted by user, then time.
 std::vector<std::int64_t> sample_rows(const Dataset& dataset, Split split, std::int64_t limit, std::int64_t per_user,
                                       std::uint64_t seed);
 

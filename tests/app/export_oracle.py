@@ -87,6 +87,8 @@ def tiny_run(folder):
         near(f"tiny {adapter}: base + adapter and merged", added, theirs(load(f"{folder_of}-merged"), rows), 1e-5)
         near(f"tiny {adapter}: base + adapter, theirs and ours", added, ours(rows, vocab, base, f"{folder_of}-peft"), 1e-5)
         near(f"tiny {adapter}: merged, theirs and ours", added, ours(rows, vocab, f"{folder_of}-merged"), 1e-5)
+        weights = [path.name for path in pathlib.Path(f"{folder_of}-merged").glob("*.safetensors")]
+        check(f"tiny {adapter}: no other weights beside a merged model's, as vLLM reads them all", weights == ["model.safetensors"], weights)
         far(f"tiny {adapter}: away from the base", added, alone)
         with safe_open(f"{folder_of}-peft/adapter_model.safetensors", "np") as file:
             names = set(file.keys())
@@ -97,8 +99,8 @@ def tiny_run(folder):
             rank = 8 if adapter == "user:u1" else 4  # of both experts in the layers that they train, zero-padded below
             check(f"tiny {adapter}: one rank, and alpha scaled alike", ranks == {rank} and config["r"] == rank and
                   config["lora_alpha"] == rank, (ranks, config["r"], config["lora_alpha"]))
-        with safe_open(f"{folder_of}-peft/collaborative.safetensors", "np") as file:
-            ids = json.load(open(f"{folder_of}-peft/collaborative.json"))
+        with safe_open(f"{folder_of}-peft/collaborative/vectors.safetensors", "np") as file:
+            ids = json.load(open(f"{folder_of}-peft/collaborative/ids.json"))
             check(f"tiny {adapter}: vectors beside it", len(file.get_tensor("items")) == len(ids["items"]) and
                   len(file.get_tensor("users")) == len(ids["users"]), sorted(file.keys()))
     bad = world.run("thinkrec_export", "--run-dir", run, "--adapter", "none", "--output", f"{folder}/x", code=64)
@@ -195,6 +197,7 @@ def embedded_model(folder):
     rows = random_rows(vocab, (5, 60), 2)
     alone = theirs(model, rows)
     near("SmolLM2: exported, theirs, and the GGUF file, ours", alone, ours(rows, vocab, path), 1e-4)
+    near("SmolLM2: exported, theirs and ours", alone, ours(rows, vocab, hf), 1e-4)
     torch.manual_seed(3)
     random = peft.get_peft_model(model.float(), peft.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
     with torch.no_grad():
@@ -206,6 +209,7 @@ def embedded_model(folder):
     export("--model", path, "--adapter", f"peft:{folder}/random", "--merge", "--output", f"{folder}/merged")
     wanted = theirs(added, rows)
     near("SmolLM2: base + adapter and merged", wanted, theirs(load(f"{folder}/merged"), rows), 1e-4)
+    near("SmolLM2: merged, theirs and ours", wanted, ours(rows, vocab, f"{folder}/merged"), 1e-4)
     near("SmolLM2: base + adapter, theirs and ours", wanted, ours(rows, vocab, path, f"{folder}/random"), 1e-4)
     far("SmolLM2: away from the base", wanted, alone)
 

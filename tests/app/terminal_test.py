@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What a run shows while it trains: on a terminal one live line a stage, with bar, step, losses, rows a second and time left; elsewhere a plain log."""
 import os
+import pathlib
 import pty
 import re
 import select
@@ -59,6 +60,15 @@ def main():
         assert code == 0
         lines = [line.split("\n")[0].rstrip("\r") for line in narrow.split("\r\x1b[K") if line.startswith("activate/main ")]
         assert lines and all(len(line) < 50 for line in lines), lines[:3]
+
+        # Behind mpirun, by the launcher.
+        launcher = [str(pathlib.Path(__file__).resolve().parents[2] / "launch/run.sh"), "--ranks", "2"]
+        text, code = on_terminal([*launcher, *world.command("thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/ranks",
+                                                            "--stages", "encode,activate")], 110)
+        assert code == 0, text[-3000:]
+        live = [line for line in text.split("\r\x1b[K") if line.startswith("activate/main [")]
+        assert len(live) >= 2 and all(shape.fullmatch(line.split("\n")[0].rstrip("\r")) for line in live), text[:3000]
+        assert all(len(line.split("\n")[0].rstrip("\r")) < 110 for line in live)
 
         plain = world.train(recipe, f"{folder}/plain", ranks=2).stderr
         assert "\x1b" not in plain and "\r" not in plain, plain
