@@ -139,6 +139,21 @@ def main_table(results):
             lines.append(row(NAMES[name], PENDING, "", "", "", "", paper))
             continue
         lines.append(row(NAMES[name], f"{results.rows[name]['rows']:,}", *cells(results.served(name)), paper))
+        calibrated = results.rows[name]["models"].get("calibrated")
+        if calibrated:
+            lines.append(row(f"{NAMES[name]}, calibrated", f"{results.rows[name]['rows']:,}", *cells(calibrated), paper))
+    return lines
+
+
+def calibration_text(results):
+    """How the calibrated rows were chosen."""
+    lines = []
+    for name in results.rows:
+        chosen = results.rows[name].get("calibration")
+        if chosen:
+            lines += ["", f"*Calibrated* adds {chosen['encoder_weight']:.3f} times the encoder's logit to the fused one: of ten shares of the encoder the one "
+                          f"(.{round(10 * chosen['share'])}) that scored best on {chosen['rows']:,} valid rows of {chosen['users']:,} users by whom no checkpoint was "
+                          "judged (`evaluate.calibration_rows`, [how](how-it-works/fuse-and-evaluate.md))."]
     return lines
 
 
@@ -148,9 +163,10 @@ def difference_table(results):
         if name not in results.rows:
             continue
         for other, title in (("item_mean", "item mean"), ("logistic", "logistic"), ("encoder", "its encoder")):
-            difference = results.rows[name]["difference"].get(f"fused - {other}")
-            if difference:
-                lines.append(row(f"{NAMES[name]} − {title}", f"{results.rows[name]['rows']:,}", *cells(difference, sign=True)))
+            for model, suffix in (("fused", ""), ("calibrated", ", calibrated")):
+                difference = results.rows[name]["difference"].get(f"{model} - {other}")
+                if difference:
+                    lines.append(row(f"{NAMES[name]}{suffix} − {title}", f"{results.rows[name]['rows']:,}", *cells(difference, sign=True)))
         against = results.against(name, "thinkrec")
         if against:
             lines.append(row(f"{NAMES[name]} − ThinkRec", f"{against['rows']:,}", *cells(against["difference"], sign=True)))
@@ -191,6 +207,8 @@ def thinking_table(results):
         lines.append(row(str(seed), "difference, paired", f"{against['rows']:,}", *cells(difference, sign=True)))
     means = [sum(difference[key] for difference in differences) / len(differences) for key, _ in METRICS]
     lines.append(row("mean", "difference", "", *(cell(mean, sign=True) for mean in means)))
+    if not (folder / "run.txt").exists():  # it comes when all seeds have run
+        return lines
     run = results.run("thinking")
     return lines + ["", f"`{run['command']}`, commit `{run['commit']}`; global adapter, 800 train rows, 100 steps of 8. On MovieLens-1M, one seed: the "
                         "row *without both* against *without experts*, and *without thinking*, in table 4."]
@@ -300,7 +318,7 @@ def page(results, folder_name):
         "differences are paired. The paper's columns are for orientation: other model, other budget.", "",
         *(notes.read_text(encoding="utf-8").rstrip().splitlines() + [""] if notes.exists() else []),
         "## Table 1: the data", "", *data_table(results), "",
-        "## Table 2: accuracy", "", *main_table(results), "",
+        "## Table 2: accuracy", "", *main_table(results), *calibration_text(results), "",
         "Against what counting alone gives, and against the encoder whose vectors the row splices:", "", *difference_table(results), "",
         "## Table 4: what thinking and experts add", "", *ablation_table(results), "",
         "## Does thinking help? MovieLens-100K", "", *thinking_table(results), "",

@@ -58,7 +58,8 @@ commit=$(git describe --always --dirty) # as it is now: the rows that this run l
 
 # The recipes as they are, but for thinkrec.yaml, the base of all, in whose place the budget stands.
 mkdir -p "$runs/recipes" "$results" "$(dirname "$data")"
-for recipe in configs/recipes/*.yaml configs/tables/apart.yaml; do cp "$recipe" "$runs/recipes/"; done
+for recipe in configs/recipes/*.yaml; do cp "$recipe" "$runs/recipes/"; done
+sed "s#^base: ../recipes/#base: #" configs/tables/apart.yaml >"$runs/recipes/apart.yaml"
 sed "s#^base: ../recipes/thinkrec.yaml#base: $PWD/configs/recipes/thinkrec.yaml#" configs/tables/embedded.yaml >"$runs/recipes/thinkrec.yaml"
 
 prepare() {
@@ -93,7 +94,8 @@ run_text() {
     run=$runs/${pair#*=}
     [ ! -e "$run/evaluation.json" ] || named+=("${pair%%=*}=$run")
   done
-  "$programs/thinkrec_synthesize" references --data "$data" --model "$model" --rows 80 --output "$out/references.jsonl"
+  "$programs/thinkrec_synthesize" references --data "$data" --model "$model" --rows 80 --history 10 --reveal \
+    --output "$out/references.jsonl"
   "$programs/thinkrec_eval" --text --runs "$(IFS=,; echo "${named[*]}")" --references "$out/references.jsonl" --json "$out/text.json" \
     --set "run.threads=$threads"
   "$programs/thinkrec_inspect" "$data" --reasons >"$out/synthesised.jsonl"
@@ -153,7 +155,8 @@ settings() { # ROW
     without-both) echo "activate.from=$runs/without-thinking" ;;
   esac
   case $1 in
-    thinkrec | without-thinking) echo evaluate.models=global,fused ;;
+    thinkrec) printf '%s\n' evaluate.models=global,fused evaluate.calibration_rows=3000 ;;
+    without-thinking) echo evaluate.models=global,fused ;;
     *) echo evaluate.models=fused ;;
   esac
   case $1 in

@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "comm/nccl_library.h"
+#include "core/build_info.h"
 #include "core/error.h"
 #include "core/options.h"
 #include "io/hdf5.h"
@@ -126,8 +127,8 @@ OrderedJson versions(const EnvironmentPlaces& places, const OrderedJson& driver)
   utsname kernel{};
   uname(&kernel);
   const OrderedJson runtime = in_child(places.timeout_s, [&] { return ask_runtime(places.cuda_runtime); });
-  return {{"thinkrec", THINKREC_VERSION},
-          {"commit", text_or_null(THINKREC_COMMIT)},
+  return {{"thinkrec", program_version()},
+          {"commit", text_or_null(program_commit())},
           {"build", fmt::format("{}, -march={}", THINKREC_BUILD_TYPE, THINKREC_ARCH)},
           {"gpu_kernels", THINKREC_GPU_KERNELS != 0},
           {"compiler", "GCC " __VERSION__},

@@ -78,6 +78,7 @@ void evaluate_runs_texts(const CommandLine& line, Collectives& world) {
   const LearntMetric bleurt = learnt_metric(line);
   std::vector<std::string> references;
   for (const ExplainedRow& row : texts.rows) references.push_back(row.reference);
+  texts.methods.push_back(of_other_rows(texts.rows, texts.methods.front()));
   for (ExplainedMethod& method : texts.methods) method.evaluation = score_texts({references, method.candidate}, wordnet, bleurt);
   const TextReport report = report_texts(texts.rows, texts.methods, texts.resamples, texts.seed);
   give(line, report.table, report.json);

@@ -32,7 +32,7 @@ void check_applies(const CommandLine& line) {
       if (!applies && line.has(name)) fail(ExitCode::kUsage, "--{} does not apply to {}", name, to);
     }
   };
-  refuse(reasons, {"rows", "history", "turns", "wrong", "threshold", "store", "min-words", "max-words", "retry-failed"},
+  refuse(reasons, {"rows", "history", "turns", "wrong", "threshold", "store", "min-words", "max-words", "retry-failed", "reveal"},
          "keywords");
   refuse(!reasons, {"items", "again"}, what);
   refuse(what == "references", {"output", "split"}, what);
@@ -162,6 +162,9 @@ int make_reasons(const CommandLine& line, Store& store, ChatBackend& backend) {
   config.max_tokens = reply_tokens(line, config.max_tokens);
   config.turns = line.integer("turns");
   config.bounds = {line.integer("min-words"), line.integer("max-words")};
+  config.reveal = line.flag("reveal");
+  if (config.reveal && config.turns < 2)
+    fail(ExitCode::kUsage, "--reveal needs --turns 2 or more: the first does not know the answer");
   config.thinking = line.text("store") == "thinking";
   config.retry_failed = line.flag("retry-failed");
   config.seed = static_cast<std::uint64_t>(line.integer("seed"));

@@ -28,6 +28,8 @@ OptionTable options() {
       {"history", kInteger, "8", "[1, 1000]", "items", "of the history that the model is shown"},
       {"turns", kInteger, "4", "[1, 100]", "turns",
        "that a row is asked about at most; from the second on the right answer is revealed"},
+      {"reveal", kFlag, "false", "", "",
+       "keep no reply of the first turn: every reason comes from a model that was told the right answer"},
       {"wrong", kPath, "", "", "",
        "choose among the train rows that these scores say wrongly: FILE[:MODEL] of thinkrec_eval --split train --all-rows --scores"},
       {"threshold", kReal, "0", "", "",

@@ -107,7 +107,7 @@ int run(int argc, char** argv, std::unique_ptr<World>& world) {
     fail(ExitCode::kUsage, "{} exists and --resume is never; use a new --run-dir", run_dir);
   }
   world->all().barrier();
-  claim_run_dir(run_dir, recipe, world->all());
+  const auto lock = claim_run_dir(run_dir, recipe, world->all());
   FaultInjector faults(line.list("inject"), world->all().rank());
   const std::string status_path = (std::filesystem::path(run_dir) / "status.json").string();
   std::optional<Watchdog> watchdog;

@@ -77,28 +77,35 @@ std::vector<std::int64_t> CheckpointStore::steps() const {
 }
 
 void CheckpointStore::save(const Checkpoint& checkpoint) const {
-  const fs::path done = fs::path(folder_) / fmt::format("step-{}", checkpoint.step);
+  const fs::path done = folder_of(checkpoint.step);
   const fs::path staging = done.string() + ".tmp";
   make_folder(folder_);
   std::error_code error;
   fs::remove_all(staging, error);
-  make_folder(staging.string());
   const std::string image = encode(checkpoint);
-  write_file_synced((staging / kStateFile).string(), image);
   Json manifest = {
       {"schema", kSchema},
       {"step", checkpoint.step},
       {"files", {{kStateFile, {{"bytes", image.size()}, {"xxh3_128", xxh3_128_hex(image)}, {"sha256", sha256_hex(image)}}}}},
       {"identity", Json::object()}};
   for (const auto& [name, value] : identity_) manifest["identity"][name] = value;
-  write_file_synced((staging / kManifestFile).string(), manifest_text(manifest));
-  sync_folder(staging.string());
+  try {
+    make_folder(staging.string());
+    write_file_synced((staging / kStateFile).string(), image);
+    write_file_synced((staging / kManifestFile).string(), manifest_text(manifest));
+    sync_folder(staging.string());
+  } catch (const Error&) {
+    fs::remove_all(staging, error);  // on a full disk the next save needs the room
+    throw;
+  }
   // The same step again, or one that was damaged, is swapped out and never removed first: it may be all there is.
   replace_synced(staging.string(), done.string());
   fs::remove_all(staging, error);
+  // Training that is at this step has gone back behind later ones: they could not be read.
   const auto all = steps();
-  for (std::size_t i = 0; i + static_cast<std::size_t>(keep_last_) < all.size(); ++i) {
-    fs::remove_all(fs::path(folder_) / fmt::format("step-{}", all[i]), error);
+  const auto now = std::find(all.begin(), all.end(), checkpoint.step) - all.begin();
+  for (std::int64_t i = 0; i < static_cast<std::int64_t>(all.size()); ++i) {
+    if (i > now || i <= now - keep_last_) fs::remove_all(folder_of(all[static_cast<std::size_t>(i)]), error);
   }
 }
 
@@ -115,13 +122,16 @@ Checkpoint CheckpointStore::load(const std::string& path) const {
                 fmt::format("{}: schema {} was written by another version of thinkrec; this one reads schema {}", manifest_path,
                             schema.dump(), kSchema));
   }
-  std::string image = read_file(state_path);
   const Json& files = json_member(manifest, "files");
   const Json& facts = files.is_object() ? json_member(files, kStateFile) : Json();
-  if (!facts.is_object() || json_member(facts, "bytes") != image.size() ||
-      json_text(facts, "xxh3_128", "", manifest_path) != xxh3_128_hex(image)) {
-    fail(ExitCode::kBadData, "{}: damaged (its bytes are not those of the manifest)", state_path);
-  }
+  const auto damaged = [&] { fail(ExitCode::kBadData, "{}: damaged (its bytes are not those of the manifest)", state_path); };
+  std::error_code unknown;
+  const std::uint64_t size = fs::file_size(state_path, unknown);  // read_file says why it is not known
+  if (!facts.is_object() || !json_member(facts, "bytes").is_number_unsigned()) damaged();
+  if (!unknown && json_member(facts, "bytes") != size) damaged();
+  std::string image = read_file(state_path, json_member(facts, "bytes").get<std::uint64_t>());
+  if (json_member(facts, "bytes") != image.size() || json_text(facts, "xxh3_128", "", manifest_path) != xxh3_128_hex(image))
+    damaged();
   const Json& identity = json_member(manifest, "identity");
   if (!identity.is_object()) fail(ExitCode::kBadData, "{}: no 'identity'", manifest_path);
   for (const auto& [name, value] : identity_) {
@@ -141,15 +151,21 @@ Checkpoint CheckpointStore::load(const std::string& path) const {
 std::optional<Checkpoint> CheckpointStore::load_latest() const {
   auto all = steps();
   for (; !all.empty(); all.pop_back()) {
-    const std::string path = (fs::path(folder_) / fmt::format("step-{}", all.back())).string();
     try {
-      return load(path);
+      return load(folder_of(all.back()));
     } catch (const Error& error) {
       if (error.code() == ExitCode::kConfig) fail(ExitCode::kBadData, "{}", error.what());
-      log_warning("{}; falling back to the one before", error.what());
+      log_warning("{}; {}", error.what(),
+                  all.size() > 1 ? "falling back to the one before" : "there is none before it, so this stage begins anew");
     }
   }
   return std::nullopt;
+}
+
+Checkpoint CheckpointStore::load_step(std::int64_t step) const { return load(folder_of(step)); }
+
+std::string CheckpointStore::folder_of(std::int64_t step) const {
+  return (fs::path(folder_) / fmt::format("step-{}", step)).string();
 }
 
 void CheckpointStore::clean() const {

@@ -32,13 +32,16 @@ class CheckpointStore {
   /// `folder` is <run>/checkpoints/<stage>. Nothing is written until save.
   CheckpointStore(std::string folder, Identity identity, int keep_last);
 
-  /// Writes step-N and removes all but the newest keep_last. Error kIo names path, errno text and bytes; older ones stay intact.
+  /// Writes step-N, and removes those after it and all but the newest keep_last up to it. Error kIo names path, errno text and bytes; older ones stay intact.
   /// kDiverged naming the tensor when a value is not finite.
   void save(const Checkpoint& checkpoint) const;
 
   /// The newest valid checkpoint; damaged ones are skipped with a warning. Nothing when there is none. kBadData naming the field when a
   /// valid one belongs to another recipe, model, tokenizer or data set, or to a newer schema.
   std::optional<Checkpoint> load_latest() const;
+
+  /// That of one step. kNoInput, or kBadData and kConfig as in load_latest, where it cannot be read.
+  Checkpoint load_step(std::int64_t step) const;
 
   /// Removes what a crash left half-written (step-N.tmp).
   void clean() const;
@@ -47,6 +50,7 @@ class CheckpointStore {
 
  private:
   Checkpoint load(const std::string& path) const;
+  std::string folder_of(std::int64_t step) const;
   std::vector<std::int64_t> steps() const;  // of complete folders, ascending
 
   std::string folder_;

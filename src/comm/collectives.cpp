@@ -22,4 +22,17 @@ void broadcast_text(Collectives& group, std::string& text, int root) {
   if (length > 0) group.broadcast(std::as_writable_bytes(std::span(text)), root);
 }
 
+void on_rank_zero(Collectives& group, const std::function<void()>& body) {
+  std::string failure;
+  if (group.rank() == 0) {
+    try {
+      body();
+    } catch (const Error& error) {
+      failure = fmt::format("{}|{}", static_cast<int>(error.code()), error.what());
+    }
+  }
+  broadcast_text(group, failure, 0);
+  if (!failure.empty()) throw Error(static_cast<ExitCode>(std::stoi(failure)), failure.substr(failure.find('|') + 1));
+}
+
 }  // namespace thinkrec

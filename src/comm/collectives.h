@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -73,5 +74,8 @@ std::vector<T> all_gather_values(Collectives& group, std::span<const T> values) 
 
 /// broadcast of a string: every rank ends with root's, whatever it held before.
 void broadcast_text(Collectives& group, std::string& text, int root);
+
+/// Runs `body` on rank 0 of the group; its Error is thrown on every rank. Collective.
+void on_rank_zero(Collectives& group, const std::function<void()>& body);
 
 }  // namespace thinkrec

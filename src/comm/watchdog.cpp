@@ -91,6 +91,7 @@ struct Watchdog::State {
   int rank = 0, ranks = 1;
   Clock::time_point start = Clock::now(), step_begin;
   bool in_steps = false;
+  std::string stepping;           ///< the stage that the durations are of
   std::vector<double> durations;  ///< of the last steps, a ring
   std::size_t steps = 0;
   std::mutex mutex;  ///< of all below
@@ -350,7 +351,7 @@ void Watchdog::step(const std::string& what, std::int64_t number) {
   State& state = *state_;
   const Clock::time_point time = Clock::now();
   const std::lock_guard lock(state.mutex);
-  if (state.in_steps) {
+  if (state.in_steps && state.stepping == what) {
     const double took = std::chrono::duration<double>(time - state.step_begin).count();
     if (state.durations.size() < kMedianOf) {
       state.durations.push_back(took);
@@ -358,11 +359,23 @@ void Watchdog::step(const std::string& what, std::int64_t number) {
       state.durations[state.steps++ % kMedianOf] = took;
     }
   }
+  if (state.stepping != what) {  // another stage's steps take another time
+    state.stepping = what;
+    state.durations.clear();
+    state.steps = 0;
+  }
   state.in_steps = true;
   state.step_begin = time;
   put(state.own.what, what);
   state.own.step = number;
   state.own.limit = state.step_limit();
+  ++state.progress;
+}
+
+void Watchdog::slow() {
+  State& state = *state_;
+  const std::lock_guard lock(state.mutex);
+  state.own.limit = std::max(state.options.quiet_limit_s, state.own.limit);
   ++state.progress;
 }
 

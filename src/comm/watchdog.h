@@ -37,6 +37,8 @@ class Watchdog {
   void quiet(const std::string& what);
   /// A step begins.
   void step(const std::string& what, std::int64_t number);
+  /// What is done now may take up to the quiet limit, in a step too: a save to a slow disk. Until the next step or quiet().
+  void slow();
   void note_progress();
 
   /// The same group, watched; groups split from it are watched as well. The watchdog outlives them.

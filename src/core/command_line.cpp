@@ -9,6 +9,7 @@
 #include <boost/program_options/value_semantic.hpp>
 #include <cstdio>
 
+#include "core/build_info.h"
 #include "core/error.h"
 #include "core/option_documents.h"
 
@@ -41,7 +42,7 @@ std::string wrapped(const std::string& text, const std::string& indent, std::siz
 std::string common_text(const ProgramInfo& program, const OptionTable& table, const Option& option, const std::string& value) {
   if (const auto error = validate_value(option, value)) fail(ExitCode::kUsage, "--{} {}", option.name, *error);
   if (option.name == "help") return help_text(program, table);
-  if (option.name == "version") return program.name + " " + THINKREC_VERSION + "\n";
+  if (option.name == "version") return program.name + " " + program_version() + "\n";
   return value == "man"        ? man_page(program, table)
          : value == "markdown" ? markdown_section(program, table)
                                : bash_completion(program, table);

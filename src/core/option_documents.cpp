@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/embedded_recipes.h"
+#include "core/build_info.h"
 #include "core/error.h"
 #include "core/recipe_options.h"
 
@@ -61,7 +62,7 @@ std::string troff_option(const std::string& term, const Option& option) {
 std::string troff_head(const std::string& name, int section, const std::string& purpose) {
   std::string upper = name;
   for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  return fmt::format(".TH {} {} \"\" \"thinkrec {}\" \"thinkrec\"\n.SH NAME\n{} \\- {}\n", upper, section, THINKREC_VERSION,
+  return fmt::format(".TH {} {} \"\" \"thinkrec {}\" \"thinkrec\"\n.SH NAME\n{} \\- {}\n", upper, section, program_version(),
                      troff(name), troff(purpose));
 }
 

@@ -167,6 +167,17 @@ std::vector<std::pair<std::string, std::string>> Recipe::affecting() const {
   return all;
 }
 
+std::vector<std::string> Recipe::changed() const {
+  std::vector<std::string> all;
+  for (const auto& [name, value] : values_) {
+    const Option* option = find_option(table_, generic_name(name));
+    THINKREC_CHECK(option != nullptr, "the table has no option {}", name);
+    const auto usual = is_list(option->type) ? split_list(option->default_value) : std::vector{option->default_value};
+    if (value.given && value.texts != usual) all.push_back(fmt::format("{}={}", name, fmt::join(value.texts, ",")));
+  }
+  return all;
+}
+
 std::string Recipe::hash() const {
   std::string text;
   for (const auto& [name, value] : affecting()) text += name + ": " + value + "\n";

@@ -41,6 +41,9 @@ class Recipe {
   /// The options that affect the result, sorted by concrete name, with their values as a YAML list: "[0.05]".
   std::vector<std::pair<std::string, std::string>> affecting() const;
 
+  /// "name=value" of the options that a file or --set gave another value than the default, sorted by concrete name.
+  std::vector<std::string> changed() const;
+
   /// Elements of a list of sections: count("activate.phases"). Error kInternal when the table has no "<name>.*...".
   std::int64_t count(const std::string& name) const;
 

@@ -157,8 +157,13 @@ GuardVerdict ask_guard(const std::string& path) {
   ::posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
   std::string name = program.string(), marker = "--", file = path;
   char* arguments[] = {name.data(), marker.data(), file.data(), nullptr};
+  // In a process group of its own: mpirun sends a request to stop to all of a rank's group, and the guard knows nothing of it.
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   pid_t child = 0;
-  const int spawned = ::posix_spawn(&child, name.c_str(), &actions, nullptr, arguments, environ);
+  const int spawned = ::posix_spawn(&child, name.c_str(), &actions, &attributes, arguments, environ);
+  ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&actions);
   if (spawned != 0) fail(ExitCode::kNoInput, "{}: cannot be run: {}", name, std::strerror(spawned));
   std::string line = answer.drain();

@@ -78,7 +78,8 @@ struct EncoderProgress {
   std::int64_t epoch = 0;  ///< from 1
   double train_loss = 0;   ///< mean binary cross-entropy over the epoch's train rows, dropout on
   double valid_score = 0;
-  bool best = false;  ///< the best valid score so far
+  bool best = false;        ///< the best valid score so far
+  bool warm_start = false;  ///< of the factorisation that sasrec begins with
 };
 
 /// Judges the scores of the valid rows (in the order of dataset.rows(Split::kValid)); higher is better. Called on rank 0.

@@ -135,9 +135,12 @@ EncoderConfig start_config(const EncoderConfig& config) {
 
 /// The items and the mean user of a quick matrix factorisation: alone, the network fits its users before it knows its items.
 std::unique_ptr<Encoder> warm_start(SasrecNet& net, const EncoderConfig& config, const Dataset& dataset, Collectives& group,
-                                    const ValidScore& valid_score) {
+                                    const ValidScore& valid_score, const EncoderReport& report) {
   const EncoderConfig factors = start_config(config);
-  auto start = train_factorization(factors, dataset, group, valid_score, {});
+  auto start = train_factorization(factors, dataset, group, valid_score, [&](EncoderProgress progress) {
+    progress.warm_start = true;
+    if (report) report(progress);
+  });
   for (const auto& [name, tensor] : start->parameters())
     if (name == factors.kind + ".prior") net.start_from(start->item_vectors(), tensor);
   return start;
@@ -200,7 +203,7 @@ std::unique_ptr<Encoder> train_sasrec(const EncoderConfig& config, const Dataset
                                       const ValidScore& valid_score, const EncoderReport& report) {
   auto encoder = std::make_unique<SasrecEncoder>(config, dataset);
   std::unique_ptr<Encoder> start;
-  if (config.warm_start) start = warm_start(encoder->net(), config, dataset, group, valid_score);
+  if (config.warm_start) start = warm_start(encoder->net(), config, dataset, group, valid_score, report);
   SasrecObjective objective(*encoder, dataset);
   fit(objective, config, dataset, group, valid_score, report);
   if (!config.fold_in) return encoder;

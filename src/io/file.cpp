@@ -1,6 +1,7 @@
 #include "io/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -9,9 +10,11 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 #include <utility>
 
 #include "core/error.h"
+#include "core/log.h"
 
 namespace thinkrec {
 namespace {
@@ -87,24 +90,25 @@ std::string read_file(const std::string& path, std::uint64_t max_bytes) {
 }
 
 AtomicFile::AtomicFile(std::string path, std::uint64_t needed)
-    : path_(std::move(path)),
-      staging_(path_ + ".tmp-" + std::to_string(::getpid())),
-      needed_(needed),
-      descriptor_(::open(staging_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
+    : path_(std::move(path)), staging_(path_ + ".tmp-" + std::to_string(::getpid())), needed_(needed) {
+  struct stat info = {};
+  direct_ = ::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
+  if (direct_) staging_ = path_;
+  descriptor_ = ::open(staging_.c_str(), direct_ ? O_WRONLY | O_CLOEXEC : O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail_write(staging_, "opening for writing", errno, needed_);
 }
 
 AtomicFile::~AtomicFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
-  if (!staging_.empty()) ::unlink(staging_.c_str());
+  if (!staging_.empty() && !direct_) ::unlink(staging_.c_str());
 }
 
 void AtomicFile::write(std::string_view bytes) { write_all(descriptor_, staging_, bytes, needed_); }
 
 void AtomicFile::commit() {
-  if (::fsync(descriptor_) != 0) fail_write(staging_, "fsync", errno, needed_);
+  if (!direct_ && ::fsync(descriptor_) != 0) fail_write(staging_, "fsync", errno, needed_);
   if (::close(std::exchange(descriptor_, -1)) != 0) fail_write(staging_, "closing", errno, needed_);
-  rename_synced(staging_, path_);
+  if (!direct_) rename_synced(staging_, path_);
   staging_.clear();
 }
 
@@ -121,6 +125,23 @@ void write_file_atomic(const std::string& path, std::string_view bytes) {
   file.write(bytes);
   file.commit();
 }
+
+FileLock::FileLock(const std::string& path, std::chrono::milliseconds wait)
+    : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+  if (descriptor_ < 0) fail(ExitCode::kIo, "{}: cannot be opened: {}", path, std::strerror(errno));
+  const auto end = std::chrono::steady_clock::now() + wait;
+  for (;;) {
+    held_ = ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0;
+    if (!held_ && errno != EWOULDBLOCK && errno != EINTR) {
+      log_warning("{}: cannot be locked ({}), so a second run of the same would not be noticed", path, std::strerror(errno));
+      held_ = true;
+    }
+    if (held_ || std::chrono::steady_clock::now() >= end) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+FileLock::~FileLock() { ::close(descriptor_); }
 
 void rename_synced(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) {

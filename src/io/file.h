@@ -1,6 +1,7 @@
 #pragma once
 // Files as a whole: bounded reads, and writes that either happened entirely or not at all.
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -13,7 +14,8 @@ std::string read_file(const std::string& path, std::uint64_t max_bytes = std::ui
 /// Writes path.tmp-<pid>, fsyncs, renames over `path`, fsyncs the folder. Error kIo names path, errno text, bytes needed and free.
 void write_file_atomic(const std::string& path, std::string_view bytes);
 
-/// A file that is written piece by piece and is there as a whole or not at all, as by write_file_atomic.
+/// A file that is written piece by piece and is there as a whole or not at all, as by write_file_atomic. A device or pipe (/dev/stdout) is
+/// written into.
 class AtomicFile {
  public:
   /// `needed` bytes are what a failed write reports.
@@ -27,11 +29,27 @@ class AtomicFile {
  private:
   std::string path_, staging_;
   std::uint64_t needed_;
-  int descriptor_;
+  int descriptor_ = -1;
+  bool direct_ = false;  // a device or pipe (/dev/stdout): written as it is, and never replaced
 };
 
 /// Writes and fsyncs a new file; for files inside a staging folder that is renamed as a whole. Errors as write_file_atomic.
 void write_file_synced(const std::string& path, std::string_view bytes);
+
+/// An exclusive lock on a file, which is made where it is not there and stays; gone with this object or this process, however it ends.
+class FileLock {
+ public:
+  /// Tries for so long. kIo when the file cannot be opened; on file systems without locks, held() is true and a warning says so.
+  FileLock(const std::string& path, std::chrono::milliseconds wait);
+  ~FileLock();
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+  bool held() const { return held_; }
+
+ private:
+  int descriptor_;
+  bool held_ = false;
+};
 
 /// Renames `from` over `to` and fsyncs the parent folder. Error kIo.
 void rename_synced(const std::string& from, const std::string& to);

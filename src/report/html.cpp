@@ -88,6 +88,13 @@ std::string recipe_section(const RunData& run) {
     rows += fmt::format("<tr><th scope=\"row\">{}</th><td><code>{}</code></td></tr>\n", escape(name), escape(value));
   };
   if (!run.recipe_hash.empty()) row("Recipe (SHA-256 of what affects the result)", run.recipe_hash);
+  if (const auto version = text_of(run.origin, "thinkrec")) row("thinkrec", *version);
+  if (const auto commit = text_of(run.origin, "commit"); commit && !commit->empty()) row("Commit", *commit);
+  if (const Json* hashes = find(run.origin, "hashes"); hashes != nullptr) {
+    for (const auto& [name, label] : {std::pair{"model", "Base model (SHA-256)"}, {"tokenizer", "Tokenizer (SHA-256)"}}) {
+      if (const auto hash = text_of(*hashes, name)) row(label, *hash);
+    }
+  }
   if (const Json* data = find(run.evaluation, "data"); data != nullptr && data->is_object()) {
     std::size_t count = 0;
     for (const auto& [name, value] : data->items()) {
@@ -102,7 +109,7 @@ std::string recipe_section(const RunData& run) {
     body += fmt::format("<details class=\"card\"><summary>The resolved recipe</summary>\n<pre>{}</pre></details>\n",
                         escape(run.recipe_text));
   }
-  return section("recipe", "Recipe and hashes", "Same recipe, same data, same seed: same numbers.", body);
+  return section("recipe", "Recipe and hashes", "Same program, recipe, data and seed: same numbers.", body);
 }
 
 std::string page(const RunData& run) {

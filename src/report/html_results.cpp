@@ -151,7 +151,7 @@ std::string difference_table(const Json& differences) {
 
 /// The model that the run is about: the last stage that it reached.
 const Json* headline_model(const Json& models, std::string& name) {
-  for (const char* wanted : {"fused", "global", "untrained", "encoder"}) {
+  for (const char* wanted : {"calibrated", "fused", "global", "untrained", "encoder"}) {
     const Json* found = find(models, wanted);
     if (found != nullptr && found->is_object()) {
       name = wanted;
@@ -186,6 +186,7 @@ std::string model_label(const std::string& name) {
   if (name == "untrained") return "Language model, untrained";
   if (name == "global") return "Global adapter";
   if (name == "fused") return "Fused experts";
+  if (name == "calibrated") return "Fused experts and encoder";
   if (name.starts_with("expert:")) return "Expert " + name.substr(7);
   return name;
 }

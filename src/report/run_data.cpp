@@ -91,6 +91,7 @@ RunData read_run(const std::string& run_dir) {
   if (fs::exists(folder / "metrics.jsonl")) read_metrics((folder / "metrics.jsonl").string(), run);
   if (fs::exists(folder / "recipe.yaml")) read_recipe((folder / "recipe.yaml").string(), run);
   for (const auto& [name, json, remedy] : {std::tuple{"evaluation.json", &run.evaluation, "run thinkrec_eval again"},
+                                           {"run.json", &run.origin, "run thinkrec_train again"},
                                            {"teams.json", &run.teams, "delete it"},
                                            {"scaling.json", &run.scaling, "run launch/scaling.sh again"}}) {
     const auto path = (folder / name).string();

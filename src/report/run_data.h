@@ -33,6 +33,7 @@ struct RunData {
   bool has_metrics = false;
   std::size_t unreadable_lines = 0;
   nlohmann::ordered_json evaluation;          ///< null: missing
+  nlohmann::ordered_json origin;              ///< run.json: program, commit, ranks and hashes; null: missing
   nlohmann::ordered_json teams;               ///< teams.json: {stage: {first_rank, ranks}}; null: missing
   nlohmann::ordered_json scaling;             ///< scaling.json, as launch/scaling.sh measures it; null: missing
   std::string recipe_text;                    ///< empty: missing

@@ -52,9 +52,15 @@ void StatusFile::write(const std::string& text) {
   written_ = std::chrono::steady_clock::now();
   if (path_.empty() || !leader_) return;
   const std::string staging = path_ + ".tmp";
-  std::ofstream(staging) << text;
+  std::ofstream out(staging);
+  out << text;
+  out.close();
   std::error_code ignored;  // there will be a next one
-  std::filesystem::rename(staging, path_, ignored);
+  if (out) {
+    std::filesystem::rename(staging, path_, ignored);
+  } else {  // on a full disk the last one stays
+    std::filesystem::remove(staging, ignored);
+  }
 }
 
 std::string StatusFile::text(const std::string& state, int code, const std::string& reason) const {

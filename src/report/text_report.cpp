@@ -36,7 +36,34 @@ Json texts_json(const std::vector<ExplainedRow>& rows, const std::vector<Explain
   return texts;
 }
 
+bool says_yes(const std::string& reason) { return reason.starts_with("Yes"); }
+
+double right_verdicts(const std::vector<ExplainedRow>& rows, const ExplainedMethod& method) {
+  std::size_t right = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::string& reason = method.candidate[i];
+    right += rows[i].label ? says_yes(reason) : reason.starts_with("No");
+  }
+  return static_cast<double>(right) / static_cast<double>(rows.size());
+}
+
 }  // namespace
+
+ExplainedMethod of_other_rows(const std::vector<ExplainedRow>& rows, const ExplainedMethod& method) {
+  ExplainedMethod control{method.name + ", of another row", {}, {}};
+  const std::size_t count = rows.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    std::size_t other = (i + 1) % count;
+    for (std::size_t ahead = 1; ahead < count; ++ahead) {
+      const std::size_t j = (i + ahead) % count;
+      if (rows[j].user == rows[i].user || says_yes(method.candidate[j]) != says_yes(method.candidate[i])) continue;
+      other = j;
+      break;
+    }
+    control.candidate.push_back(method.candidate[other]);
+  }
+  return control;
+}
 
 TextReport report_texts(const std::vector<ExplainedRow>& rows, const std::vector<ExplainedMethod>& methods, int resamples,
                         std::uint64_t seed) {
@@ -61,6 +88,7 @@ TextReport report_texts(const std::vector<ExplainedRow>& rows, const std::vector
   std::vector<std::string> header = {"method"};
   for (const TextMetric& metric : metrics) header.push_back(fmt::format("{} [95 %]", metric.name));
   header.emplace_back("tokens");
+  header.emplace_back("right verdicts");
   Table table(header);
   std::string differences;
   for (const ExplainedMethod& method : methods) {
@@ -87,7 +115,9 @@ TextReport report_texts(const std::vector<ExplainedRow>& rows, const std::vector
         differences += fmt::format("{}: {} {} (paired bootstrap by user)\n", name, metric.name, difference_cell(gap, spread));
     }
     json["tokens"] = method.evaluation.candidate_tokens;
+    json["verdicts"] = right_verdicts(rows, method);
     cells.push_back(format_number(method.evaluation.candidate_tokens, 1));
+    cells.push_back(format_number(right_verdicts(rows, method), 3));
     table.add_row(cells);
   }
   if (!bleurt) report.json["left_out"] = {"bleurt"};

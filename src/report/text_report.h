@@ -23,15 +23,19 @@ struct ExplainedMethod {
   TextEvaluation evaluation;
 };
 
+/// A control for what a metric gives to any text of the kind: the same reasons, each beside the next row of another user of whom the same
+/// verdict is given (where there is none, the next row).
+ExplainedMethod of_other_rows(const std::vector<ExplainedRow>& rows, const ExplainedMethod& method);
+
 struct TextReport {
-  /// {"rows", "users", "references": {source: rows}, "methods": {name: {metric, metric_ci, "tokens"}}, "difference": {"b - a":
+  /// {"rows", "users", "references": {source: rows}, "methods": {name: {metric, metric_ci, "tokens", "verdicts"}}, "difference": {"b - a":
   /// {...}}, "texts": [{"row", "user", "item", "label", "reference", "source", "candidates": {name: text}}]}; "left_out" without
   /// BLEURT.
   nlohmann::ordered_json json;
   std::string table;  ///< for the terminal
 };
 
-/// Means with 95 % intervals by bootstrap over users, and of each later method its paired difference from the first.
+/// Means with 95 % intervals by bootstrap over users, the share of right verdicts, and of each later method its paired difference from the first.
 TextReport report_texts(const std::vector<ExplainedRow>& rows, const std::vector<ExplainedMethod>& methods, int resamples,
                         std::uint64_t seed);
 

@@ -15,7 +15,8 @@ KeywordReport synthesize_keywords(Dataset& dataset, ChatBackend& backend, Journa
   for (std::size_t i = 0; i < dataset.items.size(); ++i) {
     const bool has = !dataset.items[i].keywords.empty();
     report.had += has ? 1 : 0;
-    if (!has || config.again) wanted.push_back(i);
+    const bool failed = failures.find(kWhat, static_cast<std::int64_t>(i)) != nullptr;  // one that had some keeps them until then
+    if (!has || failed || config.again) wanted.push_back(i);
   }
   if (config.items > 0 && static_cast<std::int64_t>(wanted.size()) > config.items)
     wanted.resize(static_cast<std::size_t>(config.items));
@@ -24,8 +25,7 @@ KeywordReport synthesize_keywords(Dataset& dataset, ChatBackend& backend, Journa
   for (std::size_t begin = 0; begin < wanted.size(); begin += batch) {
     const auto items = std::span(wanted).subspan(begin, std::min(batch, wanted.size() - begin));
     std::vector<Question> questions;
-    for (const std::size_t item : items)
-      questions.push_back({{keyword_prompt(dataset, item), config.max_tokens, item}, 1});
+    for (const std::size_t item : items) questions.push_back({{keyword_prompt(dataset, item), config.max_tokens, item}, 1});
     const std::vector<ChatReply> replies = ask_round(backend, journal, questions, report);
     for (std::size_t i = 0; i < items.size(); ++i) {
       Item& item = dataset.items[items[i]];

@@ -23,9 +23,9 @@ class ReasonMaker {
     report_.had = static_cast<std::int64_t>(dataset.reasons.size());
     report_.accepted.resize(static_cast<std::size_t>(config.turns));
     for (const Reason& reason : dataset.reasons) have_.insert(reason.row);
-    by_ = sha256_hex(fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}", openings_[0], backend.model(), backend.settings(), config.history,
-                                 config.max_tokens, config.turns, config.bounds.min_words, config.bounds.max_words,
-                                 config.thinking))
+    by_ = sha256_hex(fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}{}", openings_[0], backend.model(), backend.settings(),
+                                 config.history, config.max_tokens, config.turns, config.bounds.min_words,
+                                 config.bounds.max_words, config.thinking, config.reveal ? " revealed" : ""))
               .substr(0, 16);
   }
 
@@ -86,7 +86,7 @@ class ReasonMaker {
     }
     const bool label = dataset_.label[at(row)] != 0;
     const auto verdict = parse_verdict(reply.text);
-    if (verdict && *verdict == label) {
+    if (verdict && *verdict == label && (row.reflecting || !config_.reveal)) {
       const std::string text = clean_reason(config_.thinking ? reply.thinking : reply.text, label, config_.bounds);
       if (!text.empty()) {
         accept(row, text);
@@ -95,8 +95,9 @@ class ReasonMaker {
     }
     if (row.turn == config_.turns) {
       ++report_.failed;
-      const char* why = !verdict                                     ? "the last reply states no verdict"
-                        : *verdict != label                          ? "the last verdict is wrong"
+      const char* why = config_.reveal && !row.reflecting ? "the right answer was to be revealed, and there was no turn left"
+                        : !verdict                        ? "the last reply states no verdict"
+                        : *verdict != label               ? "the last verdict is wrong"
                         : reply.thinking.empty() && config_.thinking ? "the last reply came without thinking"
                                                                      : "the last explanation is empty or out of bounds";
       failures_.put(kWhat, row.row, {who, fmt::format("{}, after {} turns", why, row.turn), by_});

@@ -17,6 +17,7 @@ struct ReasonConfig {
   std::int64_t turns = 4;          ///< times that a row is asked about at most
   std::int64_t most_tried = 0;     ///< rows tried at most; 0: 8 * rows
   ReasonBounds bounds;             ///< of the explanation
+  bool reveal = false;             ///< only replies that knew the right answer are kept: none of a row's first turn
   bool thinking = false;           ///< what is stored is what the model thought, not what it replied
   bool retry_failed = false;       ///< also rows that this model has failed already
   std::vector<std::int64_t> from;  ///< train rows to choose from; empty: all

@@ -8,7 +8,9 @@
 #include "experts/grouping.h"
 #include "report/metrics_report.h"
 #include "report/table.h"
+#include "train/calibration.h"
 #include "train/scorer.h"
+#include "train/stop.h"
 
 namespace thinkrec {
 namespace {
@@ -130,11 +132,17 @@ Evaluation evaluate(const Session& session, const RunState& state, Split split, 
   const PromptBuilder prompts(dataset, session.tokenizer(), final_prompt(session));
   std::vector<EncodedRow> encoded;
   for (const std::int64_t row : out.rows) encoded.push_back(prompts.prompt(row));
-  const Scorer scorer(session.model(), state.projector, state.features.get(), prompts.verdicts().yes,
-                      recipe.integer("run.micro_tokens"), session.world());
+  Scorer scorer(session.model(), state.projector, state.features.get(), prompts.verdicts().yes,
+                recipe.integer("run.micro_tokens"), session.world());
+  scorer.stop_when(stop_requested);
 
   const auto add = [&](const std::string& name, std::vector<double> score) {
     out.models.push_back({name, std::move(score), {}, {}});
+  };
+  const auto model_named = [&](const std::string& name) -> const ModelScores* {
+    const auto found =
+        std::find_if(out.models.begin(), out.models.end(), [&](const ModelScores& model) { return model.name == name; });
+    return found == out.models.end() ? nullptr : &*found;
   };
   add("item_mean", item_mean_scores(dataset, out.rows));
   add("logistic", logistic_scores(dataset, out.rows));
@@ -183,7 +191,12 @@ Evaluation evaluate(const Session& session, const RunState& state, Split split, 
       fused_score[i] =
           gate.decision == GateDecision::kGlobal ? scores[0][i] : scores[first_expert + static_cast<std::size_t>(gate.expert)][i];
     }
-    add("fused", std::move(fused_score));
+    add("fused", fused_score);
+    if (state.calibration.rows > 0) {
+      const std::vector<double> encoder = model_named("encoder")->score;
+      for (std::size_t i = 0; i < out.rows.size(); ++i) fused_score[i] += state.calibration.encoder_weight * encoder[i];
+      add("calibrated", std::move(fused_score));
+    }
   }
 
   // Metrics with intervals over users, and the paired differences that the method claims.
@@ -196,28 +209,31 @@ Evaluation evaluate(const Session& session, const RunState& state, Split split, 
               {"models", Json::object()},
               {"difference", Json::object()}};
   for (ModelScores& model : out.models) {
+    session.world().note_progress();
     model.metrics = ranking_metrics(scored(model), k);
     model.intervals = user_bootstrap(scored(model), k, resamples, session.seed());
     users = model.metrics.users;
     out.json["models"][model.name] = metrics_json(model.metrics, model.intervals, k);
   }
   out.json["users"] = users;
-  const auto model_named = [&](const std::string& name) -> const ModelScores* {
-    const auto found =
-        std::find_if(out.models.begin(), out.models.end(), [&](const ModelScores& model) { return model.name == name; });
-    return found == out.models.end() ? nullptr : &*found;
-  };
   for (const auto& [a, b] : std::vector<std::pair<std::string, std::string>>{{"fused", "untrained"},
                                                                              {"global", "untrained"},
                                                                              {"fused", "global"},
                                                                              {"fused", "item_mean"},
                                                                              {"fused", "logistic"},
-                                                                             {"fused", "encoder"}}) {
+                                                                             {"fused", "encoder"},
+                                                                             {"calibrated", "fused"},
+                                                                             {"calibrated", "item_mean"},
+                                                                             {"calibrated", "logistic"},
+                                                                             {"calibrated", "encoder"}}) {
     const ModelScores *left = model_named(a), *right = model_named(b);
     if (left == nullptr || right == nullptr) continue;
+    session.world().note_progress();
     out.json["difference"][a + " - " + b] =
         metrics_json(paired_bootstrap(scored(*left), scored(*right), k, resamples, session.seed()), k);
   }
+
+  if (state.calibration.rows > 0) out.json["calibration"] = calibration_json(state.calibration);
 
   // Who was served how.
   std::vector<std::int64_t> single(state.experts.size(), 0), histogram(10, 0);

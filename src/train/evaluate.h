@@ -14,7 +14,7 @@
 namespace thinkrec {
 
 struct ModelScores {
-  std::string name;  ///< "item_mean", "logistic", "encoder", "untrained", "global", "expert:K", "fused"
+  std::string name;  ///< "item_mean", "logistic", "encoder", "untrained", "global", "expert:K", "fused", "calibrated"
   std::vector<double> score;
   RankingMetrics metrics;
   MetricIntervals intervals;

@@ -52,7 +52,7 @@ std::vector<std::int32_t> chat_tokens(const Tokenizer& tokenizer, const std::vec
 
 std::vector<std::int32_t> chat_stops(const Tokenizer& tokenizer) {
   std::vector<std::int32_t> stops;
-  for (const char* name : {"<|im_end|>", "<|eot_id|>", "<|im_start|>"}) {
+  for (const char* name : {"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|im_start|>", "<|end_of_text|>", "<|endoftext|>"}) {
     if (const auto id = tokenizer.find_special(name)) stops.push_back(*id);
   }
   return stops;

@@ -12,6 +12,7 @@
 #include "data/sampler.h"
 #include "eval/metrics.h"
 #include "io/file.h"
+#include "train/agreed_checkpoint.h"
 #include "train/peak.h"
 #include "train/profile.h"
 #include "train/scorer.h"
@@ -94,7 +95,10 @@ class Lane {
     const bool last = step_ == config_.steps;
     if (last || (config_.validate_every > 0 && step_ % config_.validate_every == 0)) validate();
     if (!last && (result.stop || step_ % session_.recipe().integer("run.checkpoint_every") == 0)) save();
-    if (result.stop) writer_.finish();
+    if (result.stop && team_.rank() == 0) {
+      session_.enter_save();
+      writer_.finish();
+    }
   }
 
   /// After the last step: the parameters become the best ones.
@@ -105,6 +109,7 @@ class Lane {
       const Checkpoint final{step_, facts(), best_};
       parameters_.restore(final, "best/", true);
       if (team_.rank() == 0) {
+        session_.enter_save();
         writer_.save(final);
         writer_.finish();
       }
@@ -152,7 +157,7 @@ class Lane {
   void resume() {
     if (team_.rank() == 0) store_.clean();
     team_.barrier();
-    const auto checkpoint = store_.load_latest();
+    const auto checkpoint = load_latest(store_, team_);
     if (!checkpoint) return;
     step_ = checkpoint->step;
     done_ = checkpoint->facts.value("done", false);
@@ -248,6 +253,7 @@ class Lane {
     if (team_.rank() != 0) return;
     Checkpoint checkpoint{step_, facts(), parameters_.store("now/", false)};
     checkpoint.tensors.insert(checkpoint.tensors.end(), best_.begin(), best_.end());
+    session_.enter_save();
     writer_.save(std::move(checkpoint));
   }
 
@@ -314,7 +320,8 @@ PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const P
   const StepConfig config = step_config(session, phases[0].config, prompts.verdicts().yes);
   StepEngine engine(session.model(), step_lanes, projector, features, config, team);
   StepProfiler profiler(session, phases[0].config.stage);
-  const PassKind kind{.first_layer = config.first_layer, .train_inputs = config.train_inputs, .lora_rank = session.lora().lora_rank};
+  const PassKind kind{
+      .first_layer = config.first_layer, .train_inputs = config.train_inputs, .lora_rank = session.lora().lora_rank};
   const auto open = [&] { return std::any_of(lanes.begin(), lanes.end(), [](const auto& lane) { return lane->open(); }); };
   // All ranks come here at once: where they share cores, they share them in this, too.
   const double peak = open() ? product_peak(session.model().weights().head.options()) * team.size() : 0;

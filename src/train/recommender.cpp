@@ -116,7 +116,15 @@ std::vector<RankReply> Recommender::rank(std::span<const RankRequest> requests) 
   const Scorer scorer(session_.model(), state_.projector, features.get(), prompts.verdicts().yes,
                       session_.recipe().integer("run.micro_tokens"), session_.world());
   const TopAdapterOf own = [&](std::int32_t user) { return TopAdapter{true, &fused_.of(user)}; };
-  const auto score = scorer.score(encoded, row_user, &state_.global, first_expert_layer(session_), std::span(&own, 1))[0];
+  auto score = scorer.score(encoded, row_user, &state_.global, first_expert_layer(session_), std::span(&own, 1))[0];
+  if (const double weight = state_.calibration.encoder_weight; weight > 0) {
+    for (const Known& one : known) {
+      const at::Tensor logits =
+          at::mv(item_vectors, state_.encoder->user_vectors(open, std::span(&one.row, 1))[0]).to(at::kDouble);
+      const double* logit = logits.const_data_ptr<double>();
+      for (std::size_t i = 0; i < one.items.size(); ++i) score[one.first + i] += weight * logit[one.items[i]];
+    }
+  }
 
   std::vector<ReasonToWrite> reasons;  // for verdicts that the scores have decided: a reason must not contradict its own
   std::vector<std::string*> written;

@@ -4,17 +4,22 @@
 #include <cstdio>
 #include <filesystem>
 
+#include <fmt/chrono.h>
+
+#include "core/build_info.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/recipe_options.h"
 #include "io/file.h"
 #include "report/html.h"
+#include "train/calibration.h"
 #include "train/stop.h"
 
 namespace thinkrec {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+constexpr const char* kCalibrationFile = "calibration.json";
 using Json = nlohmann::json;
 
 /// Seconds of each stage, kept over resumes: a stage found finished keeps the time it took when it ran.
@@ -38,9 +43,32 @@ class Timings {
   Json values_ = Json::object();
 };
 
+/// run.json: what made this run, for its report and for whoever finds its folder. Of the last life, when it was resumed.
+void write_origin(const Session& session) {
+  const Recipe& recipe = session.recipe();
+  const auto now = std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
+  const nlohmann::ordered_json origin = {{"thinkrec", program_version()},
+                                         {"commit", program_commit()},
+                                         {"started", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now))},
+                                         {"seed", session.seed()},
+                                         {"ranks", session.world().size()},
+                                         {"threads", session.threads()},
+                                         {"device", session.device().str()},
+                                         {"hashes",
+                                          {{"recipe", recipe.hash()},
+                                           {"data set", session.dataset().hash()},
+                                           {"model", session.model_hash()},
+                                           {"tokenizer", session.tokenizer().hash()}}},
+                                         {"changed", recipe.changed()}};
+  write_file_atomic(session.path("run.json"), origin.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  log_info("thinkrec {}, commit {}; recipe {}: {}", program_version(), program_commit(), recipe.hash().substr(0, 12),
+           fmt::join(recipe.changed(), ", "));
+}
+
 }  // namespace
 
 void run_stages(const Session& session, const RunPlan& plan) {
+  if (session.leader()) write_origin(session);
   MetricsLog log(session.path("metrics.jsonl"), session.leader(), session.path("tensorboard"));
   Timings timings(session);
   RunState state;
@@ -66,8 +94,10 @@ void run_stages(const Session& session, const RunPlan& plan) {
   if (needed({"expert", "evaluate"})) timed("expert", [&] { expert_stage(session, mode("expert"), plan.experts, log, state); });
   if (wanted("evaluate")) {
     timed("evaluate", [&] {
+      state.calibration = calibrate(session, state);
       Evaluation evaluation = evaluate(session, state, parse_split(session.recipe().text("evaluate.split")), false);
       if (!session.leader()) return;
+      save_calibration(session.path(kCalibrationFile), state.calibration);
       write_file_atomic(session.path("scores.csv"), scores_csv(session, evaluation));
       evaluation.json["timings"] = timings.values();
       write_file_atomic(session.path("evaluation.json"), evaluation.json.dump(1) + "\n");
@@ -89,6 +119,7 @@ RunState load_run(const Session& session) {
   activate_stage(session, StageMode::kLoad, silent, state);
   group_stage(session, StageMode::kLoad, silent, state);
   expert_stage(session, StageMode::kLoad, {}, silent, state);
+  state.calibration = load_calibration(session.path(kCalibrationFile));
   return state;
 }
 

@@ -62,9 +62,13 @@ std::vector<std::vector<double>> Scorer::score(std::span<const EncodedRow> rows,
     double value;
   };
   std::vector<Score> own;
-  std::int64_t done = 0;
+  std::int64_t done = 0, stopped = 0;
   for (std::size_t p = 0; p < packs.size(); ++p) {
     if (owner[p] != ranks_.rank()) continue;
+    if (stop_ && stop_()) {
+      stopped = 1;
+      break;
+    }
     const std::size_t first = packs[p].first, last = packs[p].last;
     std::vector<RowToPack> to_pack;
     for (std::size_t i = first; i < last; ++i) to_pack.push_back({&rows[i], rows[i].prompt_length, 0, share ? 0 : -1});
@@ -92,6 +96,10 @@ std::vector<std::vector<double>> Scorer::score(std::span<const EncodedRow> rows,
     ranks_.note_progress();
     done += static_cast<std::int64_t>(last - first);
     if (progress) progress(done, static_cast<std::int64_t>(rows.size()));
+  }
+  if (stop_) {
+    ranks_.all_reduce_max(std::span(&stopped, 1));
+    if (stopped != 0) fail(ExitCode::kStopped, "stopped on request while rows were scored; the same command scores them anew");
   }
   std::vector<std::vector<double>> scores(tops.size(),
                                           std::vector<double>(rows.size(), std::numeric_limits<double>::quiet_NaN()));

@@ -33,6 +33,9 @@ class Scorer {
         micro_tokens_(micro_tokens),
         ranks_(ranks) {}
 
+  /// From now on scoring ends with kStopped, on every rank, once `asked` says so on one of them; it is asked between passes.
+  void stop_when(std::function<bool()> asked) { stop_ = std::move(asked); }
+
   /// Scores of each row under each top, [tops][rows]; the same on every rank and for any number of ranks. Layers below `cut` run once,
   /// with `lower` (null: no adapter). `user` [rows]; rows of a user should stand together. `progress(done, all)` is called on this rank.
   std::vector<std::vector<double>> score(std::span<const EncodedRow> rows, std::span<const std::int32_t> user,
@@ -50,6 +53,7 @@ class Scorer {
   std::int32_t yes_token_;
   std::int64_t micro_tokens_;
   Collectives& ranks_;
+  std::function<bool()> stop_;
 };
 
 }  // namespace thinkrec

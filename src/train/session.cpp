@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <sstream>
 #include <thread>
@@ -23,6 +24,7 @@ namespace thinkrec {
 namespace {
 
 constexpr const char* kStartAdapter = "start-adapter";  // in the run directory: a copy of lora.start
+constexpr std::chrono::seconds kLockWait(10);           // for the ranks of a life before to be gone
 constexpr std::size_t kAlignment = 4096;  // the same for every world size, so that matrix products give the same bits
 
 std::string required_path(const Recipe& recipe, const std::string& name, const char* remedy) {
@@ -229,35 +231,35 @@ void keep_start_adapter(const std::string& run_dir, const std::string& folder) {
 
 }  // namespace
 
-void claim_run_dir(const std::string& run_dir, const Recipe& recipe, Collectives& world) {
-  std::string failure;
-  if (world.rank() == 0) {
-    try {
-      const auto path = (std::filesystem::path(run_dir) / "recipe.yaml").string();
-      make_folder(run_dir);
-      if (!std::filesystem::exists(path)) {
-        write_file_atomic(path, recipe.resolved());
-      } else {
-        const Recipe before = Recipe::load(path, {}, recipe_options());
-        if (before.hash() != recipe.hash()) {
-          std::istringstream was(before.resolved()), is(recipe.resolved());
-          std::string a, b;
-          while (std::getline(was, a) && std::getline(is, b) && a == b) {
-          }
-          fail(
-              ExitCode::kConfig,
-              "{} belongs to a run of another recipe: it has '{}', this one '{}'; use a new --run-dir, or the recipe it was made with",
-              run_dir, a.substr(a.find_first_not_of(' ')), b.substr(b.find_first_not_of(' ')));
-        }
-      }
-      if (const std::string start = recipe.text("lora.start"); !start.empty() && recipe.text("activate.from").empty())
-        keep_start_adapter(run_dir, start);
-    } catch (const Error& error) {
-      failure = fmt::format("{}|{}", static_cast<int>(error.code()), error.what());
+std::unique_ptr<FileLock> claim_run_dir(const std::string& run_dir, const Recipe& recipe, Collectives& world) {
+  std::unique_ptr<FileLock> lock;
+  on_rank_zero(world, [&] {
+    const auto path = (std::filesystem::path(run_dir) / "recipe.yaml").string();
+    make_folder(run_dir);
+    lock = std::make_unique<FileLock>((std::filesystem::path(run_dir) / "lock").string(), kLockWait);
+    if (!lock->held()) {
+      fail(ExitCode::kUsage,
+           "{}: another thinkrec_train is at work on this run; wait until it has ended, or use another --run-dir", run_dir);
     }
-  }
-  broadcast_text(world, failure, 0);
-  if (!failure.empty()) throw Error(static_cast<ExitCode>(std::stoi(failure)), failure.substr(failure.find('|') + 1));
+    if (!std::filesystem::exists(path)) {
+      write_file_atomic(path, recipe.resolved());
+    } else {
+      const Recipe before = Recipe::load(path, {}, recipe_options());
+      if (before.hash() != recipe.hash()) {
+        std::istringstream was(before.resolved()), is(recipe.resolved());
+        std::string a, b;
+        while (std::getline(was, a) && std::getline(is, b) && a == b) {
+        }
+        fail(
+            ExitCode::kConfig,
+            "{} belongs to a run of another recipe: it has '{}', this one '{}'; use a new --run-dir, or the recipe it was made with",
+            run_dir, a.substr(a.find_first_not_of(' ')), b.substr(b.find_first_not_of(' ')));
+      }
+    }
+    if (const std::string start = recipe.text("lora.start"); !start.empty() && recipe.text("activate.from").empty())
+      keep_start_adapter(run_dir, start);
+  });
+  return lock;
 }
 
 }  // namespace thinkrec

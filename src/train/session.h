@@ -14,6 +14,7 @@
 #include "core/recipe.h"
 #include "data/dataset.h"
 #include "data/prompt.h"
+#include "io/file.h"
 #include "model/llama.h"
 #include "report/status.h"
 #include "text/tokenizer.h"
@@ -72,6 +73,10 @@ class Session {
     if (aids_.status != nullptr) aids_.status->step(what, step);
     return aids_.faults != nullptr ? aids_.faults->before_step() : StepFault{};
   }
+  /// Tells the watchdog that what comes may wait long for the disk, up to the next step or stage.
+  void enter_save() const {
+    if (aids_.watchdog != nullptr) aids_.watchdog->slow();
+  }
   /// Does not return from a fault that is due in this validation.
   void enter_validation() const {
     if (aids_.faults != nullptr) aids_.faults->in_validation();
@@ -112,7 +117,8 @@ class Session {
 
 /// Train rows for the language model: all, or a seeded sample of `limit` (0: all) made of runs of up to `together` (1 or more) neighbouring
 /// rows of a user, by user and time.
-std::vector<std::int64_t> sample_train_rows(const Dataset& dataset, std::int64_t limit, std::int64_t together, std::uint64_t seed);
+std::vector<std::int64_t> sample_train_rows(const Dataset& dataset, std::int64_t limit, std::int64_t together,
+                                            std::uint64_t seed);
 
 /// Rows of a split for validation or evaluation: all of them, or whole users in a seeded order, at most `per_user` rows of each (the
 /// first in time), until there are `limit` rows or more. Sorted by user, then time.
@@ -123,7 +129,8 @@ std::vector<std::int64_t> sample_rows(const Dataset& dataset, Split split, std::
 /// scale is another.
 LoraAdapter start_adapter(const std::string& folder, const LoraConfig& wanted, const LlamaConfig& model);
 
-/// Holds a new or existing run directory to the recipe: writes recipe.yaml and a copy of lora.start, or compares. kConfig names the first option that differs.
-void claim_run_dir(const std::string& run_dir, const Recipe& recipe, Collectives& world);
+/// Locks a new or existing run directory for this job, as long as what rank 0 gets is kept, and holds it to the recipe: writes recipe.yaml
+/// and a copy of lora.start, or compares. kUsage when another job has it, kConfig naming the first option that differs. Collective.
+std::unique_ptr<FileLock> claim_run_dir(const std::string& run_dir, const Recipe& recipe, Collectives& world);
 
 }  // namespace thinkrec

@@ -9,7 +9,9 @@
 #include "eval/metrics.h"
 #include "experts/schedule.h"
 #include "io/file.h"
+#include "train/agreed_checkpoint.h"
 #include "train/recipe_phases.h"
+#include "train/stop.h"
 
 #include <ATen/ATen.h>
 
@@ -17,6 +19,13 @@ namespace thinkrec {
 namespace {
 
 constexpr const char* kHeldOut = "held_out";  // scores, in the checkpoint of the encoder
+
+/// Between epochs, which have no checkpoints of their own. Collective, and a sign of life.
+void stop_if_asked(const Session& session, const std::string& stage) {
+  std::int64_t asked = stop_requested() ? 1 : 0;
+  session.world().all_reduce_max(std::span(&asked, 1));
+  if (asked != 0) fail(ExitCode::kStopped, "stopped on request during '{}'; the same command begins this stage anew", stage);
+}
 
 /// Trains the encoder on the data set's train rows and keeps the epoch that scores its valid rows best.
 std::unique_ptr<Encoder> train_and_report(const Session& session, const EncoderConfig& config, const Dataset& dataset,
@@ -31,13 +40,16 @@ std::unique_ptr<Encoder> train_and_report(const Session& session, const EncoderC
   const auto score_valid = [&](std::span<const double> scores) {
     scored.score.assign(scores.begin(), scores.end());
     metrics = ranking_metrics(scored, 5);
-    return metrics.auc / 4 + (std::isfinite(metrics.uauc) ? metrics.uauc : 0.5) / 3;
+    const auto or_half = [](double value) { return std::isfinite(value) ? value : 0.5; };  // one class only: no information
+    return or_half(metrics.auc) / 4 + or_half(metrics.uauc) / 3;
   };
   Progress progress(stage, config.max_epochs, session.leader());
   // Strict: every rank trains the whole encoder, so that no sum depends on how rows were shared.
   const auto alone = make_solo_collectives();
   auto encoder =
       train_encoder(config, dataset, session.strict() ? *alone : session.world(), score_valid, [&](const EncoderProgress& epoch) {
+        stop_if_asked(session, stage);
+        if (epoch.warm_start) return;
         if (session.leader()) {
           log.write(stage, epoch.epoch, {{"loss", epoch.train_loss}, {"valid_auc", metrics.auc}, {"valid_uauc", metrics.uauc}});
         }
@@ -105,7 +117,7 @@ std::vector<std::int64_t> valid_sample(const Session& session) {
 /// Loads a finished phase without training.
 void load_phase(const Session& session, const CheckpointStore& store, const PhaseConfig& config, LoraAdapter& adapter,
                 Projector& projector) {
-  const auto checkpoint = store.load_latest();
+  const auto checkpoint = load_latest(store, session.world());
   if (!checkpoint || !checkpoint->facts.value("done", false)) unfinished(session, config.stage);
   const at::NoGradGuard no_grad;
   const NamedTensors best = tensors_with_prefix(*checkpoint, "best/");
@@ -162,7 +174,8 @@ void write_teams(const Session& session, const ExpertPlan& plan, const std::vect
     for (const int q : plan.experts_of_team[t]) {
       const PhaseConfig config = expert_phase(session, queue[static_cast<std::size_t>(q)]);
       if (teams.contains(config.stage) && resume_step(session, config) >= config.steps) continue;
-      teams[config.stage] = {{"first_rank", first - team_of.begin()}, {"ranks", std::count(first, team_of.end(), static_cast<int>(t))}};
+      teams[config.stage] = {{"first_rank", first - team_of.begin()},
+                             {"ranks", std::count(first, team_of.end(), static_cast<int>(t))}};
     }
   }
   write_file_atomic(path, teams.dump(1) + "\n");
@@ -214,7 +227,7 @@ void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunSt
   if (session.inherits()) mode = StageMode::kLoad;
   if (session.leader() && !session.inherits()) store.clean();
   session.world().barrier();
-  if (const auto checkpoint = store.load_latest()) {
+  if (const auto checkpoint = load_latest(store, session.world())) {
     state.encoder = restore_encoder(config, session.dataset(), tensors_with_prefix(*checkpoint, "encoder/"));
     for (const StoredTensor& tensor : checkpoint->tensors) {
       if (tensor.name == kHeldOut) state.held_out = tensor.values;
@@ -268,7 +281,7 @@ void group_stage(const Session& session, StageMode mode, MetricsLog& log, RunSta
   const CheckpointStore store = session.store("group");
   if (session.leader()) store.clean();
   session.world().barrier();
-  auto checkpoint = store.load_latest();
+  auto checkpoint = load_latest(store, session.world());
   if (!checkpoint && mode == StageMode::kLoad) unfinished(session, "group");
   const std::string kind = session.recipe().text("group.encoder");
   const EncoderConfig config = encoder_config(session.recipe(), kind);
@@ -293,8 +306,8 @@ void group_stage(const Session& session, StageMode mode, MetricsLog& log, RunSta
       store.save(made);
     }
     session.world().barrier();
-    checkpoint = store.load_latest();
-    THINKREC_CHECK(checkpoint.has_value(), "the grouping just written cannot be read");
+    checkpoint = load_latest(store, session.world());
+    if (!checkpoint) fail(ExitCode::kIo, "{}: the grouping that was just written cannot be read", store.folder());
   }
   if (kind != "same")
     state.group_encoder = restore_encoder(config, session.dataset(), tensors_with_prefix(*checkpoint, "encoder/"));

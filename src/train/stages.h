@@ -14,6 +14,17 @@
 
 namespace thinkrec {
 
+/// What is added to the language model's logit in the end (calibration.h); nothing without rows.
+struct Calibration {
+  struct Tried {
+    double share, auc, uauc;
+  };
+  std::int64_t rows = 0, users = 0;  ///< of the valid split, that it was chosen on
+  double share = 0;                  ///< of the encoder, in standard deviations
+  double encoder_weight = 0;         ///< by which the encoder's logit is multiplied
+  std::vector<Tried> tried;
+};
+
 /// What the stages have made so far. Later stages need the parts of the earlier ones.
 struct RunState {
   std::unique_ptr<Encoder> encoder;
@@ -24,6 +35,7 @@ struct RunState {
   Projector projector;
   Grouping grouping;
   std::vector<LoraAdapter> experts;  ///< lower layers shared with `global`, last expert.layers their own
+  Calibration calibration;
   /// The encoder whose vectors are clustered and gate.
   const Encoder& grouping_encoder() const { return group_encoder ? *group_encoder : *encoder; }
   bool stopped = false;  ///< a stop was asked for; what follows must not run

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Every recipe of configs/recipes runs from end to end on a tiny world; a run takes another's global adapter, or says why not; and what
 is asked of an evaluation and an export is what comes."""
+import csv
 import glob
 import json
 import os
@@ -51,6 +52,21 @@ def main():
             models = json.load(open(f"{trained[name]}/evaluation.json"))["models"]
             assert {"item_mean", "logistic", "encoder", "untrained", "global", "fused"} <= set(models), (name, list(models))
 
+        # What each recipe's last prompt says of its history, and which slots it has.
+        for name, said, slots in (("thinkrec", "given ratings to", True), ("collm", "given high ratings to", True), ("tallrec", "given high ratings to", False),
+                                  ("prompt4nr-hard", "gave high ratings to", False), ("prompt4nr-hybrid", "gave high ratings to", True)):
+            shown = world.run("thinkrec_inspect", "--prompts", "3", "--config", f"{trained[name]}/recipe.yaml").stdout
+            rows = [block for block in shown.split("row ")[1:] if "recommendation" in block]
+            words = ["".join(re.findall(r'^ +\d+ +\S+  "(.*?)" ', block, re.M)) for block in rows]
+            assert rows and all(said in text for text in words), (name, words[:1])
+            assert all(("<slot>" in block) == slots for block in rows), (name, rows[0])
+            if name == "collm":  # the user and the item in question alone
+                assert all(block.count("<slot>") == 2 for block in rows), rows[0]
+        losses = {name: open(f"{trained[name]}/recipe.yaml").read() for name in ("thinkrec", "collm", "tallrec", "prompt4nr-soft")}
+        for name, text in losses.items():
+            assert bool(re.search(r"^  gamma: 0(\.0)?$", text, re.M)) == (name != "thinkrec"), name
+        assert "train: lora+soft" in losses["prompt4nr-soft"]
+
         # Experts over the global adapter of another run.
         for recipe in recipes:
             name = os.path.basename(recipe)[:-5]
@@ -72,12 +88,38 @@ def main():
         # Statistics in the slots: as many held-out scores as train rows, and a run that resumes reads them back.
         stats = f"{folder}/stats"
         recipe = f"{source}/configs/recipes/thinkrec.yaml"
-        arguments = settings(world, recipe, features__statistics="true", features__folds=2, encoder__kind="lightgcn")
+        arguments = settings(world, recipe, features__statistics="true", features__folds=2, encoder__kind="lightgcn", evaluate__calibration_rows=60)
         world.run("thinkrec_train", "--config", recipe, "--run-dir", stats, *arguments)
         assert metrics(stats, "encode/fold-1")
         world.run("thinkrec_train", "--config", recipe, "--run-dir", stats, *arguments)
         done = world.run("thinkrec_recommend", "--run-dir", stats, "--user", "u1", "--top", "2")
         assert "1. Film" in done.stdout, done.stdout
+
+        # The share of the encoder's logit, chosen on valid rows of other users than checkpoints were judged by; who recommends adds it, too.
+        evaluation = json.load(open(f"{stats}/evaluation.json"))
+        chosen = evaluation["calibration"]
+        assert chosen["rows"] >= 60 and [round(one["share"], 1) for one in chosen["tried"]] == [tenth / 10 for tenth in range(10)], chosen
+        best = max(chosen["tried"], key=lambda one: (one["auc"] or .5) / 4 + (one["uauc"] or .5) / 3)
+        assert chosen["share"] == best["share"] and (chosen["encoder_weight"] > 0) == (best["share"] > 0), chosen
+        rows = list(csv.DictReader(open(f"{stats}/scores.csv")))
+        for row in rows:
+            wanted = float(row["fused"]) + chosen["encoder_weight"] * float(row["encoder"])
+            assert abs(wanted - float(row["calibrated"])) < 1e-6 * max(1, abs(wanted)), row
+        assert {"calibrated - fused", "calibrated - item_mean"} <= set(evaluation["difference"])
+        ranked = lambda: json.loads(world.run("thinkrec_recommend", "--run-dir", stats, "--users", f"{folder}/one.jsonl").stdout)["items"]
+        open(f"{folder}/one.jsonl", "w").write('{"user": "u1", "top": 3}\n')
+        stored = json.load(open(f"{stats}/calibration.json"))
+        scores = {}
+        for weight in (0, 1, 2):
+            json.dump({**stored, "encoder_weight": weight}, open(f"{stats}/calibration.json", "w"))
+            open(f"{folder}/one.jsonl", "w").write('{"user": "u1", "candidates": ["i1", "i2"], "top": 2}\n')
+            scores[weight] = {item["id"]: item["score"] for item in ranked()}
+        for item in ("i1", "i2"):
+            assert abs(scores[2][item] - 2 * scores[1][item] + scores[0][item]) < 1e-4 and scores[1][item] != scores[0][item], scores
+        json.dump({**stored, "encoder_weight": "much"}, open(f"{stats}/calibration.json", "w"))
+        bad = world.run("thinkrec_recommend", "--run-dir", stats, "--user", "u1", code=65)
+        assert "calibration.json: 'encoder_weight' is not a number from 0" in bad.stderr, bad.stderr
+        json.dump(stored, open(f"{stats}/calibration.json", "w"))
         many = world.run("thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/many",
                          *settings(world, recipe, features__statistics="true", features__folds=100, mix__train_rows=0),
                          "--stages", "encode", code=0)

@@ -88,6 +88,46 @@ def stopped_by_signals(world, folder):
     assert process.wait(20) == 130, process.returncode
 
 
+def stage_now(run):
+    try:
+        return json.load(open(f"{run}/status.json"))["stage"]
+    except (OSError, ValueError):
+        return ""
+
+
+def stopped_outside_steps(world, folder):
+    """A request to stop while the encoder trains or rows are scored: code 75 there, too; and a second job finds the run taken."""
+    recipe = world.recipe("outside", steps=4)
+    endless = ("--set", "encoder.max_epochs=1000000", "--set", "encoder.patience=1000000")
+    command = world.command("thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/encode", *endless, ranks=2)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while stage_now(f"{folder}/encode") != "encode":
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    taken = world.train(recipe, f"{folder}/encode", *endless, code=64)
+    assert "another thinkrec_train is at work on this run" in taken.stderr, taken.stderr
+    assert process.poll() is None
+    process.send_signal(signal.SIGUSR2)
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 75 and "stopped on request during 'encode'" in text, (process.returncode, text[-1500:])
+
+    run = f"{folder}/evaluate"
+    world.train(recipe, run, "--stages", "encode,activate,group,expert", ranks=2)
+    for attempt in range(8):  # until the signal comes before the last row
+        process = subprocess.Popen(world.command("thinkrec_train", "--config", recipe, "--run-dir", run, "--stages", "evaluate", ranks=2),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        while process.poll() is None and stage_now(run) != "evaluate":
+            time.sleep(0.005)
+        process.send_signal(signal.SIGUSR2)
+        _, text = process.communicate(timeout=60)
+        if process.returncode == 75:
+            break
+        os.remove(f"{run}/status.json")
+    assert process.returncode == 75 and "stopped on request" in text, (process.returncode, text[-1500:])
+    world.train(recipe, run, "--stages", "evaluate", ranks=2)
+    print(f"stopped while it trains the encoder, and while rows are scored (attempt {attempt + 1})", flush=True)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         world = World(sys.argv[1], sys.argv[2], folder)
@@ -150,6 +190,7 @@ def main():
         assert "stopped on request" in text
         assert '"stopped"' in open(os.path.join(stopped, "status.json")).read()
         stopped_by_signals(world, folder)
+        stopped_outside_steps(world, folder)
     print(f"resume: passed with {kills} kills")
 
 

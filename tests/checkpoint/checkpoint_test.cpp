@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "io/file.h"
+#include "support/testing.h"
 
 namespace thinkrec {
 namespace {
@@ -133,6 +134,39 @@ TEST_F(CheckpointTest, TruncatedAndMissingFilesFallBack) {
     fs::remove(file(2, name));
     EXPECT_EQ(store().load_latest()->step, 1);
   }
+}
+
+/// Training that fell back behind damaged ones and saves anew: what it writes is kept, and they go.
+TEST_F(CheckpointTest, GoingBackBehindDamagedOnesKeepsWhatIsWritten) {
+  for (const int keep : {1, 2}) {
+    const CheckpointStore kept = store({{"recipe", "aa"}}, keep);
+    kept.save(made(50));
+    kept.save(made(100));
+    for (const std::int64_t step : {50, 100}) {
+      if (fs::exists(file(step, "state.h5"))) fs::resize_file(file(step, "state.h5"), 9);
+    }
+    EXPECT_FALSE(kept.load_latest());
+    kept.save(made(30));
+    ASSERT_TRUE(kept.load_latest()) << keep;
+    EXPECT_EQ(kept.load_latest()->step, 30);
+    EXPECT_FALSE(fs::exists(file(50, "state.h5")) || fs::exists(file(100, "state.h5")));
+    kept.save(made(40));
+    EXPECT_EQ(kept.load_step(40).step, 40);
+    EXPECT_EQ(fs::exists(file(30, "state.h5")), keep == 2);
+    fs::remove_all(folder_);
+  }
+}
+
+TEST_F(CheckpointTest, AFailedSaveLeavesTheRoomForTheNext) {
+  store().save(made(1));
+  {
+    const testing::FileSizeLimit limit(64);
+    testing::expect_error(ExitCode::kIo, "step-2.tmp", [&] { store().save(made(2)); });
+  }
+  EXPECT_FALSE(fs::exists(folder_ + "/step-2.tmp"));
+  EXPECT_EQ(store().load_latest()->step, 1);
+  store().save(made(3));
+  EXPECT_EQ(store().load_latest()->step, 3);
 }
 
 TEST_F(CheckpointTest, AHalfWrittenOneIsNotSeenAndCleaned) {

@@ -53,6 +53,29 @@ TEST(Watchdog, LetsARankThatGetsOnLive) {
   dog.quiet("the end");
 }
 
+/// Steps of 10 ms, whose limit is half a second; what takes longer with good reason is no alarm, which would end this test.
+TEST(Watchdog, HasPatienceWithASaveAndWithTheFirstStepsOfAStage) {
+  const TempFolder folder;
+  const auto solo = make_solo_collectives();
+  WatchdogOptions patient = options(folder, 0.5);
+  patient.quiet_limit_s = 30;
+  Watchdog dog(patient, *solo);
+  std::int64_t step = 0;
+  const auto steps = [&](const char* stage) {
+    for (int i = 0; i < 6; ++i) {
+      dog.step(stage, ++step);
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  };
+  steps("activate/main");
+  dog.slow();
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  steps("activate/main");
+  dog.step("expert/0", 1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  steps("expert/0");
+}
+
 TEST(Watchdog, KeepsAllCollectivesOnRequest) {
   const TempFolder folder;
   const auto solo = make_solo_collectives();

@@ -139,7 +139,7 @@ TEST_F(EmbeddedRecipes, ErrorsNameTheEmbeddedFile) {
 TEST_F(EmbeddedRecipes, TheListSaysWhatEachIs) {
   const auto list = list_embedded_recipes();
   EXPECT_NE(list.find("\nrecipes/tallrec                "), std::string::npos) << list;
-  EXPECT_NE(list.find("  TALLRec (Bao et al. 2023): LoRA on the text"), std::string::npos) << list;
+  EXPECT_NE(list.find("  TALLRec (Bao et al. 2023): LoRA on the titles"), std::string::npos) << list;
   EXPECT_EQ(static_cast<std::size_t>(std::count(list.begin(), list.end(), '\n')), embedded_recipes().size());
 }
 

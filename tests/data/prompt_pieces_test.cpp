@@ -111,7 +111,8 @@ void expect_same(const Dataset& data, const Tokenizer& tokenizer, const PromptCo
 /// The named templates, and one with all that the pieces must look out for.
 std::vector<std::string> templates() {
   std::vector<std::string> all;
-  for (const char* name : {"thinkrec", "text", "hard", "soft", "hybrid"}) all.push_back(prompt_template(name));
+  for (const char* name : {"thinkrec", "text", "tallrec", "collm", "hard", "soft", "hybrid"})
+    all.push_back(prompt_template(name));
   all.push_back("<HisItemList>;no <TargetItemTitle>");
   all.push_back("<TargetItemTitle>'s like <HisItemList>? Or <TargetItemTitle>");
   all.push_back("A  <TargetItemTitle> b\u00e9 <HisItemList> \u00e9 <Soft:2>.");
@@ -125,6 +126,7 @@ PromptConfig settings(const std::string& text, int which) {
   config.features = template_has_features(text) || (which & 8) != 0;
   config.keywords = (which & 1) == 0;
   config.labels = (which & 2) == 0;
+  config.history_features = which % 3 != 2;
   config.max_tokens = (which & 4) == 0 ? 2048 : 700;
   config.history = (which & 4) == 0 ? 10 : 0;
   return config;
@@ -235,7 +237,7 @@ TEST(PromptText, WhatLooksSpecialIsPlainText) {
       control.token = {one.tokenizer->find_special("<|im_start|>").value(), one.tokenizer->find_special("<|endoftext|>").value()};
       ASSERT_EQ(specials(*one.tokenizer, control), 2);
     }
-    for (const char* name : {"thinkrec", "text", "hard", "soft", "hybrid"}) {
+    for (const char* name : {"thinkrec", "text", "tallrec", "collm", "hard", "soft", "hybrid"}) {
       PromptConfig config = settings(prompt_template(name), 0);
       config.history = 1;
       const PromptBuilder prompts(data, *one.tokenizer, config);

@@ -74,6 +74,37 @@ TEST(Prompt, IsThePapersB2) {
   EXPECT_EQ(row.label, 1);
 }
 
+TEST(Prompt, ComparedMethodsListWhatWasLiked) {
+  const Dataset data = small();
+  const ByteTokenizer tokenizer;
+  PromptConfig liked = config("collm");
+  liked.keywords = liked.labels = liked.disliked = liked.history_features = false;
+  const PromptBuilder collm(data, tokenizer, liked);
+  const EncodedRow row = collm.prompt(2);
+  EXPECT_EQ(
+      tokenizer.decode(row.token),
+      "#Question: A user has given high ratings to the following movies: \"Alien\". Additionally, we have information about the user's "
+      "preferences encoded in the feature#. Using all available information, make a prediction about whether the user would enjoy the "
+      "movie titled \"Cube\" with the feature#. Please begin your answer with \"Yes\" or \"No\".\n#Answer:");
+  ASSERT_EQ(row.slots.size(), 2U);
+  EXPECT_EQ(row.slots[0].kind, FeatureRef::Kind::kUser);
+  EXPECT_EQ(row.slots[1].kind, FeatureRef::Kind::kTarget);
+  EXPECT_EQ(row.token, collm.prompt_of_whole_runs(2).token);
+  liked.template_text = prompt_template("tallrec");
+  liked.features = false;
+  const EncodedRow alone = PromptBuilder(data, tokenizer, liked).prompt(2);
+  EXPECT_TRUE(alone.slots.empty());
+  EXPECT_NE(tokenizer.decode(alone.token).find("high ratings to the following movies: \"Alien\". Using all"), std::string::npos);
+  liked.template_text = prompt_template("hard");
+  EXPECT_NE(tokenizer.decode(PromptBuilder(data, tokenizer, liked).prompt(2).token)
+                .find("gave high ratings to these movies: \"Alien\"."),
+            std::string::npos);
+  PromptConfig with = config("collm");
+  PromptConfig without = with;
+  without.history_features = false;
+  EXPECT_NE(PromptBuilder(data, tokenizer, with).hash(), PromptBuilder(data, tokenizer, without).hash());
+}
+
 TEST(Prompt, AnEmptyHistoryIsAnEmptyListAndNotAnItem) {
   const Dataset data = small();
   const ByteTokenizer tokenizer;
@@ -155,7 +186,7 @@ TEST(Prompt, ReasonsEndWithTheEndOfSentence) {
 TEST(Prompt, TemplatesThatMakeNoSenseAreRefused) {
   const Dataset data = small();
   const ByteTokenizer tokenizer;
-  EXPECT_THROW(prompt_template("tallrec"), Error);
+  EXPECT_THROW(prompt_template("nothing"), Error);
   PromptConfig bad;
   bad.template_text = "no target";
   EXPECT_THROW(PromptBuilder(data, tokenizer, bad), Error);
@@ -180,7 +211,7 @@ TEST(Prompt, LearntTokensStandWhereTheirMarksDo) {
   EXPECT_EQ(soft_tokens(prompt_template("soft")), 12);
   EXPECT_EQ(soft_tokens(prompt_template("hard")), 0);
   const std::string hybrid = tokenizer.decode(PromptBuilder(data, tokenizer, config("hybrid")).prompt(2).token);
-  EXPECT_TRUE(hybrid.starts_with("####A user rated these movies: \"Alien\"")) << hybrid;
+  EXPECT_TRUE(hybrid.starts_with("####A user gave high ratings to these movies: \"Alien\"")) << hybrid;
   const std::string hard = tokenizer.decode(PromptBuilder(data, tokenizer, config("hard")).prompt(2).token);
   EXPECT_TRUE(hard.ends_with("The answer, \"Yes\" or \"No\", is:")) << hard;
 }

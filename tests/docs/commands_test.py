@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Every command of the documentation is run as it stands, on a tiny model and data in place of the embedded ones, or stands below with what runs it
-instead. Programs are found under build/release and on the PATH as scripts that add what makes a run small.
+instead. Programs are found under build/release as scripts that add what makes a run small.
 
   commands_test.py PROGRAMS ROOT
 """
@@ -27,7 +27,7 @@ MOVIELENS = ".deps/data/recbole/dataset_example/ml-100k/ml-100k"
 # Page, command, and why it is not run here: the test or script that does, or what it would need.
 NOT_RUN = {
     "README.md": {
-        "./launch/quickstart.sh": "docs_tutorial (slow) has its stages; the script itself is the main job of CI",
+        "./launch/quickstart.sh": "docs_tutorial (slow) has its stages; containers_debian (slow) runs it on a bare machine",
         "./launch/test.sh": "is what runs this test",
     },
     "CONTRIBUTING.md": {
@@ -66,7 +66,7 @@ NOT_RUN = {
         "tests/fuzz/coverage.sh": "needs a build of its own",
     },
     "docs/how-it-works/fuse-and-evaluate.md": {
-        "thinkrec_eval --text --references refs.jsonl --json text.json --bleurt bleurt-20 --runs ThinkRec=runs/thinkrec,"
+        "build/release/thinkrec_eval --text --references refs.jsonl --json text.json --bleurt bleurt-20 --runs ThinkRec=runs/thinkrec,"
         "Prompt4NR=runs/prompt4nr-hybrid:global,TALLRec=runs/tallrec:global,CoLLM=runs/collm:global,untrained=runs/thinkrec:untrained,"
         "no-thinking=runs/without-thinking,global=runs/thinkrec:global": "needs runs of five recipes; app_text has runs of its own",
     },
@@ -136,7 +136,7 @@ class Shell:
         self.variables = self.log = ""
 
     def run(self, command):
-        if re.fullmatch(r"\w+=\S+", command):
+        if re.fullmatch(r"(export )?\w+=\S+", command):
             self.variables += command + "\n"
             return
         if "thinkrec_serve" in command:
@@ -144,17 +144,14 @@ class Shell:
         if self.port:
             command = command.replace("localhost:8080", f"127.0.0.1:{self.port}")
         done = subprocess.run(["bash", "-euo", "pipefail", "-c", self.variables + command], cwd=self.folder, capture_output=True, text=True,
-                              timeout=self.limit, env=self.environment(), stdin=subprocess.DEVNULL)
+                              timeout=self.limit, stdin=subprocess.DEVNULL)
         assert done.returncode == 0, f"{command}\nexit code {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
         self.log = done.stderr
         return done.stdout
 
-    def environment(self):
-        return {**os.environ, "PATH": f"{self.folder}/build/release:{os.environ['PATH']}"}
-
     def serve(self, command):
         self.stop()
-        self.server = subprocess.Popen(["bash", "-c", "exec " + command], cwd=self.folder, stderr=subprocess.PIPE, text=True, env=self.environment())
+        self.server = subprocess.Popen(["bash", "-c", f"{self.variables}exec {command}"], cwd=self.folder, stderr=subprocess.PIPE, text=True)
         for line in self.server.stderr:
             found = re.search(r"is served on \S+:(\d+)$", line.strip())
             if found:

@@ -1,10 +1,9 @@
 #include "io/file.h"
 
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <csignal>
+#include <thread>
 
 #include "io_testing.h"
 
@@ -12,30 +11,13 @@ namespace thinkrec {
 namespace {
 
 using testing::expect_error;
+using testing::FileSizeLimit;
 using testing::TempFolder;
 
 std::size_t files_in(const TempFolder& folder) {
   return static_cast<std::size_t>(
       std::distance(std::filesystem::directory_iterator(folder.path()), std::filesystem::directory_iterator()));
 }
-
-/// Limits the size of written files for as long as it lives; SIGXFSZ is ignored, as the programs do.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit = {bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit before_ = {};
-  void (*handler_)(int);
-};
 
 TEST(File, ReadsWhatWasWritten) {
   const TempFolder folder;
@@ -50,6 +32,44 @@ TEST(File, ReadsWhatWasWritten) {
     EXPECT_EQ(read_file(folder.file("g")), content);
   }
   EXPECT_EQ(files_in(folder), 2u) << "a staging file was left";
+}
+
+TEST(File, ADeviceOrPipeIsWrittenAndNeverReplaced) {
+  const TempFolder folder;
+  const std::string pipe = folder.file("pipe");
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::string read;
+  std::thread reader([&] { read = read_file(pipe); });
+  write_file_atomic(pipe, "a line");
+  reader.join();
+  EXPECT_EQ(read, "a line");
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  std::filesystem::create_symlink("/dev/null", folder.file("null"));
+  write_file_atomic(folder.file("null"), "gone");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder.file("null")));
+  EXPECT_EQ(files_in(folder), 2u);
+}
+
+TEST(File, ALockHasOneHolder) {
+  const TempFolder folder;
+  const std::string path = folder.file("lock");
+  {
+    const FileLock first(path, std::chrono::milliseconds(0));
+    EXPECT_TRUE(first.held());
+    EXPECT_FALSE(FileLock(path, std::chrono::milliseconds(60)).held());
+  }
+  EXPECT_TRUE(FileLock(path, std::chrono::milliseconds(0)).held());
+  expect_error(ExitCode::kIo, "cannot be opened",
+               [&] { const FileLock none(folder.file("no/lock"), std::chrono::milliseconds(0)); });
+}
+
+TEST(File, AFolderIsMadeWithThoseAboveIt) {
+  const TempFolder folder;
+  make_folder(folder.file("a/b/c"));
+  make_folder(folder.file("a/b/c"));
+  EXPECT_TRUE(std::filesystem::is_directory(folder.file("a/b/c")));
+  const std::string file = folder.put("file", "x");
+  expect_error(ExitCode::kIo, "file/d: cannot make the folder", [&] { make_folder(file + "/d"); });
 }
 
 TEST(File, WrittenInPiecesIsThereAsAWholeOrNotAtAll) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "io/file.h"
+#include "support/testing.h"
 
 namespace thinkrec {
 namespace {
@@ -48,6 +49,13 @@ TEST(StatusFile, SaysWhereARunIsAndHowItEnded) {
   EXPECT_EQ(read()["code"], 70);
   const std::string time = read()["time"];
   EXPECT_EQ(time.size(), std::string("2026-01-31T23:59:59Z").size());
+  {
+    const testing::FileSizeLimit full(4);  // as a full disk: what was there stays
+    status.running("evaluate");
+    status.ended("done", 0, "");
+  }
+  EXPECT_EQ(read()["code"], 70);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
   fs::remove_all(folder);
   status.ended("done", 0, "");  // a warning, no error
   EXPECT_FALSE(fs::exists(path));

@@ -95,6 +95,22 @@ TEST(Reasons, AreKeptWhenTheVerdictIsRight) {
   EXPECT_EQ(backend.asked.size(), 6U);
 }
 
+TEST(Reasons, OnRequestAllKnowTheAnswer) {
+  Dataset data = films();
+  Files files;
+  std::map<std::uint64_t, int> turns;
+  ScriptedChat backend([&](const ChatRequest& r) {
+    const std::string turn = ++turns[r.sample] == 1 ? "At once, and right." : "It was told, and is right.";
+    return says((liked(r) ? "Yes. " : "No. ") + turn);
+  });
+  ReasonConfig config;
+  config.rows = 4;
+  config.reveal = true;
+  EXPECT_EQ(make(data, backend, files, config).accepted, (std::vector<std::int64_t>{0, 4, 0, 0}));
+  for (const Reason& reason : data.reasons) EXPECT_NE(reason.text.find("It was told"), std::string::npos) << reason.text;
+  EXPECT_EQ(backend.asked.size(), 8U);
+}
+
 TEST(Reasons, AreAskedForAgainWithTheAnswerRevealed) {
   Dataset data = films();
   Files files;

@@ -1,0 +1,142 @@
+#include "train/calibration.h"
+
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <set>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "eval/metrics.h"
+#include "io/bounded_json.h"
+#include "io/file.h"
+#include "report/metrics_report.h"
+#include "report/progress.h"
+#include "train/evaluate.h"
+#include "train/scorer.h"
+#include "train/stop.h"
+
+namespace thinkrec {
+namespace {
+
+/// Valid rows of users by whom no checkpoint was judged.
+std::vector<std::int64_t> fresh_valid_rows(const Session& session) {
+  const Recipe& recipe = session.recipe();
+  const Dataset& dataset = session.dataset();
+  const std::int64_t judged = recipe.integer("valid.rows"), wanted = recipe.integer("evaluate.calibration_rows");
+  const auto user_of = [&](std::int64_t row) { return dataset.user[static_cast<std::size_t>(row)]; };
+  std::set<std::int32_t> taken;
+  if (judged > 0) {
+    for (const std::int64_t row :
+         sample_rows(dataset, Split::kValid, judged, recipe.integer("valid.rows_per_user"), session.seed()))
+      taken.insert(user_of(row));
+  }
+  // Users come in the same order as in that sample, so more rows are more users behind its own.
+  std::vector<std::int64_t> rows;
+  std::int64_t of_taken = 0;
+  for (const std::int64_t row : dataset.rows(Split::kValid)) of_taken += taken.contains(user_of(row)) ? 1 : 0;
+  for (const std::int64_t row : sample_rows(dataset, Split::kValid, of_taken + wanted, 0, session.seed())) {
+    if (!taken.contains(user_of(row))) rows.push_back(row);
+  }
+  if (!rows.empty()) return rows;
+  log_warning("evaluate.calibration_rows: checkpoints were judged by all users of the valid rows, so the same are used again");
+  return sample_rows(dataset, Split::kValid, wanted, 0, session.seed());
+}
+
+double deviation(const std::vector<double>& values) {
+  double mean = 0, squares = 0;
+  for (const double value : values) mean += value / static_cast<double>(values.size());
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  return std::sqrt(squares / static_cast<double>(values.size()));
+}
+
+}  // namespace
+
+Calibration calibrate(const Session& session, const RunState& state) {
+  Calibration out;
+  if (session.recipe().integer("evaluate.calibration_rows") == 0) return out;
+  const Dataset& dataset = session.dataset();
+  const std::vector<std::int64_t> rows = fresh_valid_rows(session);
+  const PromptBuilder prompts(dataset, session.tokenizer(), final_prompt(session));
+  ScoredRows scored;
+  std::vector<EncodedRow> encoded;
+  for (const std::int64_t row : rows) {
+    scored.user.push_back(dataset.user[static_cast<std::size_t>(row)]);
+    scored.label.push_back(dataset.label[static_cast<std::size_t>(row)]);
+    encoded.push_back(prompts.prompt(row));
+  }
+  FusedAdapters fused(session, state);
+  Scorer scorer(session.model(), state.projector, state.features.get(), prompts.verdicts().yes,
+                session.recipe().integer("run.micro_tokens"), session.world());
+  scorer.stop_when(stop_requested);
+  Progress progress("evaluate/calibration", static_cast<std::int64_t>(rows.size()), session.leader());
+  const TopAdapterOf own = [&](std::int32_t user) { return TopAdapter{true, &fused.of(user)}; };
+  const auto served = scorer.score(encoded, scored.user, &state.global, first_expert_layer(session), std::span(&own, 1),
+                                   [&](std::int64_t done, std::int64_t) { progress.update(done, "rows of this rank"); })[0];
+  progress.finish();
+  const auto encoder = state.encoder->scores(dataset, rows);
+  const double of_encoder = deviation(encoder);
+  if (!(of_encoder > 0)) return out;
+  const double unit = deviation(served) / of_encoder;
+
+  out.rows = static_cast<std::int64_t>(rows.size());
+  out.users = static_cast<std::int64_t>(std::set<std::int32_t>(scored.user.begin(), scored.user.end()).size());
+  const auto or_half = [](double value) { return std::isfinite(value) ? value : 0.5; };
+  double best = -std::numeric_limits<double>::infinity();
+  for (int tenths = 0; tenths < 10; ++tenths) {
+    const double share = tenths / 10.0, weight = share / (1 - share) * unit;
+    scored.score.clear();
+    for (std::size_t i = 0; i < rows.size(); ++i) scored.score.push_back(served[i] + weight * encoder[i]);
+    const RankingMetrics metrics = ranking_metrics(scored, static_cast<int>(session.recipe().integer("evaluate.k")));
+    out.tried.push_back({share, metrics.auc, metrics.uauc});
+    const double score = or_half(metrics.auc) / 4 + or_half(metrics.uauc) / 3;
+    if (score <= best) continue;
+    best = score;
+    out.share = share;
+    out.encoder_weight = weight;
+  }
+  log_info(
+      "calibration: on {} valid rows of {} users, the encoder's logit counts {:.3f} beside the language model's (a share of {:.1f})",
+      out.rows, out.users, out.encoder_weight, out.share);
+  return out;
+}
+
+nlohmann::ordered_json calibration_json(const Calibration& calibration) {
+  nlohmann::ordered_json tried = nlohmann::ordered_json::array();
+  for (const Calibration::Tried& one : calibration.tried)
+    tried.push_back({{"share", one.share}, {"auc", json_number(one.auc)}, {"uauc", json_number(one.uauc)}});
+  return {{"rows", calibration.rows},
+          {"users", calibration.users},
+          {"share", calibration.share},
+          {"encoder_weight", calibration.encoder_weight},
+          {"tried", std::move(tried)}};
+}
+
+void save_calibration(const std::string& path, const Calibration& calibration) {
+  if (calibration.rows > 0) {
+    write_file_atomic(path, calibration_json(calibration).dump(1) + "\n");
+  } else {
+    std::error_code ignored;  // none is there, mostly
+    std::filesystem::remove(path, ignored);
+  }
+}
+
+Calibration load_calibration(const std::string& path) {
+  Calibration out;
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return out;
+  const nlohmann::json json = read_json_object(path, 1 << 20);
+  const auto number = [&](const char* name) {
+    const nlohmann::json& value = json_member(json, name);
+    if (!value.is_number() || !(value.get<double>() >= 0) || value.get<double>() > 1e9)
+      fail(ExitCode::kBadData, "{}: '{}' is not a number from 0; run the stage evaluate again", path, name);
+    return value.get<double>();
+  };
+  out.rows = static_cast<std::int64_t>(number("rows"));
+  out.users = static_cast<std::int64_t>(number("users"));
+  out.share = number("share");
+  out.encoder_weight = number("encoder_weight");
+  return out;
+}
+
+}  // namespace thinkrec
