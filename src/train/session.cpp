@@ -19,6 +19,7 @@
 #include "model/weights.h"
 #include "train/device.h"
 #include "train/recipe_phases.h"
+#include "train/run_identity.h"
 
 namespace thinkrec {
 namespace {
@@ -99,8 +100,11 @@ Session::Session(Recipe recipe, std::string run_dir, Collectives& world, const R
            options_.dtype() == at::kFloat ? "fp32" : "bf16", device().is_cpu() ? "the CPU" : "GPUs", world.size(), threads_);
 }
 
-Identity Session::identity(const Recipe& recipe) const {
-  return {{"recipe", recipe.hash()},
+Identity Session::identity(const std::string& run_dir, const Recipe& recipe) const {
+  const auto stored = std::filesystem::path(run_dir) / "recipe.yaml";
+  std::error_code ignored;
+  const bool exists = std::filesystem::exists(stored, ignored);
+  return {{"recipe", exists ? recipe_identity(Recipe::load(stored.string(), {}, recipe_options()), recipe) : recipe.hash()},
           {"data set", data_hash_},
           {"model", model_->hash()},
           {"tokenizer", tokenizer_->hash()},
@@ -108,7 +112,8 @@ Identity Session::identity(const Recipe& recipe) const {
 }
 
 CheckpointStore Session::store(const std::string& stage) const {
-  return CheckpointStore(path("checkpoints/" + stage), identity(recipe_), static_cast<int>(recipe_.integer("run.keep_last")));
+  return CheckpointStore(path("checkpoints/" + stage), identity(run_dir_, recipe_),
+                         static_cast<int>(recipe_.integer("run.keep_last")));
 }
 
 CheckpointStore Session::global_store(const std::string& stage) const {
@@ -133,7 +138,7 @@ CheckpointStore Session::global_store(const std::string& stage) const {
            value_in(theirs, name), value_in(ours, name));
     }
   }
-  return CheckpointStore((origin / "checkpoints" / stage).string(), identity(other),
+  return CheckpointStore((origin / "checkpoints" / stage).string(), identity(origin.string(), other),
                          static_cast<int>(recipe_.integer("run.keep_last")));
 }
 

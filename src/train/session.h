@@ -100,7 +100,7 @@ class Session {
   PromptConfig prompt(const std::string& template_name) const;
 
  private:
-  Identity identity(const Recipe& recipe) const;
+  Identity identity(const std::string& run_dir, const Recipe& recipe) const;
 
   Recipe recipe_;
   std::string run_dir_;
