@@ -82,7 +82,8 @@ def main():
         assert 3 <= len(lines) <= 12 and len({line["row"] for line in lines}) == len(lines), lines
         assert f"{len(lines) - 1} by self-reference (the base model)" in done.stdout and "BLEURT [95 %]" in done.stdout, done.stdout
         assert "Other - ThinkRec: METEOR" in done.stdout, done.stdout
-        methods = ["ThinkRec", "Global", "Untrained", "Other"]
+        control = "ThinkRec, of another row"
+        methods = ["ThinkRec", "Global", "Untrained", "Other", control]
         assert result["rows"] == len(lines) and list(result["methods"]) == methods and "left_out" not in result
         assert result["references"] == {"self-reference (the base model)": len(lines) - 1, "an editor": 1}, result["references"]
         assert [row["row"] for row in result["texts"]] == [line["row"] for line in lines]
@@ -90,6 +91,13 @@ def main():
             assert row["reference"] == line["reference"] and row["label"] in ("Yes", "No"), row
             assert all(row["candidates"][name][:1] in ("Y", "N") for name in methods), row
         said = {name: [row["candidates"][name] for row in result["texts"]] for name in methods}
+        assert sorted(set(said[control])) <= sorted(set(said["ThinkRec"])) and (len(set(said["ThinkRec"])) == 1 or said[control] != said["ThinkRec"]), said
+        for own, other in zip(result["texts"], said[control]):  # another user's, with the same verdict where there is one
+            same = [row for row in result["texts"] if row["user"] != own["user"] and row["candidates"]["ThinkRec"][0] == own["candidates"]["ThinkRec"][0]]
+            assert not same or other in [row["candidates"]["ThinkRec"] for row in same], (own, other)
+        for name in methods:
+            right = sum(text[0] == row["label"][0] for text, row in zip(said[name], result["texts"])) / len(lines)
+            assert abs(result["methods"][name]["verdicts"] - right) < 1e-9, (name, right)
         assert said["ThinkRec"] != said["Other"] and said["Global"] != said["Untrained"], said
 
         # The references as they lie there give the same again; without BLEURT the rest of it.
@@ -98,7 +106,7 @@ def main():
         done = text("--runs", runs.split(",")[0], *more[:4], "--json", f"{folder}/third.json")
         third = json.load(open(f"{folder}/third.json"))
         assert third["left_out"] == ["bleurt"] and "bleurt" not in third["methods"]["ThinkRec"] and "BLEURT is left out" in done.stdout
-        assert third["methods"]["ThinkRec"]["meteor_ci"] == result["methods"]["ThinkRec"]["meteor_ci"] and third["difference"] == {}
+        assert third["methods"]["ThinkRec"]["meteor_ci"] == result["methods"]["ThinkRec"]["meteor_ci"] and list(third["difference"]) == [f"{control} - ThinkRec"]
 
         # --text-pairs on the same texts.
         with open(f"{folder}/pairs.jsonl", "w") as out:
