@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 
+#include <chrono>
 #include <filesystem>
 #include <sstream>
 
@@ -13,8 +14,11 @@
 #include "core/log.h"
 #include "core/recipe_options.h"
 #include "data/guard.h"
+#include "eval/baselines.h"
+#include "eval/bootstrap.h"
 #include "eval/metrics.h"
 #include "io/file.h"
+#include "report/metrics_report.h"
 #include "report/table.h"
 #include "train/stages.h"
 
@@ -33,7 +37,8 @@ struct Point {
 struct Trial {
   Point point;
   std::uint64_t seed;
-  std::string file;
+  std::string file;  ///< of its valid rows
+  std::string test_file() const { return file.substr(0, file.size() - 5) + ".test.json"; }
 };
 
 /// "mf lr=0.001 width=64 wd=0.1"
@@ -51,44 +56,93 @@ std::vector<double> values_or(const CommandLine& line, const std::string& name, 
   return values.empty() ? std::vector<double>{fallback} : values;
 }
 
-RankingMetrics metrics_of(const Dataset& dataset, Split split, std::span<const double> scores, int k) {
+ScoredRows scored_rows(const Dataset& dataset, Split split, std::span<const double> scores) {
   ScoredRows scored;
   for (const std::int64_t row : dataset.rows(split)) {
     scored.user.push_back(dataset.user[static_cast<std::size_t>(row)]);
     scored.label.push_back(dataset.label[static_cast<std::size_t>(row)]);
   }
   scored.score.assign(scores.begin(), scores.end());
-  return ranking_metrics(scored, k);
+  return scored;
 }
-
-Json to_json(const RankingMetrics& m) { return {{"auc", m.auc}, {"uauc", m.uauc}, {"ndcg", m.ndcg}, {"map", m.map}}; }
 
 /// What selection looks at, as in training.
-double judged(const Json& valid) {
-  const auto or_half = [](const Json& value) { return value.is_number() ? value.get<double>() : 0.5; };
-  return or_half(valid["auc"]) / 4 + or_half(valid["uauc"]) / 3;
+double judged(const RankingMetrics& valid) {
+  const auto or_half = [](double value) { return std::isfinite(value) ? value : 0.5; };
+  return or_half(valid.auc) / 4 + or_half(valid.uauc) / 3;
 }
 
-Json run_trial(const Dataset& dataset, EncoderConfig config, const Trial& trial, int k) {
+struct Grid {
+  const Dataset& dataset;
+  const EncoderConfig& config;
+  int k, resamples;
+};
+
+/// Trains one encoder and writes what its valid rows say, and, where asked, what its test rows do: metrics with intervals, and the paired
+/// differences from what counting gives.
+void run_trial(const Grid& grid, const Trial& trial, bool with_test) {
+  EncoderConfig config = grid.config;
   config.learning_rate = trial.point.learning_rate;
   config.width = trial.point.width;
   config.weight_decay = trial.point.weight_decay;
   config.seed = trial.seed;
+  const Dataset& dataset = grid.dataset;
   const auto alone = make_solo_collectives();
+  const auto start = std::chrono::steady_clock::now();
   std::int64_t epochs = 0;
+  const auto valid_metrics = [&](std::span<const double> scores) {
+    return ranking_metrics(scored_rows(dataset, Split::kValid, scores), grid.k);
+  };
   const auto encoder = train_encoder(
-      config, dataset, *alone,
-      [&](std::span<const double> scores) { return judged(to_json(metrics_of(dataset, Split::kValid, scores, k))); },
+      config, dataset, *alone, [&](std::span<const double> scores) { return judged(valid_metrics(scores)); },
       [&](const EncoderProgress& progress) { epochs = progress.epoch; });
-  Json result = {{"learning_rate", config.learning_rate},
-                 {"width", config.width},
-                 {"weight_decay", config.weight_decay},
-                 {"seed", config.seed},
-                 {"epochs", epochs}};
-  for (const Split split : {Split::kValid, Split::kTest})
-    result[kSplitNames[static_cast<std::size_t>(split)]] =
-        to_json(metrics_of(dataset, split, encoder->scores(dataset, dataset.rows(split)), k));
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const RankingMetrics valid = valid_metrics(encoder->scores(dataset, dataset.rows(Split::kValid)));
+  const Json result = {{"learning_rate", config.learning_rate},
+                       {"width", config.width},
+                       {"weight_decay", config.weight_decay},
+                       {"seed", config.seed},
+                       {"epochs", epochs},
+                       {"seconds", seconds},
+                       {"judged", judged(valid)},
+                       {"valid", {{"auc", json_number(valid.auc)}, {"uauc", json_number(valid.uauc)}}}};
+  write_file_atomic(trial.file, result.dump(1) + "\n");
+  log_info("{} seed {}: valid AUC {:.4f} UAUC {:.4f}", describe(trial.point), trial.seed, valid.auc, valid.uauc);
+  if (!with_test) return;
+  const auto& rows = dataset.rows(Split::kTest);
+  const ScoredRows scored = scored_rows(dataset, Split::kTest, encoder->scores(dataset, rows));
+  Json test = {{"test", metrics_json(ranking_metrics(scored, grid.k),
+                                     user_bootstrap(scored, grid.k, grid.resamples, grid.config.seed), grid.k)}};
+  for (const auto& [name, scores] :
+       {std::pair{"item_mean", item_mean_scores(dataset, rows)}, {"logistic", logistic_scores(dataset, rows)}}) {
+    test["difference"][name] = metrics_json(
+        paired_bootstrap(scored, scored_rows(dataset, Split::kTest, scores), grid.k, grid.resamples, grid.config.seed), grid.k);
+  }
+  write_file_atomic(trial.test_file(), test.dump(1) + "\n");
+}
+
+Json read_trial(const std::string& file, const char* member) {
+  Json result = Json::parse(read_file(file, 1 << 20), nullptr, false);
+  if (!result.is_object() || !result.contains(member)) fail(ExitCode::kBadData, "{}: not a trial; delete it and run again", file);
   return result;
+}
+
+/// The mean of objects of the same shape, number by number; null where one has none.
+Json mean_of(const std::vector<Json>& all) {
+  const Json& first = all.front();
+  if (first.is_structured()) {
+    Json mean = first;
+    for (auto entry = mean.begin(); entry != mean.end(); ++entry) {
+      std::vector<Json> parts;
+      for (const Json& one : all)
+        parts.push_back(first.is_object() ? one.at(entry.key()) : one.at(static_cast<std::size_t>(entry - mean.begin())));
+      *entry = mean_of(parts);
+    }
+    return mean;
+  }
+  double sum = 0;
+  for (const Json& one : all) sum += one.is_number() ? one.get<double>() : std::nan("");
+  return json_number(sum / static_cast<double>(all.size()));
 }
 
 }  // namespace
@@ -123,62 +177,59 @@ int main(int argc, char** argv) {
         }
       }
     }
+    const Grid grid{dataset, config, k, static_cast<int>(recipe.integer("evaluate.bootstrap"))};
+    const bool one_point =
+        std::all_of(trials.begin(), trials.end(), [&](const Trial& trial) { return trial.point == trials.front().point; });
+    const auto is_there = [](const std::string& file) { return std::filesystem::exists(file); };
+    const auto mine = [&](std::size_t i) { return static_cast<int>(i % static_cast<std::size_t>(ranks.size())) == ranks.rank(); };
     for (std::size_t i = 0; i < trials.size(); ++i) {
-      if (static_cast<int>(i % static_cast<std::size_t>(ranks.size())) != ranks.rank()) continue;
-      if (std::filesystem::exists(trials[i].file)) continue;
-      const Json result = run_trial(dataset, config, trials[i], k);
-      write_file_atomic(trials[i].file, result.dump(1) + "\n");
-      log_info("{} seed {}: valid AUC {:.4f} UAUC {:.4f}", describe(trials[i].point), trials[i].seed,
-               result["valid"]["auc"].get<double>(), result["valid"]["uauc"].get<double>());
+      if (mine(i) && !(is_there(trials[i].file) && (!one_point || is_there(trials[i].test_file()))))
+        run_trial(grid, trials[i], one_point);
+    }
+    ranks.barrier();
+
+    // Every rank chooses the same point, by the valid rows, and the seeds of that one alone are scored on test.
+    std::map<Point, std::vector<Json>> results;
+    for (const Trial& trial : trials) results[trial.point].push_back(read_trial(trial.file, "judged"));
+    const auto score = [](const std::vector<Json>& of) { return mean_of(of)["judged"].get<double>(); };
+    const auto best = std::max_element(results.begin(), results.end(),
+                                       [&](const auto& a, const auto& b) { return score(a.second) < score(b.second); });
+    for (std::size_t i = 0; i < trials.size(); ++i) {
+      if (trials[i].point == best->first && mine(i) && !is_there(trials[i].test_file())) run_trial(grid, trials[i], true);
     }
     ranks.barrier();
     if (ranks.rank() != 0) return 0;
 
-    // Choose on the valid rows; only the chosen point's test metrics are read.
-    std::map<Point, std::vector<Json>> results;
+    std::vector<Json> tests;
     for (const Trial& trial : trials) {
-      Json result = Json::parse(read_file(trial.file, 1 << 20), nullptr, false);
-      if (!result.is_object() || !result.contains("valid") || !result.contains("test"))
-        fail(ExitCode::kBadData, "{}: not a trial; delete it and run again", trial.file);
-      results[trial.point].push_back(std::move(result));
+      if (trial.point == best->first) tests.push_back(read_trial(trial.test_file(), "test"));
     }
-    const auto mean = [](const std::vector<Json>& of, const char* split, const char* metric) {
-      double sum = 0;
-      for (const Json& one : of) sum += one[split][metric].is_number() ? one[split][metric].get<double>() : std::nan("");
-      return sum / static_cast<double>(of.size());
-    };
-    const auto score = [](const std::vector<Json>& of) {
-      double sum = 0;
-      for (const Json& one : of) sum += judged(one["valid"]);
-      return sum / static_cast<double>(of.size());
-    };
-    const auto best = std::max_element(results.begin(), results.end(),
-                                       [&](const auto& a, const auto& b) { return score(a.second) < score(b.second); });
     Table table({"point", "valid AUC", "valid UAUC", "chosen"});
-    for (const auto& [point, of] : results)
-      table.add_row({describe(point), format_number(mean(of, "valid", "auc"), 4), format_number(mean(of, "valid", "uauc"), 4),
+    const auto number = [](const Json& value) { return value.is_number() ? value.get<double>() : std::nan(""); };
+    for (const auto& [point, of] : results) {
+      const Json valid = mean_of(of)["valid"];
+      table.add_row({describe(point), format_number(number(valid["auc"]), 4), format_number(number(valid["uauc"]), 4),
                      point == best->first ? "*" : ""});
+    }
     std::fputs(table.text().c_str(), stdout);
-    const auto means = [&](const char* split) {
-      Json all;
-      for (const char* metric : {"auc", "uauc", "ndcg", "map"}) all[metric] = mean(best->second, split, metric);
-      return all;
-    };
+    const Json means = mean_of(tests), test = means["test"];
     const Json chosen = {{"kind", config.kind},
                          {"learning_rate", best->first.learning_rate},
                          {"width", best->first.width},
                          {"weight_decay", best->first.weight_decay},
                          {"seeds", best->second.size()},
+                         {"points", results.size()},
                          {"rows", dataset.rows(Split::kTest).size()},
                          {"k", k},
-                         {"valid", means("valid")},
-                         {"test", means("test")},
+                         {"valid", mean_of(best->second)["valid"]},
+                         {"test", test},
+                         {"difference", means["difference"]},
                          {"trials", best->second}};
     write_file_atomic((output / "chosen.json").string(), chosen.dump(1) + "\n");
-    const Json& test = chosen["test"];
+    const std::string ndcg = fmt::format("ndcg@{}", k), map = fmt::format("map@{}", k);
     fmt::print("{}, {}, mean of {} seeds on test: AUC {:.4f} UAUC {:.4f} NDCG@{} {:.4f} MAP@{} {:.4f}\n", config.kind,
-               describe(best->first), best->second.size(), test["auc"].get<double>(), test["uauc"].get<double>(), k,
-               test["ndcg"].get<double>(), k, test["map"].get<double>());
+               describe(best->first), best->second.size(), number(test["auc"]), number(test["uauc"]), k, number(test[ndcg]), k,
+               number(test[map]));
     return 0;
   });
 }

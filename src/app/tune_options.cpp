@@ -7,8 +7,8 @@ namespace {
 
 const ProgramInfo kProgram = {
     "thinkrec_tune",
-    "Trains the encoder of a recipe at every point of a grid and tells the point that scores the valid rows best; of that one "
-    "alone the test figures are told. Trials are shared over ranks; what is finished is not done twice.",
+    "Trains the encoder of a recipe at every point of a grid and tells the point that scores the valid rows best; that one alone is "
+    "then scored on the test rows, with intervals and beside what counting gives. Trials are shared over ranks; what is finished is not done twice.",
     "mpirun -np 2 thinkrec_tune --config R.yaml --output D --learning-rates 1e-3,1e-4 --widths 64,128,256 --weight-decays 1e-2,1e-3"};
 
 OptionTable options() {

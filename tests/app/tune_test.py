@@ -16,9 +16,11 @@ def main():
         recipe, out = world.recipe(), f"{folder}/tune"
         grid = ("--config", recipe, "--output", out, "--learning-rates", "1e-3,1e-2", "--widths", "4,8", "--seeds", "2")
         first = world.run("thinkrec_tune", *grid, ranks=2)
-        files = sorted(glob.glob(f"{out}/trials/*.json"))
-        assert len(files) == 8, files
+        tests = sorted(glob.glob(f"{out}/trials/*.test.json"))
+        files = sorted(set(glob.glob(f"{out}/trials/*.json")) - set(tests))
+        assert (len(files), len(tests)) == (8, 2), files  # of the chosen point alone
         trials = [json.load(open(file)) for file in files]
+        assert not any("test" in trial for trial in trials)
         points = {}
         for trial in trials:
             valid = trial["valid"]
@@ -26,11 +28,15 @@ def main():
         best = max(points, key=lambda point: sum(points[point]) / 2)
         chosen = next(line for line in first.stdout.splitlines() if line.rstrip().endswith("*"))
         assert f"lr={best[0]:g} width={best[1]} " in chosen, (best, first.stdout)
-        test = [trial["test"]["auc"] for trial in trials if (trial["learning_rate"], trial["width"]) == best]
+        scored = {file[:-5] + ".test.json" for file, trial in zip(files, trials) if (trial["learning_rate"], trial["width"]) == best}
+        assert scored == set(tests), (scored, tests)
+        test = [json.load(open(file))["test"]["auc"] for file in tests]
         assert float(re.search(r"test: AUC ([0-9.]+)", first.stdout).group(1)) == round(sum(test) / 2, 4), first.stdout
 
         told = json.load(open(f"{out}/chosen.json"))
         assert (told["learning_rate"], told["width"], told["seeds"]) == (*best, 2) and abs(told["test"]["auc"] - sum(test) / 2) < 1e-12, told
+
+        assert told["test"]["auc_ci"][0] < told["test"]["auc"] < told["test"]["auc_ci"][1] and set(told["difference"]) == {"item_mean", "logistic"}, told
 
         # What is there is not done again, on any number of ranks; what is gone is.
         os.remove(files[3])
@@ -39,8 +45,8 @@ def main():
         assert again.stdout == first.stdout, again.stdout
         assert all(os.stat(file).st_mtime_ns == stamp for file, stamp in stamps.items())
         # Another recipe is another trial.
-        world.run("thinkrec_tune", *grid[:6], "--set", "encoder.dropout=0.1")
-        assert len(glob.glob(f"{out}/trials/*.json")) == 10
+        world.run("thinkrec_tune", *grid[:4], "--seeds", "2", "--set", "encoder.dropout=0.1")
+        assert len(glob.glob(f"{out}/trials/*.json")) == 14  # one point, two seeds, with their test rows
 
         open(files[0], "w").write("{}")
         bad = world.run("thinkrec_tune", *grid, code=65)
