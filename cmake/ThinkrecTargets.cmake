@@ -60,6 +60,9 @@ function(thinkrec_program name)
   set(target program_${name})  # thinkrec_train and thinkrec_eval are libraries as well
   add_executable(${target} ${arg_SOURCES})
   set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name})
+  if(arg_TORCH)  # installed, it finds libtorch and what that brings where the build found them
+    set_target_properties(${target} PROPERTIES INSTALL_RPATH "${THINKREC_DEPS}/python/torch/lib;${THINKREC_DEPS}/python/nvidia/cu13/lib")
+  endif()
   target_link_libraries(${target} PRIVATE ${arg_LIBS})
   thinkrec_pch(${target} "${arg_TORCH}")
 endfunction()
