@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from chat_server import ChatServer, completion, cut_off, drip, is_liked, raw, reset, send_json, status
@@ -261,13 +262,15 @@ def killed_and_resumed(case):
 
 def one_at_a_time(case):
     data = case.data()
-    with ChatServer(lambda request, number: time.sleep(1) or right(request)) as server:
+    refused = threading.Event()
+    with ChatServer(lambda request, number: refused.wait(60) and right(request)) as server:
         first = subprocess.Popen(case.world.command("thinkrec_synthesize", *case.arguments("reasons", data, server, "--rows", "4")),
                                  env=case.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while not server.requests:
             time.sleep(0.01)
         done = case.run("reasons", data, server, "--rows", "4", code=74)
         assert "another thinkrec_synthesize is at work" in done.stderr, done.stderr
+        refused.set()
         assert first.wait(timeout=60) == 0
     assert len(case.reasons(data)) == 4
 
