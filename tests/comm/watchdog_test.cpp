@@ -53,11 +53,11 @@ TEST(Watchdog, LetsARankThatGetsOnLive) {
   dog.quiet("the end");
 }
 
-/// Steps of 10 ms, whose limit is half a second; what takes longer with good reason is no alarm, which would end this test.
+/// Steps of 10 ms, whose limit is a second; what takes longer with good reason is no alarm, which would end this test.
 TEST(Watchdog, HasPatienceWithASaveAndWithTheFirstStepsOfAStage) {
   const TempFolder folder;
   const auto solo = make_solo_collectives();
-  WatchdogOptions patient = options(folder, 0.5);
+  WatchdogOptions patient = options(folder, 1);
   patient.quiet_limit_s = 30;
   Watchdog dog(patient, *solo);
   std::int64_t step = 0;
@@ -69,10 +69,10 @@ TEST(Watchdog, HasPatienceWithASaveAndWithTheFirstStepsOfAStage) {
   };
   steps("activate/main");
   dog.slow();
-  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  std::this_thread::sleep_for(std::chrono::milliseconds(2500));
   steps("activate/main");
   dog.step("expert/0", 1);
-  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  std::this_thread::sleep_for(std::chrono::milliseconds(2500));
   steps("expert/0");
 }
 
