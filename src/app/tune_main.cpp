@@ -66,12 +66,6 @@ ScoredRows scored_rows(const Dataset& dataset, Split split, std::span<const doub
   return scored;
 }
 
-/// What selection looks at, as in training.
-double judged(const RankingMetrics& valid) {
-  const auto or_half = [](double value) { return std::isfinite(value) ? value : 0.5; };
-  return or_half(valid.auc) / 4 + or_half(valid.uauc) / 3;
-}
-
 struct Grid {
   const Dataset& dataset;
   const EncoderConfig& config;
@@ -94,7 +88,7 @@ void run_trial(const Grid& grid, const Trial& trial, bool with_test) {
     return ranking_metrics(scored_rows(dataset, Split::kValid, scores), grid.k);
   };
   const auto encoder = train_encoder(
-      config, dataset, *alone, [&](std::span<const double> scores) { return judged(valid_metrics(scores)); },
+      config, dataset, *alone, [&](std::span<const double> scores) { return selection_score(valid_metrics(scores)); },
       [&](const EncoderProgress& progress) { epochs = progress.epoch; });
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const RankingMetrics valid = valid_metrics(encoder->scores(dataset, dataset.rows(Split::kValid)));
@@ -104,7 +98,7 @@ void run_trial(const Grid& grid, const Trial& trial, bool with_test) {
                        {"seed", config.seed},
                        {"epochs", epochs},
                        {"seconds", seconds},
-                       {"judged", judged(valid)},
+                       {"judged", selection_score(valid)},
                        {"valid", {{"auc", json_number(valid.auc)}, {"uauc", json_number(valid.uauc)}}}};
   write_file_atomic(trial.file, result.dump(1) + "\n");
   log_info("{} seed {}: valid AUC {:.4f} UAUC {:.4f}", describe(trial.point), trial.seed, valid.auc, valid.uauc);

@@ -351,18 +351,17 @@ void Watchdog::step(const std::string& what, std::int64_t number) {
   State& state = *state_;
   const Clock::time_point time = Clock::now();
   const std::lock_guard lock(state.mutex);
-  if (state.in_steps && state.stepping == what) {
+  if (state.stepping != what) {  // another stage's steps take another time
+    state.stepping = what;
+    state.durations.clear();
+    state.steps = 0;
+  } else if (state.in_steps) {
     const double took = std::chrono::duration<double>(time - state.step_begin).count();
     if (state.durations.size() < kMedianOf) {
       state.durations.push_back(took);
     } else {
       state.durations[state.steps++ % kMedianOf] = took;
     }
-  }
-  if (state.stepping != what) {  // another stage's steps take another time
-    state.stepping = what;
-    state.durations.clear();
-    state.steps = 0;
   }
   state.in_steps = true;
   state.step_begin = time;

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "core/embedded_recipes.h"
 #include "core/build_info.h"
+#include "core/embedded_recipes.h"
 #include "core/error.h"
 #include "core/recipe_options.h"
 

@@ -32,4 +32,8 @@ struct RankingMetrics {
 /// kDiverged for a NaN score; kInternal for arrays of unequal length or a label that is not 0 or 1.
 RankingMetrics ranking_metrics(const ScoredRows& rows, int k);
 
+/// What models are chosen by on valid rows: AUC / 4 + UAUC / 3; a metric that rows of one class leave undefined
+/// counts as a half.
+double selection_score(const RankingMetrics& metrics);
+
 }  // namespace thinkrec

@@ -81,7 +81,6 @@ Calibration calibrate(const Session& session, const RunState& state) {
 
   out.rows = static_cast<std::int64_t>(rows.size());
   out.users = static_cast<std::int64_t>(std::set<std::int32_t>(scored.user.begin(), scored.user.end()).size());
-  const auto or_half = [](double value) { return std::isfinite(value) ? value : 0.5; };
   double best = -std::numeric_limits<double>::infinity();
   for (int tenths = 0; tenths < 10; ++tenths) {
     const double share = tenths / 10.0, weight = share / (1 - share) * unit;
@@ -89,7 +88,7 @@ Calibration calibrate(const Session& session, const RunState& state) {
     for (std::size_t i = 0; i < rows.size(); ++i) scored.score.push_back(served[i] + weight * encoder[i]);
     const RankingMetrics metrics = ranking_metrics(scored, static_cast<int>(session.recipe().integer("evaluate.k")));
     out.tried.push_back({share, metrics.auc, metrics.uauc});
-    const double score = or_half(metrics.auc) / 4 + or_half(metrics.uauc) / 3;
+    const double score = selection_score(metrics);
     if (score <= best) continue;
     best = score;
     out.share = share;

@@ -232,8 +232,7 @@ class Lane {
       }
       scored.score = scorer_.score(encoded, scored.user, &adapter_);
       const RankingMetrics metrics = ranking_metrics(scored, static_cast<int>(session_.recipe().integer("evaluate.k")));
-      const auto or_half = [](double value) { return std::isfinite(value) ? value : 0.5; };  // one class only: no information
-      score = or_half(metrics.auc) / 4 + or_half(metrics.uauc) / 3;
+      score = selection_score(metrics);
       if (team_.rank() == 0) {
         log_.write(config_.stage, step_, {{"valid_auc", metrics.auc}, {"valid_uauc", metrics.uauc}, {"valid_score", score}});
       }

@@ -40,8 +40,7 @@ std::unique_ptr<Encoder> train_and_report(const Session& session, const EncoderC
   const auto score_valid = [&](std::span<const double> scores) {
     scored.score.assign(scores.begin(), scores.end());
     metrics = ranking_metrics(scored, 5);
-    const auto or_half = [](double value) { return std::isfinite(value) ? value : 0.5; };  // one class only: no information
-    return or_half(metrics.auc) / 4 + or_half(metrics.uauc) / 3;
+    return selection_score(metrics);
   };
   Progress progress(stage, config.max_epochs, session.leader());
   // Strict: every rank trains the whole encoder, so that no sum depends on how rows were shared.

@@ -252,5 +252,14 @@ TEST(RankingMetrics, GoldenValuesOfMovieLens1M) {
   }
 }
 
+TEST(SelectionScore, CountsWhatIsNotDefinedAsAHalf) {
+  RankingMetrics metrics{};
+  metrics.auc = 0.8;
+  metrics.uauc = 0.6;
+  EXPECT_DOUBLE_EQ(selection_score(metrics), 0.8 / 4 + 0.6 / 3);
+  metrics.auc = metrics.uauc = std::nan("");
+  EXPECT_DOUBLE_EQ(selection_score(metrics), 0.5 / 4 + 0.5 / 3);
+}
+
 }  // namespace
 }  // namespace thinkrec
