@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Writes docs/results.md and its pictures from what lies in docs/results/ (launch/tables.sh leaves it there): one folder for each row
-of the paper's tables, one file for each encoder, data.json. Nothing is computed here that thinkrec did not print; rows that have not
-run are named as such.
+of the paper's tables, one file for each encoder, data.json. Nothing is computed here that thinkrec did not print, but for
+means over seeds; rows that have not run are named as such.
 
   results.py [FOLDER]          FOLDER (default docs/results) -> FOLDER.md, FOLDER/*.svg
   results.py --check           fails when docs/results.md is not what the folder gives
 """
 import gzip
 import json
+import math
 import pathlib
+import statistics
 import sys
 
 DOCS = pathlib.Path(__file__).resolve().parent
@@ -136,7 +138,7 @@ def main_table(results):
             continue
         test = chosen["test"]
         lines.append(row(f"{NAMES[name]}, mean of {chosen['seeds']} seeds", f"{chosen['rows']:,}",
-                         *(cells(test) if "auc_ci" in test else [cell(test[key.split('@')[0]]) for key, _ in METRICS]), paper))
+                         *cells(test), paper))
     for name in MODELS:
         paper = results.paper(name)
         if name not in results.rows:
@@ -198,6 +200,15 @@ def ablation_table(results):
     return lines + ([""] + paired if len(paired) > 2 else [])
 
 
+def mean_cell(values):
+    """The mean with its interval of 95 % by Student's t over the values, of which there are at most three."""
+    mean = statistics.mean(values)
+    if len(values) < 2:
+        return cell(mean, sign=True)
+    half = {2: 12.706, 3: 4.303}[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
+    return cell(mean, (mean - half, mean + half), sign=True)
+
+
 def thinking_table(results):
     """Three seeds with and without reason rows on MovieLens-100K, and the differences of each pair."""
     folder = results.folder / "thinking"
@@ -214,8 +225,7 @@ def thinking_table(results):
         (difference,) = against["difference"].values()
         differences.append(difference)
         lines.append(row(str(seed), "difference, paired", f"{against['rows']:,}", *cells(difference, sign=True)))
-    means = [sum(difference[key] for difference in differences) / len(differences) for key, _ in METRICS]
-    lines.append(row("mean", "difference", "", *(cell(mean, sign=True) for mean in means)))
+    lines.append(row("mean", "difference, over seeds", "", *(mean_cell([difference[key] for difference in differences]) for key, _ in METRICS)))
     if not (folder / "run.txt").exists():  # it comes when all seeds have run
         return lines
     run = results.run("thinking")

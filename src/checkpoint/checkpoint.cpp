@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "core/build_info.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "io/bounded_json.h"
@@ -58,8 +59,8 @@ Checkpoint decode(std::string bytes, const std::string& label) {
 
 }  // namespace
 
-CheckpointStore::CheckpointStore(std::string folder, Identity identity, int keep_last)
-    : folder_(std::move(folder)), identity_(std::move(identity)), keep_last_(std::max(1, keep_last)) {}
+CheckpointStore::CheckpointStore(std::string folder, Identity identity, int keep_last, int ranks)
+    : folder_(std::move(folder)), identity_(std::move(identity)), keep_last_(std::max(1, keep_last)), ranks_(ranks) {}
 
 std::vector<std::int64_t> CheckpointStore::steps() const {
   std::vector<std::int64_t> found;
@@ -87,6 +88,7 @@ void CheckpointStore::save(const Checkpoint& checkpoint) const {
       {"schema", kSchema},
       {"step", checkpoint.step},
       {"files", {{kStateFile, {{"bytes", image.size()}, {"xxh3_128", xxh3_128_hex(image)}, {"sha256", sha256_hex(image)}}}}},
+      {"written_by", {{"version", program_version()}, {"commit", program_commit()}, {"ranks", ranks_}}},
       {"identity", Json::object()}};
   for (const auto& [name, value] : identity_) manifest["identity"][name] = value;
   try {

@@ -29,8 +29,9 @@ using Identity = std::vector<std::pair<std::string, std::string>>;
 
 class CheckpointStore {
  public:
-  /// `folder` is <run>/checkpoints/<stage>. Nothing is written until save.
-  CheckpointStore(std::string folder, Identity identity, int keep_last);
+  /// `folder` is <run>/checkpoints/<stage>. Nothing is written until save. `ranks` of the job stand in what it writes, beside version and
+  /// commit, for whoever looks; nothing depends on them.
+  CheckpointStore(std::string folder, Identity identity, int keep_last, int ranks = 1);
 
   /// Writes step-N, and removes those after it and all but the newest keep_last up to it. Error kIo names path, errno text and bytes; older ones stay intact.
   /// kDiverged naming the tensor when a value is not finite.
@@ -55,7 +56,7 @@ class CheckpointStore {
 
   std::string folder_;
   Identity identity_;
-  int keep_last_;
+  int keep_last_, ranks_;
 };
 
 }  // namespace thinkrec

@@ -1,10 +1,12 @@
 #include "report/metrics_log.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <set>
 #include <utility>
 
 #include "core/error.h"
@@ -16,6 +18,14 @@ namespace {
 double seconds_since_1970() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<double>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) / 1000;
+}
+
+/// The whole lines of a text; a half-written last one is left out.
+std::vector<std::string_view> whole_lines(std::string_view text) {
+  std::vector<std::string_view> lines;
+  for (std::size_t at = 0, end; (end = text.find('\n', at)) != std::string_view::npos; at = end + 1)
+    lines.push_back(text.substr(at, end - at));
+  return lines;
 }
 
 /// True when the line is to stay: JSON, and not a later step of the stage that starts again.
@@ -69,11 +79,8 @@ void MetricsLog::resume(const std::string& stage, std::int64_t step) {
   if (!active_ || !std::filesystem::is_regular_file(path_)) return;
   const auto text = read_file(path_);
   std::string kept;
-  for (std::size_t at = 0; at < text.size();) {
-    const auto end = text.find('\n', at);
-    if (end == std::string::npos) break;
-    if (stays(std::string_view(text).substr(at, end - at), stage, step)) kept.append(text, at, end + 1 - at);
-    at = end + 1;
+  for (const std::string_view line : whole_lines(text)) {
+    if (stays(line, stage, step)) kept.append(line).append("\n");
   }
   const bool dropped = kept.size() != text.size();
   if (dropped) {
@@ -85,6 +92,46 @@ void MetricsLog::resume(const std::string& stage, std::int64_t step) {
     board_.reset();
     board_.emplace(board_folder_, true, path_);
   }
+}
+
+void MetricsLog::gather() {
+  if (!active_) return;
+  const auto paths = team_paths(path_);
+  if (paths.empty()) return;
+  std::string all = read_file(path_);
+  const std::string before = all;  // what the set below looks into
+  std::set<std::string_view> there;
+  for (const std::string_view line : whole_lines(before)) there.insert(line);
+  for (const std::string& path : paths) {
+    const std::string text = read_file(path);
+    for (const std::string_view line : whole_lines(text)) {
+      if (!there.contains(line)) all.append(line).append("\n");
+    }
+  }
+  if (all.size() != before.size()) {
+    file_.reset();
+    write_file_atomic(path_, all);
+    open();
+  }
+  for (const std::string& path : paths) std::filesystem::remove(path);
+}
+
+std::string MetricsLog::team_path(const std::string& path, int team) {
+  const std::filesystem::path log(path);
+  return (log.parent_path() / fmt::format("{}.team-{}{}", log.stem().string(), team, log.extension().string())).string();
+}
+
+std::vector<std::string> MetricsLog::team_paths(const std::string& path) {
+  const std::filesystem::path log(path);
+  const std::string start = log.stem().string() + ".team-", end = log.extension().string();
+  std::vector<std::string> found;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(log.parent_path().empty() ? "." : log.parent_path(), none)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(start) && name.ends_with(end)) found.push_back(entry.path().string());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
 }
 
 }  // namespace thinkrec

@@ -1,6 +1,7 @@
 #pragma once
 // metrics.jsonl: one JSON object a line, {"stage": ..., "step": ..., "time": seconds since 1970, values...}; survives kill -9. The same
-// scalars go to TensorBoard.
+// scalars go to TensorBoard. Teams of ranks that train at once, but for rank 0's, write to files of their own beside it, as appending to one
+// file from several nodes loses lines on a network disk; gather puts them together.
 
 #include <cstdint>
 #include <cstdio>
@@ -8,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "report/tensorboard.h"
 
@@ -26,6 +28,15 @@ class MetricsLog {
   /// repeats nor misses one. Lines that are not JSON are dropped as well. Where lines went, or at the first call, TensorBoard's
   /// events are written anew from what is left; call it while nobody else writes to the board's folder.
   void resume(const std::string& stage, std::int64_t step);
+
+  /// Moves the lines of all team files into this log (atomic rewrite, no line twice wherever it is killed). Call it while no team
+  /// writes, at the start too: a job that was killed leaves its teams' files.
+  void gather();
+
+  /// Where a team writes: metrics.jsonl -> metrics.team-3.jsonl.
+  static std::string team_path(const std::string& path, int team);
+  /// The team files beside `path`, sorted.
+  static std::vector<std::string> team_paths(const std::string& path);
 
  private:
   struct Close {

@@ -9,6 +9,7 @@
 #include "core/recipe_options.h"
 #include "core/recipe_yaml.h"
 #include "io/file.h"
+#include "report/metrics_log.h"
 
 namespace thinkrec::html {
 namespace {
@@ -48,10 +49,9 @@ void read_line(const nlohmann::json& line, std::map<std::string, std::size_t>& i
   }
 }
 
-void read_metrics(const std::string& path, RunData& run) {
+void read_metrics(const std::string& path, std::map<std::string, std::size_t>& index, RunData& run) {
   const auto text = read_file(path, kMaxBytes);
   run.has_metrics = true;
-  std::map<std::string, std::size_t> index;
   for (std::size_t at = 0; at < text.size();) {
     const auto end = text.find('\n', at);
     if (end == std::string::npos) break;  // a half-written last line
@@ -88,7 +88,10 @@ RunData read_run(const std::string& run_dir) {
   RunData run;
   const auto folder = fs::weakly_canonical(fs::path(run_dir));
   run.name = folder.filename().string();
-  if (fs::exists(folder / "metrics.jsonl")) read_metrics((folder / "metrics.jsonl").string(), run);
+  const auto metrics = (folder / "metrics.jsonl").string();
+  std::map<std::string, std::size_t> index;
+  if (fs::exists(metrics)) read_metrics(metrics, index, run);
+  for (const auto& path : MetricsLog::team_paths(metrics)) read_metrics(path, index, run);  // of a stage that still trains
   if (fs::exists(folder / "recipe.yaml")) read_recipe((folder / "recipe.yaml").string(), run);
   for (const auto& [name, json, remedy] : {std::tuple{"evaluation.json", &run.evaluation, "run thinkrec_eval again"},
                                            {"run.json", &run.origin, "run thinkrec_train again"},

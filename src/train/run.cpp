@@ -70,6 +70,7 @@ void write_origin(const Session& session) {
 void run_stages(const Session& session, const RunPlan& plan) {
   if (session.leader()) write_origin(session);
   MetricsLog log(session.path("metrics.jsonl"), session.leader(), session.path("tensorboard"));
+  log.gather();
   Timings timings(session);
   RunState state;
   const auto wanted = [&](const char* stage) { return plan.stages.contains(stage); };

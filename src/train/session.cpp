@@ -113,7 +113,7 @@ Identity Session::identity(const std::string& run_dir, const Recipe& recipe) con
 
 CheckpointStore Session::store(const std::string& stage) const {
   return CheckpointStore(path("checkpoints/" + stage), identity(run_dir_, recipe_),
-                         static_cast<int>(recipe_.integer("run.keep_last")));
+                         static_cast<int>(recipe_.integer("run.keep_last")), world_.size());
 }
 
 CheckpointStore Session::global_store(const std::string& stage) const {

@@ -357,7 +357,9 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
     const auto team = session.world().split(my_team);
     std::int64_t stopped = 0;
     if (team != nullptr) {
-      MetricsLog team_log(session.path("metrics.jsonl"), team->rank() == 0, session.path("tensorboard"));
+      const std::string metrics = session.path("metrics.jsonl");  // of rank 0 alone
+      MetricsLog team_log(session.leader() ? metrics : MetricsLog::team_path(metrics, my_team), team->rank() == 0,
+                          session.path("tensorboard"));
       std::vector<PhaseLane> phases;
       for (const int q : plan.experts_of_team[static_cast<std::size_t>(my_team)]) {
         const int e = queue[static_cast<std::size_t>(q)];
@@ -369,6 +371,7 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
       stopped = end == PhaseEnd::kStopped ? 1 : 0;
     }
     session.world().all_reduce_max(std::span(&stopped, 1));
+    log.gather();
     state.stopped = stopped != 0;
     if (state.stopped) return;
   }

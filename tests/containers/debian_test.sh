@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The install script of the images in a bare Debian 12 (debootstrap), then a tiny training run on two ranks there. As root; it takes half an
-# hour, most of it the build.  debian_test.sh ROOT [FOLDER]     FOLDER is made, and kept; without it a temporary one. Code 77: not possible here
+# The install script of the images in a bare Debian 12 (debootstrap), then a tiny training run on two ranks and the quickstart there. As root;
+# it takes an hour and a half, most of it the two builds.  debian_test.sh ROOT [FOLDER]     FOLDER is made, and kept; without it a temporary one. Code 77: not possible here
 #   debian_test.sh --lines ROOT     only holds both images to that script
 set -euo pipefail
 lines_only=0
@@ -69,3 +69,10 @@ world.train(world.recipe(), "/opt/tiny/run", ranks=2)
 assert os.path.exists("/opt/tiny/run/report.html") and os.path.exists("/opt/tiny/run/evaluation.json")
 PYTHON
 echo "tiny run on two ranks: $((SECONDS - start)) s"
+start=$SECONDS
+inside /opt/thinkrec/launch/quickstart.sh >"$folder/quickstart.log" 2>&1 || { tail -20 "$folder/quickstart.log"; exit 1; }
+[ -e "$root/opt/thinkrec/runs/quickstart/report.html" ] || { echo "the quickstart left no report"; exit 1; }
+recommended=$(grep -A 6 '^user .*: served by ' "$folder/quickstart.log")
+[ "$(grep -cE '^ [123]\. .+ \[[0-9]+\]  score [0-9.]+$' <<<"$recommended")" -eq 3 ] && [ "$(grep -cE '^    [[:print:]]{20}' <<<"$recommended")" -eq 3 ] ||
+  { echo "the quickstart did not end with three films and their reasons:"; echo "$recommended"; exit 1; }
+echo "quickstart: $((SECONDS - start)) s; $(tail -1 "$folder/quickstart.log")"

@@ -118,6 +118,13 @@ TEST(Html, AWholeRun) {
     EXPECT_EQ(text.find(part), std::string::npos) << part;
 }
 
+TEST(Html, TeamsThatStillTrainAreThere) {
+  const testing::TempFolder folder;
+  folder.put("metrics.jsonl", metrics());
+  folder.put("metrics.team-1.jsonl", R"({"stage": "expert/17", "step": 1, "time": 1.8e9, "loss": 0.5})" "\n");
+  EXPECT_NE(report(folder).find("expert/17"), std::string::npos);
+}
+
 TEST(Html, MissingPartsAreOneSentenceEach) {
   const testing::TempFolder folder;
   const auto text = report(folder);

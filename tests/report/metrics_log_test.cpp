@@ -108,6 +108,37 @@ TEST(MetricsLog, TheBoardHasTheSameStepsAfterAResume) {
   EXPECT_NE(events.find("a/again"), std::string::npos);
 }
 
+TEST(MetricsLog, TheFilesOfTeamsAreGatheredOnce) {
+  const testing::TempFolder folder;
+  const std::string path = folder.file("metrics.jsonl");
+  MetricsLog log(path, true);
+  log.write("expert/0", 1, {{"loss", 0.5}});
+  EXPECT_EQ(MetricsLog::team_path("run/metrics.jsonl", 3), "run/metrics.team-3.jsonl");
+  for (const int team : {1, 2}) {
+    MetricsLog of_team(MetricsLog::team_path(path, team), true);
+    for (int step = 1; step <= 2; ++step) of_team.write("expert/" + std::to_string(team), step, {{"loss", 0.25}});
+  }
+  folder.put("metrics.team-2.jsonl", folder.read("metrics.team-2.jsonl") + "{\"stage\": \"expert/2\", \"st");
+  const std::string of_team_1 = folder.read("metrics.team-1.jsonl");
+  EXPECT_EQ(MetricsLog::team_paths(path).size(), 2U);
+  const auto names = [&] {
+    std::vector<std::string> found;
+    for (const auto& line : lines_of(folder.read("metrics.jsonl")))
+      found.push_back(line["stage"].get<std::string>() + "/" + line["step"].dump());
+    return found;
+  };
+  log.gather();
+  const std::vector<std::string> all = {"expert/0/1", "expert/1/1", "expert/1/2", "expert/2/1", "expert/2/2"};
+  EXPECT_EQ(names(), all);
+  EXPECT_TRUE(MetricsLog::team_paths(path).empty());
+  folder.put("metrics.team-1.jsonl", of_team_1);  // killed after the lines were moved, before the file was removed
+  log.gather();
+  EXPECT_EQ(names(), all);
+  EXPECT_TRUE(MetricsLog::team_paths(path).empty());
+  log.write("expert/0", 2, {});
+  EXPECT_EQ(names().back(), "expert/0/2") << "it goes on at the end of the file that took its place";
+}
+
 TEST(MetricsLog, WithoutAFolderThereIsNoBoard) {
   testing::TempFolder folder;
   MetricsLog log(folder.file("m"), true);
