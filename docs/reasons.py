@@ -68,8 +68,9 @@ def table3(report):
     sources = ", ".join(f"{count} by {source}" for source, count in report["references"].items())
     lines = [f"{report['rows']} test rows of {report['users']} users; references: {sources}.",
              "Intervals are of 95 %, by bootstrap over users.", "",
-             "The embedded model's own reasons are led on from their verdict with the words *because the user liked (disliked) other movies such as*",
-             "(`src/synthesis/prompts.cpp`): what ThinkRec learns from and the references both begin so, and a good part of any score is that frame.",
+             "The embedded model's own reasons were led on from their verdict with the words *because the user liked (disliked) other movies such as*:",
+             "what ThinkRec learnt from and the references both begin so, and a good part of any score is that frame. Since then they are led on with",
+             "titles of the user's history (`src/synthesis/prompts.cpp`), which is not in this table yet.",
              "*Of another row* tells how much: the same reasons, each beside another user's row with the same verdict. The paper's references are",
              "another model's, so its METEOR is not to be compared. BLEURT is left out: its weights are not to be had here (`--bleurt` takes them).", ""]
     lines += results.header("method", *(title for _, title in known), "tokens", "right verdicts", "paper's METEOR, BLEURT")

@@ -43,7 +43,7 @@ OptionTable options() {
       {"items", kInteger, "0", "[0, inf)", "items", "that are given keywords at most; 0: all that have none"},
       {"again", kFlag, "false", "", "", "give keywords also to items that have some"},
       {"max-new-tokens", kInteger, "0", "[0, 32768]", "tokens",
-       "of a reply; 0: 72 for a reason, 64 for keywords, from an endpoint 1024"},
+       "of a reply; 0: 96 for a reason, 64 for keywords, from an endpoint 1024"},
       {"temperature", kReal, "0", "[0, 2]", "", "0: the likeliest reply"},
       {"batch", kInteger, "8", "[1, 1024]", "prompts", "answered at once by the local model"},
       {"endpoint", kText, "", "", "", "address of an OpenAI-compatible server, for example http://127.0.0.1:8000/v1"},

@@ -14,22 +14,33 @@ namespace {
 using Rows = std::vector<std::vector<std::int32_t>>;
 constexpr std::int64_t kRowsAtOnce = 64;  // more do not make the CPU faster, and take memory
 
+const GenerateConfig& of_row(std::span<const GenerateConfig> configs, std::int64_t row) {
+  return configs[configs.size() == 1 ? 0 : static_cast<std::size_t>(row)];
+}
+
+std::int64_t most_tokens(std::span<const GenerateConfig> configs) {
+  std::int64_t most = 0;
+  for (const GenerateConfig& config : configs) most = std::max(most, config.max_new_tokens);
+  return most;
+}
+
 }  // namespace
 
 std::vector<std::vector<std::int32_t>> generate_together(const Llama& model, const ProjectionHook* hook,
                                                          const PackedBatch& prompts, const at::Tensor& features,
-                                                         const GenerateConfig& config) {
+                                                         std::span<const GenerateConfig> configs) {
   const at::NoGradGuard no_grad;
+  const std::int64_t most = most_tokens(configs);
   const std::int64_t rows = prompts.rows();
   Rows text(static_cast<std::size_t>(rows));
   const std::int64_t vocab = model.config().vocab;
   std::int64_t longest = 0;
   for (std::int64_t row = 0; row < rows; ++row) longest = std::max(longest, prompts.length(row));
-  KvCache cache(model.config(), rows, longest + config.max_new_tokens, model.options());
+  KvCache cache(model.config(), rows, longest + most, model.options());
   PackedBatch batch = prompts;
   at::Tensor slots = features;
   std::vector<bool> open(static_cast<std::size_t>(rows), true);
-  for (std::int64_t made = 0; made < config.max_new_tokens; ++made) {
+  for (std::int64_t made = 0; made < most; ++made) {
     std::vector<std::int64_t> last, row_of;
     for (std::int64_t row = 0; row < rows; ++row) {
       if (batch.length(row) == 0) continue;
@@ -46,6 +57,7 @@ std::vector<std::vector<std::int32_t>> generate_together(const Llama& model, con
     std::vector<std::int32_t> chosen(static_cast<std::size_t>(rows), -1);
     for (std::size_t i = 0; i < row_of.size(); ++i) {
       const auto row = static_cast<std::size_t>(row_of[i]);
+      const GenerateConfig& config = of_row(configs, row_of[i]);
       const std::uint64_t sample = prompts.sample[static_cast<std::size_t>(prompts.begin[row])];
       std::vector<std::int32_t> seen;
       if (config.remember_prompt)
@@ -54,13 +66,14 @@ std::vector<std::vector<std::int32_t>> generate_together(const Llama& model, con
       const std::span<float> own(logits.mutable_data_ptr<float>() + static_cast<std::int64_t>(i) * vocab,
                                  static_cast<std::size_t>(vocab));
       const std::int32_t token = choose_token(own, seen, static_cast<std::int64_t>(text[row].size()), sample, config);
-      const bool ends =
-          (config.eos && token == *config.eos) || std::find(config.stop.begin(), config.stop.end(), token) != config.stop.end();
+      const bool ends = config.max_new_tokens == 0 || (config.eos && token == *config.eos) ||
+                        std::find(config.stop.begin(), config.stop.end(), token) != config.stop.end();
       if (ends) {
         open[row] = false;
       } else {
         text[row].push_back(token);
         chosen[row] = token;
+        open[row] = static_cast<std::int64_t>(text[row].size()) < config.max_new_tokens;
       }
     }
     for (std::int64_t row = 0; row < rows; ++row) {
@@ -75,12 +88,14 @@ std::vector<std::vector<std::int32_t>> generate_together(const Llama& model, con
 }
 
 std::vector<std::vector<std::int32_t>> generate(const Llama& model, const ProjectionHook* hook, const PackedBatch& prompts,
-                                                const at::Tensor& features, const GenerateConfig& config) {
-  check(config);
+                                                const at::Tensor& features, std::span<const GenerateConfig> configs) {
   const std::int64_t rows = prompts.rows();
+  THINKREC_CHECK(configs.size() == 1 || static_cast<std::int64_t>(configs.size()) == rows, "{} settings for {} prompts",
+                 configs.size(), rows);
+  for (const GenerateConfig& config : configs) check(config);
   for (std::int64_t row = 0; row < rows; ++row) THINKREC_CHECK(prompts.length(row) > 0, "prompt {} is empty", row);
-  if (rows == 0 || config.max_new_tokens == 0) return Rows(static_cast<std::size_t>(rows));
-  if (!model.device().is_cpu()) return generate_together(model, hook, prompts, features, config);
+  if (rows == 0 || most_tokens(configs) == 0) return Rows(static_cast<std::size_t>(rows));
+  if (!model.device().is_cpu()) return generate_together(model, hook, prompts, features, configs);
   Generator generator(model, {.rows = std::min(rows, kRowsAtOnce), .threads = at::get_num_threads()});
   std::vector<GenerateRow> asked;
   for (std::int64_t row = 0; row < rows; ++row) {
@@ -89,7 +104,7 @@ std::vector<std::vector<std::int32_t>> generate(const Llama& model, const Projec
                      features,
                      prompts.sample[static_cast<std::size_t>(from)],
                      hook,
-                     config});
+                     of_row(configs, row)});
   }
   return generator.run(std::move(asked));
 }

@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <set>
+#include <sstream>
+#include <utility>
 
 namespace thinkrec {
 namespace {
@@ -31,6 +35,36 @@ std::string history_text(const Dataset& dataset, std::int64_t row, std::int64_t 
     text += fmt::format("{}{}{}", text.empty() ? "" : "; ", item_text(item_of(dataset, i)), liked ? ", liked" : ", disliked");
   }
   return text;
+}
+
+std::set<std::string> keyword_set(const Item& item) {
+  std::set<std::string> words;
+  std::istringstream stream(item.keywords);
+  for (std::string word; std::getline(stream, word, ',');)
+    words.insert(word.substr(std::min(word.size(), word.find_first_not_of(' '))));
+  words.erase("");
+  return words;
+}
+
+std::string opening(const Dataset& dataset, std::int64_t row, std::int64_t history, bool liked) {
+  const Item& item = item_of(dataset, row);
+  const auto wanted = keyword_set(item);
+  std::vector<std::pair<std::size_t, const Item*>> alike;  // from the last backwards: how many keywords it shares
+  for (std::int64_t i = row - 1; i >= dataset.history_begin(row, history); --i) {
+    const Item& other = item_of(dataset, i);
+    if ((dataset.label[static_cast<std::size_t>(i)] != 0) != liked || &other == &item) continue;
+    const auto words = keyword_set(other);
+    alike.emplace_back(std::count_if(words.begin(), words.end(), [&](const auto& word) { return wanted.contains(word); }),
+                       &other);
+  }
+  std::stable_sort(alike.begin(), alike.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::string text = liked ? "Yes, because " : "No, because ";
+  if (!alike.empty()) {
+    text += fmt::format("like \"{}\"", alike[0].second->title);
+    if (alike.size() > 1) text += fmt::format(" and \"{}\"", alike[1].second->title);
+    text += fmt::format(", which the user {}, ", liked ? "liked" : "disliked");
+  }
+  return text + fmt::format("\"{}\" is a", item.title);
 }
 
 }  // namespace
@@ -63,9 +97,8 @@ std::vector<ChatMessage> first_turn(const Dataset& dataset, std::int64_t row, st
            dataset.noun.plural, history_text(dataset, row, history), dataset.noun.singular, item_text(item_of(dataset, row)))}};
 }
 
-std::vector<std::string> verdict_openings(const Dataset& dataset) {
-  return {fmt::format("Yes, because the user liked other {} such as", dataset.noun.plural),
-          fmt::format("No, because the user disliked other {} such as", dataset.noun.plural)};
+std::vector<std::string> verdict_openings(const Dataset& dataset, std::int64_t row, std::int64_t history) {
+  return {opening(dataset, row, history, true), opening(dataset, row, history, false)};
 }
 
 ChatMessage reflect_turn(const Dataset& dataset, std::int64_t row, std::int64_t number) {

@@ -19,8 +19,11 @@ std::vector<ChatMessage> first_turn(const Dataset& dataset, std::int64_t row, st
 /// B.3, reflect turn in the paper's wording number `number` % 3, with the right answer revealed, and the verdict to begin with.
 ChatMessage reflect_turn(const Dataset& dataset, std::int64_t row, std::int64_t number);
 
-/// How a small model's reply begins: "Yes, because the user liked other movies such as", or the same with No and "disliked". Left alone, it
-/// ends behind the verdict, says it again in other words, or names the item itself as the reason.
-std::vector<std::string> verdict_openings(const Dataset& dataset);
+/// How a small model's reply begins, for each verdict: `Yes, because like "A" and "B", which the user liked, "C" is a`, C being the item, A
+/// and B those of the last `history` items with that label that share most keywords with it, the later ones of equals. Left alone, it
+/// ends behind the verdict, says it again in other words, or makes titles up. Without such an item: `Yes, because "C" is a`.
+std::vector<std::string> verdict_openings(const Dataset& dataset, std::int64_t row, std::int64_t history);
+/// Counts up whenever verdict_openings changes.
+inline constexpr int kOpeningRules = 2;
 
 }  // namespace thinkrec

@@ -23,7 +23,7 @@ class ReasonMaker {
     report_.had = static_cast<std::int64_t>(dataset.reasons.size());
     report_.accepted.resize(static_cast<std::size_t>(config.turns));
     for (const Reason& reason : dataset.reasons) have_.insert(reason.row);
-    by_ = sha256_hex(fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}{}", openings_[0], backend.model(), backend.settings(),
+    by_ = sha256_hex(fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}{}", kOpeningRules, backend.model(), backend.settings(),
                                  config.history, config.max_tokens, config.turns, config.bounds.min_words,
                                  config.bounds.max_words, config.thinking, config.reveal ? " revealed" : ""))
               .substr(0, 16);
@@ -33,7 +33,9 @@ class ReasonMaker {
     for (take_rows(); !open_.empty(); take_rows()) {
       std::vector<Question> questions;
       for (const Row& row : open_) {
-        questions.push_back({{row.messages, row.max_tokens, static_cast<std::uint64_t>(row.row), openings_}, row.turn});
+        questions.push_back({{row.messages, row.max_tokens, static_cast<std::uint64_t>(row.row),
+                              verdict_openings(dataset_, row.row, config_.history)},
+                             row.turn});
       }
       const std::vector<ChatReply> replies = ask_round(backend_, journal_, questions, report_);
       std::vector<Row> next;
@@ -139,7 +141,6 @@ class ReasonMaker {
   static std::size_t at(const Row& row) { return static_cast<std::size_t>(row.row); }
 
   Dataset& dataset_;
-  const std::vector<std::string> openings_ = verdict_openings(dataset_);
   ChatBackend& backend_;
   Journal& journal_;
   FailureList& failures_;

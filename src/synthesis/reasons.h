@@ -13,7 +13,7 @@ namespace thinkrec {
 struct ReasonConfig {
   std::int64_t rows = 32;          ///< reasons that the data set shall have in the end
   std::int64_t history = 8;        ///< items of the history that are shown
-  std::int64_t max_tokens = 72;    ///< of a reply; up to 4 times as many where thinking used them up and left no reply
+  std::int64_t max_tokens = 96;    ///< of a reply; up to 4 times as many where thinking used them up and left no reply
   std::int64_t turns = 4;          ///< times that a row is asked about at most
   std::int64_t most_tried = 0;     ///< rows tried at most; 0: 8 * rows
   ReasonBounds bounds;             ///< of the explanation

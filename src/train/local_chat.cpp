@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <map>
+#include <algorithm>
 
 #include "core/error.h"
 #include "model/generate.h"
@@ -68,37 +68,36 @@ std::string LocalChat::settings() const {
 }
 
 void LocalChat::ask(std::span<const ChatRequest> requests, const std::function<void(std::size_t, ChatReply)>& answered) {
-  // What is generated at once shares its settings; within, rows do not depend on each other.
-  std::map<std::pair<std::int64_t, std::vector<std::string>>, std::vector<std::size_t>> alike;
-  for (std::size_t i = 0; i < requests.size(); ++i) alike[{requests[i].max_tokens, requests[i].openings}].push_back(i);
-  for (const auto& [settings, members] : alike) {
-    for (std::size_t begin = 0; begin < members.size(); begin += static_cast<std::size_t>(config_.batch)) {
-      const std::size_t count = std::min(members.size() - begin, static_cast<std::size_t>(config_.batch));
-      answer(requests, std::span(members).subspan(begin, count), answered);
-    }
-  }
+  const auto batch = static_cast<std::size_t>(config_.batch);
+  for (std::size_t begin = 0; begin < requests.size(); begin += batch)
+    answer(requests, begin, std::min(requests.size(), begin + batch), answered);
 }
 
-void LocalChat::answer(std::span<const ChatRequest> requests, std::span<const std::size_t> which,
-                       const std::function<void(std::size_t, ChatReply)>& answered) {
+GenerateConfig LocalChat::settings_of(const ChatRequest& request) const {
   GenerateConfig generation;
-  generation.max_new_tokens = requests[which[0]].max_tokens;
+  generation.max_new_tokens = request.max_tokens;
   generation.eos = tokenizer_.eos();
   generation.stop = chat_stops(tokenizer_);
   generation.no_repeat_ngram = kProseNgram;
   generation.temperature = config_.temperature;
   generation.seed = config_.seed;
-  for (const std::string& opening : requests[which[0]].openings) {
+  for (const std::string& opening : request.openings) {
     std::vector<std::int32_t> tokens = tokenizer_.encode(opening);
     THINKREC_CHECK(!tokens.empty(), "an opening without a token");
     generation.first.push_back(tokens[0]);
     generation.opening.emplace_back(tokens.begin() + 1, tokens.end());
   }
+  return generation;
+}
+
+void LocalChat::answer(std::span<const ChatRequest> requests, std::size_t begin, std::size_t end,
+                       const std::function<void(std::size_t, ChatReply)>& answered) {
   PackedBatch prompts;
   std::vector<std::size_t> asked;
-  for (const std::size_t i : which) {
+  std::vector<GenerateConfig> settings;
+  for (std::size_t i = begin; i < end; ++i) {
     const std::vector<std::int32_t> tokens = chat_tokens(tokenizer_, requests[i].messages);
-    const std::int64_t room = model_.config().max_positions - generation.max_new_tokens;
+    const std::int64_t room = model_.config().max_positions - requests[i].max_tokens;
     if (static_cast<std::int64_t>(tokens.size()) > room) {
       ChatReply reply;
       reply.failure = ChatFailure::kRefused;
@@ -109,13 +108,14 @@ void LocalChat::answer(std::span<const ChatRequest> requests, std::span<const st
     }
     prompts.add(tokens, requests[i].sample);
     asked.push_back(i);
+    settings.push_back(settings_of(requests[i]));
   }
   if (asked.empty()) return;
-  const auto ids = generate(model_, nullptr, prompts, {}, generation);
+  const auto ids = generate(model_, nullptr, prompts, {}, settings);
   for (std::size_t i = 0; i < asked.size(); ++i) {
     ChatReply reply;
     reply.text = tokenizer_.decode(ids[i]);
-    reply.cut = static_cast<std::int64_t>(ids[i].size()) >= generation.max_new_tokens;
+    reply.cut = static_cast<std::int64_t>(ids[i].size()) >= settings[i].max_new_tokens;
     answered(asked[i], std::move(reply));
   }
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/llama.h"
+#include "model/sampling.h"
 #include "synthesis/chat.h"
 #include "text/tokenizer.h"
 
@@ -33,7 +34,9 @@ class LocalChat : public ChatBackend {
   void ask(std::span<const ChatRequest> requests, const std::function<void(std::size_t, ChatReply)>& answered) override;
 
  private:
-  void answer(std::span<const ChatRequest> requests, std::span<const std::size_t> which,
+  GenerateConfig settings_of(const ChatRequest& request) const;
+  /// Those from `begin` to `end`, at once.
+  void answer(std::span<const ChatRequest> requests, std::size_t begin, std::size_t end,
               const std::function<void(std::size_t, ChatReply)>& answered);
 
   const Llama& model_;

@@ -205,11 +205,29 @@ TEST(Generate, TheModelsOwnLayersGiveTheSame) {
     config.repetition_penalty = 1.1;
     config.remember_prompt = true;
     const Rows wanted = generate(*model, nullptr, pack(prompts), features, config);
-    EXPECT_EQ(generate_together(*model, nullptr, pack(prompts), features, config), wanted);
+    EXPECT_EQ(generate_together(*model, nullptr, pack(prompts), features, std::span(&config, 1)), wanted);
     config.eos = wanted[0][2];
-    EXPECT_EQ(generate_together(*model, nullptr, pack(prompts), features, config),
+    EXPECT_EQ(generate_together(*model, nullptr, pack(prompts), features, std::span(&config, 1)),
               generate(*model, nullptr, pack(prompts), features, config));
   }
+}
+
+TEST(Generate, RowsWithSettingsOfTheirOwn) {
+  const TinyModel model(tiny_config());
+  const Rows prompts = random_rows({4, 7, 2, 5}, 97, 6);
+  std::vector<GenerateConfig> configs(prompts.size());
+  for (std::size_t row = 0; row < configs.size(); ++row) {
+    configs[row].max_new_tokens = static_cast<std::int64_t>(3 * row);
+    configs[row].first = {11, 12};
+    configs[row].opening = {{21, static_cast<std::int32_t>(30 + row)}, {22}};
+  }
+  Rows wanted;
+  for (std::size_t row = 0; row < prompts.size(); ++row) {
+    wanted.push_back(generate(*model, nullptr, alone(prompts, row), {}, configs[row])[0]);
+    ASSERT_EQ(wanted[row].size(), 3 * row);
+  }
+  EXPECT_EQ(generate(*model, nullptr, pack(prompts), {}, configs), wanted);
+  EXPECT_EQ(generate_together(*model, nullptr, pack(prompts), {}, configs), wanted);
 }
 
 TEST(Generate, NothingAskedNothingGiven) {

@@ -55,6 +55,22 @@ TEST(Prompts, AreThePapersB3) {
       "(drama)? Begin with \"No\".");
 }
 
+TEST(Prompts, OpeningsNameWhatIsMostAlikeInTheHistory) {
+  Dataset data = films();
+  data.items[19].keywords = "war, crime";
+  data.items[15].keywords = "crime,  war, , drama";
+  data.items[13].keywords = "crime";
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(verdict_openings(data, 19, 10),
+            (Texts{"Yes, because like \"Film 15\" and \"Film 13\", which the user liked, \"Film 19\" is a",
+                   "No, because like \"Film 18\" and \"Film 16\", which the user disliked, \"Film 19\" is a"}))
+      << "most keywords first, then the latest";
+  EXPECT_EQ(verdict_openings(data, 19, 1),
+            (Texts{"Yes, because \"Film 19\" is a", "No, because like \"Film 18\", which the user disliked, \"Film 19\" is a"}));
+  data.item[18] = 19;
+  EXPECT_EQ(verdict_openings(data, 19, 1)[1], "No, because \"Film 19\" is a") << "it is not like itself";
+}
+
 TEST(Prompts, AreThePapersB1) {
   const Dataset data = films();
   const std::string instruction =

@@ -55,10 +55,10 @@ TEST(LocalChat, AnswersEachRequestByItsOwnSettings) {
   const SmallTokenizer tokenizer;
   LocalChat chat(*model, std::string(64, 'a'), tokenizer, {2, 0, 0});
   std::vector<ChatRequest> requests;
-  const std::vector<std::string> openings = {"Yes, as", "No, it"};
+  const std::vector<std::vector<std::string>> openings = {{"Yes, as", "No, it"}, {"Yes, because", "No, since"}};
   for (std::uint64_t i = 0; i < 7; ++i) {
     requests.push_back(
-        {{{"user", std::string(i + 1, 'q')}}, i % 2 == 0 ? 3 : 9, i, i < 4 ? openings : std::vector<std::string>{}});
+        {{{"user", std::string(i + 1, 'q')}}, i % 2 == 0 ? 3 : 9, i, i < 4 ? openings[i / 2] : std::vector<std::string>{}});
   }
   requests[6].messages[0].text = std::string(600, 'q');
   std::vector<ChatReply> replies(requests.size());
@@ -75,7 +75,8 @@ TEST(LocalChat, AnswersEachRequestByItsOwnSettings) {
     const auto begins = [&](const std::string& opening) {
       return replies[i].text.starts_with(tokenizer.decode(tokenizer.encode(opening)).substr(0, replies[i].text.size()));
     };
-    EXPECT_EQ(begins(openings[0]) || begins(openings[1]), i < 4) << replies[i].text;
+    const auto& own = openings[i % 4 / 2];
+    EXPECT_EQ(begins(own[0]) || begins(own[1]), i < 4) << replies[i].text;
     // On its own a request gets the same reply.
     chat.ask(std::span(&requests[i], 1), [&](std::size_t, ChatReply reply) { EXPECT_EQ(reply.text, replies[i].text); });
   }
