@@ -184,6 +184,16 @@ def difference_table(results):
     return lines if len(lines) > 2 else [PENDING]
 
 
+def paired_table(results, names):
+    """These rows' differences from ThinkRec; nothing where there are none."""
+    lines = header("paired difference", "rows", *(f"{title} [95 %]" for _, title in METRICS))
+    for name in names:
+        against = results.against(name, "thinkrec")
+        if against:
+            lines.append(row(f"{NAMES.get(name, name)} − ThinkRec", f"{against['rows']:,}", *cells(against["difference"], sign=True)))
+    return ["", *lines] if len(lines) > 2 else []
+
+
 def ablation_table(results):
     lines = header("", "rows", *(f"{title} [95 %]" for _, title in METRICS), "paper's UAUC, NDCG@5, MAP@5")
     for name in ABLATIONS:
@@ -192,12 +202,7 @@ def ablation_table(results):
             lines.append(row(NAMES[name], PENDING, "", "", "", "", paper))
             continue
         lines.append(row(NAMES[name], f"{results.rows[name]['rows']:,}", *cells(results.served(name)), paper))
-    paired = header("paired difference", "rows", *(f"{title} [95 %]" for _, title in METRICS))
-    for name in ABLATIONS:
-        against = results.against(name, "thinkrec")
-        if against:
-            paired.append(row(f"{NAMES[name]} − ThinkRec", f"{against['rows']:,}", *cells(against["difference"], sign=True)))
-    return lines + ([""] + paired if len(paired) > 2 else [])
+    return lines + paired_table(results, ABLATIONS)
 
 
 def mean_cell(values):
@@ -310,7 +315,7 @@ def plain_table(results, names):
         apart = results.rows[name].get("cohens_d")
         lines.append(row(name, f"{results.rows[name]['rows']:,}", *cells(results.served(name)),
                          f"{apart['train_rows']:.2f}, {apart['features']:.2f}" if apart else ""))
-    return lines
+    return lines + paired_table(results, names)
 
 
 def runs_table(results):

@@ -179,14 +179,14 @@ settings() { # ROW
   printf '%s\n' "${changes[@]}"
 }
 
-# Every row beside ThinkRec's, on the test rows that both scored: against-thinkrec.json.
+# Every row beside ThinkRec's, on the test rows that both scored, before any calibration: against-thinkrec.json.
 compare_rows() {
   local scores row rival
   for scores in "$results"/*/scores.csv.gz; do
     row=$(basename "$(dirname "$scores")") rival=thinkrec
     [ "$row" != apart ] || rival=without-experts
     if [ "$row" != thinkrec ] && [ ! -e "$results/$row/against-$rival.json" ] && [ -e "$results/$rival/scores.csv.gz" ]; then
-      "$programs/thinkrec_eval" --compare "$results/$rival/scores.csv.gz,$scores" --json "$results/$row/against-$rival.json"
+      "$programs/thinkrec_eval" --compare "$results/$rival/scores.csv.gz:fused,$scores:fused" --json "$results/$row/against-$rival.json"
     fi
   done
 }
