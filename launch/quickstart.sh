@@ -23,7 +23,7 @@ if [ ! -e data/ml-100k.h5 ]; then
   "$programs/thinkrec_prepare" --format recbole --input .deps/data/recbole/dataset_example/ml-100k --output data/ml-100k.h5
 fi
 # Goes on where it ended, and does nothing when the data set has its reasons.
-"$programs/thinkrec_synthesize" reasons --data data/ml-100k.h5 --backend local --model "$model" --rows 32
+"$programs/thinkrec_synthesize" reasons --data data/ml-100k.h5 --backend local --model "$model" --rows 64
 ./launch/run.sh --ranks 2 "$programs/thinkrec_train" --config "$recipe" --run-dir "runs/$name"
 user=$(sed -n 2p "runs/$name/scores.csv" | cut -d, -f2)
 "$programs/thinkrec_recommend" --run-dir "runs/$name" --user "$user" --top 3 --explain
