@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""launch/tables.sh from raw files as Yelp gives them out to a page of results, on a tiny model; and again, when all is there."""
+"""launch/tables.sh from raw files as Yelp and Amazon give them out to pages of results, on a tiny model; and again, when all is there."""
 import json
 import os
 import pathlib
@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 
-from tiny_world import write_model, write_yelp
+from tiny_world import write_book, write_model, write_yelp
 
 PROGRAMS, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
 SETTINGS = ["run.micro_tokens=600", "encoder.max_epochs=2", "encoder.width=8", "features.folds=2", "prompt.history=3", "prompt.max_tokens=900",
@@ -20,12 +20,13 @@ def main():
         folder = pathlib.Path(name)
         write_model(folder / "model")
         write_yelp(folder / "data" / "yelp")
+        write_book(folder / "data" / "book")
         results = folder / "results"
         environment = {**os.environ, "THINKREC_PROGRAMS": PROGRAMS, "THINKREC_DATA": str(folder / "data"), "THINKREC_REASONS": "0"}
 
-        def tables(*rows, code=0, **changes):
-            command = [str(SOURCE / "launch" / "tables.sh"), "--dataset", "yelp", "--threads", "1", "--model", str(folder / "model"),
-                       "--results", str(results)]
+        def tables(*rows, code=0, dataset="yelp", **changes):
+            command = [str(SOURCE / "launch" / "tables.sh"), "--dataset", dataset, "--threads", "1", "--model", str(folder / "model"),
+                       "--results", str(results if dataset == "yelp" else folder / dataset)]
             for setting in SETTINGS:
                 command += ["--set", setting]
             done = subprocess.run(command + list(rows), capture_output=True, text=True, env={**environment, **changes})
@@ -44,6 +45,9 @@ def main():
         again = tables("encoders", "tallrec", "without-experts", "apart")
         assert "tallrec is there" in again.stdout and "trains" not in again.stdout, again.stdout
         assert stamps == {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}
+        tables("tallrec", dataset="book")
+        book = (folder / "book.md").read_text()
+        assert book.startswith("# Results on Amazon-Book") and "| TALLRec | " in book and "| book | " in book, book
         assert "no row 'nothing'" in tables("nothing", code=64).stderr
         (results / "data.json").unlink()
         assert "nowhere" in tables("encoders", code=66, THINKREC_DATA=str(folder / "nowhere")).stderr

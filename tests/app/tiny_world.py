@@ -1,4 +1,5 @@
 """A tiny model, data set and recipe for tests of whole programs, made with the standard library alone and the same every time."""
+import gzip
 import json
 import os
 import random
@@ -111,6 +112,22 @@ def write_yelp(folder, users=30, items=30, rows=2400):
             stars = max(1, min(5, 3 + (user + item) % 2 + rng.randrange(-1, 3)))
             date = f"{2010 + 12 * t // rows:04}-{1 + t % 12:02}-{1 + t % 28:02} 10:00:{t % 60:02}"
             out.write(json.dumps({"review_id": f"r{t}", "user_id": f"u{user}", "business_id": f"b{item}", "stars": stars, "date": date}) + "\n")
+
+
+def write_book(folder, users=30, items=30, rows=2400):
+    """Reviews and metadata as Amazon's 2018 release has them."""
+    os.makedirs(folder)
+    rng = random.Random(4)
+    with gzip.open(os.path.join(folder, "meta_Books.json.gz"), "wt") as out:
+        for i in range(items):
+            out.write(json.dumps({"asin": f"{i:010}", "title": f"Book &amp; {i}", "category": ["Books", "Tea" if i % 2 else "Travel"],
+                                  "brand": "Visit Amazon's Jane Doe Page", "description": ["On tea."]}) + "\n")
+    with open(os.path.join(folder, "Books.json"), "w") as out:
+        for t in range(rows):
+            user, item = rng.randrange(users), rng.randrange(items)
+            stars = 5.0 if rng.random() < .25 + .5 * ((user + item) % 2) else 3.0
+            out.write(json.dumps({"reviewerID": f"A{user}", "asin": f"{item:010}", "overall": stars,
+                                  "unixReviewTime": 1483228800 + t * 365 * 86400 // rows}) + "\n")
 
 
 RECIPE = """
