@@ -185,12 +185,17 @@ def difference_table(results):
 
 
 def paired_table(results, names):
-    """These rows' differences from ThinkRec; nothing where there are none."""
+    """These rows' differences from ThinkRec and from what counting gives; nothing where there are none."""
     lines = header("paired difference", "rows", *(f"{title} [95 %]" for _, title in METRICS))
     for name in names:
+        title = NAMES.get(name, name)
         against = results.against(name, "thinkrec")
         if against:
-            lines.append(row(f"{NAMES.get(name, name)} − ThinkRec", f"{against['rows']:,}", *cells(against["difference"], sign=True)))
+            lines.append(row(f"{title} − ThinkRec", f"{against['rows']:,}", *cells(against["difference"], sign=True)))
+        for other, counted in (("item_mean", "item mean"), ("logistic", "logistic")) if name != "thinkrec" and name in results.rows else ():
+            difference = results.rows[name]["difference"].get(f"fused - {other}")
+            if difference:
+                lines.append(row(f"{title} − {counted}", f"{results.rows[name]['rows']:,}", *cells(difference, sign=True)))
     return ["", *lines] if len(lines) > 2 else []
 
 
