@@ -258,8 +258,8 @@ def together_table(results):
 
 
 def chart(title, x_title, ticks, series):
-    """A line chart: series = [(name, [(x, low, value, high)])], ticks = [(x, text)]."""
-    width, height, left, bottom, top = 760, 380, 64, 320, 36
+    """A line chart: series = [(name, [(x, low, value, high)])], ticks = [(x, text)], the lines of a text parted by |."""
+    width, height, left, bottom, top = 760, 400, 64, 320, 36
     xs = [x for x, _ in ticks] + [x for _, points in series for x, *_ in points]
     ys = [y for _, points in series for _, *bounds in points for y in bounds]
     x0, x1, y0, y1 = min(xs), max(xs), min(ys), max(ys)
@@ -275,7 +275,8 @@ def chart(title, x_title, ticks, series):
         out.append(f'<line x1="{left}" x2="{width - 130}" y1="{py(y):.1f}" y2="{py(y):.1f}" stroke="#e4e7ec"/>'
                    f'<text x="{left - 6}" y="{py(y) + 4:.1f}" text-anchor="end" fill="#475467">{y:.3f}</text>')
     for x, text in ticks:
-        out.append(f'<text x="{px(x):.1f}" y="{bottom + 18}" text-anchor="middle" fill="#475467">{text}</text>')
+        for line, part in enumerate(text.split("|")):
+            out.append(f'<text x="{px(x):.1f}" y="{bottom + 18 + 14 * line}" text-anchor="middle" fill="#475467">{part}</text>')
     for number, (name, points) in enumerate(series):
         colour, shift = colours[number], 4 * (number - 1.5)
         path = " ".join(f"{px(x) + shift:.1f},{py(y):.1f}" for x, _, y, _ in points)
@@ -307,8 +308,10 @@ def grouping_figure(results):
                     if name in results.rows and results.rows[name].get("cohens_d"))
     if len(points) < 2:
         return None
+    titles = {"mf": "MF", "lightgcn": "LightGCN", "sasrec": "SASRec", "kmeans": "k-means", "ward": "Ward"}
+    ticks = [(place, "|".join([*(titles[part] for part in name.split("-")[1:]), f"d {apart:.2f}"])) for place, (apart, name) in enumerate(points)]
     return chart(f"Grouping, {TITLES[results.dataset]}: by how far the groups are apart", "Cohen's d of the two groups along the line between their means",
-                 [(x, f"{x:.2f}") for x, _ in points], series_of(results, points))
+                 ticks, series_of(results, [(place, name) for place, (_, name) in enumerate(points)]))
 
 
 def plain_table(results, names):
