@@ -42,6 +42,7 @@ MODELS = ("prompt4nr-hard", "prompt4nr-soft", "prompt4nr-hybrid", "tallrec", "co
 ABLATIONS = ("without-both", "without-thinking", "without-experts", "thinkrec")
 EXPERTS = tuple(f"experts-{n}" for n in range(1, 5))
 GROUPINGS = tuple(f"group-{encoder}-{method}" for encoder in ("mf", "lightgcn", "sasrec") for method in ("kmeans", "ward"))
+COUNTING = (("item_mean", "item mean"), ("logistic", "logistic"))
 PENDING = "*not yet run*"
 
 
@@ -163,24 +164,33 @@ def calibration_text(results):
     return lines
 
 
+def difference_row(title, rows, difference):
+    return row(title, f"{rows:,}", *cells(difference, sign=True))
+
+
+def difference_rows(results, name, others, models=(("fused", ""),)):
+    """What a row's evaluation says of its differences from others; nothing where it has not run."""
+    run = results.rows.get(name, {"rows": 0, "difference": {}})
+    return [difference_row(f"{NAMES.get(name, name)}{suffix} − {title}", run["rows"], run["difference"][f"{model} - {other}"])
+            for other, title in others for model, suffix in models if f"{model} - {other}" in run["difference"]]
+
+
+def thinkrec_rows(results, name):
+    """A row's difference from ThinkRec."""
+    against = results.against(name, "thinkrec")
+    return [difference_row(f"{NAMES.get(name, name)} − ThinkRec", against["rows"], against["difference"])] if against else []
+
+
 def difference_table(results):
     lines = header("difference", "rows", *(f"{title} [95 %]" for _, title in METRICS))
     for name in MODELS:
-        if name not in results.rows:
-            continue
-        for other, title in (("item_mean", "item mean"), ("logistic", "logistic"), ("encoder", "its encoder")):
-            for model, suffix in (("fused", ""), ("calibrated", ", calibrated")):
-                difference = results.rows[name]["difference"].get(f"{model} - {other}")
-                if difference:
-                    lines.append(row(f"{NAMES[name]}{suffix} − {title}", f"{results.rows[name]['rows']:,}", *cells(difference, sign=True)))
-        against = results.against(name, "thinkrec")
-        if against:
-            lines.append(row(f"{NAMES[name]} − ThinkRec", f"{against['rows']:,}", *cells(against["difference"], sign=True)))
+        lines += difference_rows(results, name, (*COUNTING, ("encoder", "its encoder")), (("fused", ""), ("calibrated", ", calibrated")))
+        lines += thinkrec_rows(results, name)
     for name in ENCODERS:
         chosen = results.encoder(name)
-        for other, title in (("item_mean", "item mean"), ("logistic", "logistic")):
+        for other, title in COUNTING:
             if chosen and "difference" in chosen:
-                lines.append(row(f"{NAMES[name]} − {title}", f"{chosen['rows']:,}", *cells(chosen["difference"][other], sign=True)))
+                lines.append(difference_row(f"{NAMES[name]} − {title}", chosen["rows"], chosen["difference"][other]))
     return lines if len(lines) > 2 else [PENDING]
 
 
@@ -188,14 +198,8 @@ def paired_table(results, names):
     """These rows' differences from ThinkRec and from what counting gives; nothing where there are none."""
     lines = header("paired difference", "rows", *(f"{title} [95 %]" for _, title in METRICS))
     for name in names:
-        title = NAMES.get(name, name)
-        against = results.against(name, "thinkrec")
-        if against:
-            lines.append(row(f"{title} − ThinkRec", f"{against['rows']:,}", *cells(against["difference"], sign=True)))
-        for other, counted in (("item_mean", "item mean"), ("logistic", "logistic")) if name != "thinkrec" and name in results.rows else ():
-            difference = results.rows[name]["difference"].get(f"fused - {other}")
-            if difference:
-                lines.append(row(f"{title} − {counted}", f"{results.rows[name]['rows']:,}", *cells(difference, sign=True)))
+        if name != "thinkrec":  # difference_table has it
+            lines += thinkrec_rows(results, name) + difference_rows(results, name, COUNTING)
     return ["", *lines] if len(lines) > 2 else []
 
 

@@ -20,14 +20,6 @@ double seconds_since_1970() {
   return static_cast<double>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) / 1000;
 }
 
-/// The whole lines of a text; a half-written last one is left out.
-std::vector<std::string_view> whole_lines(std::string_view text) {
-  std::vector<std::string_view> lines;
-  for (std::size_t at = 0, end; (end = text.find('\n', at)) != std::string_view::npos; at = end + 1)
-    lines.push_back(text.substr(at, end - at));
-  return lines;
-}
-
 /// True when the line is to stay: JSON, and not a later step of the stage that starts again.
 bool stays(std::string_view line, const std::string& stage, std::int64_t step) {
   const auto value = nlohmann::json::parse(line, nullptr, false);
@@ -40,6 +32,13 @@ bool stays(std::string_view line, const std::string& stage, std::int64_t step) {
 }
 
 }  // namespace
+
+std::vector<std::string_view> whole_lines(std::string_view text) {
+  std::vector<std::string_view> lines;
+  for (std::size_t at = 0, end; (end = text.find('\n', at)) != std::string_view::npos; at = end + 1)
+    lines.push_back(text.substr(at, end - at));
+  return lines;
+}
 
 MetricsLog::MetricsLog(std::string path, bool active, std::string board_folder)
     : path_(std::move(path)), board_folder_(std::move(board_folder)), active_(active) {
@@ -98,22 +97,23 @@ void MetricsLog::gather() {
   if (!active_) return;
   const auto paths = team_paths(path_);
   if (paths.empty()) return;
-  std::string all = read_file(path_);
-  const std::string before = all;  // what the set below looks into
-  std::set<std::string_view> there;
-  for (const std::string_view line : whole_lines(before)) there.insert(line);
+  const std::string before = read_file(path_);
+  const auto lines = whole_lines(before);
+  const std::set<std::string_view> there(lines.begin(), lines.end());
+  std::string added;
   for (const std::string& path : paths) {
     const std::string text = read_file(path);
     for (const std::string_view line : whole_lines(text)) {
-      if (!there.contains(line)) all.append(line).append("\n");
+      if (!there.contains(line)) added.append(line).append("\n");
     }
   }
-  if (all.size() != before.size()) {
+  if (!added.empty()) {
     file_.reset();
-    write_file_atomic(path_, all);
+    write_file_atomic(path_, before + added);
     open();
   }
-  for (const std::string& path : paths) std::filesystem::remove(path);
+  std::error_code ignored;  // the lines of one that stays are known the next time
+  for (const std::string& path : paths) std::filesystem::remove(path, ignored);
 }
 
 std::string MetricsLog::team_path(const std::string& path, int team) {

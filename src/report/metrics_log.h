@@ -9,11 +9,15 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "report/tensorboard.h"
 
 namespace thinkrec {
+
+/// The whole lines of a log; a half-written last one is left out.
+std::vector<std::string_view> whole_lines(std::string_view text);
 
 class MetricsLog {
  public:

@@ -52,16 +52,13 @@ void read_line(const nlohmann::json& line, std::map<std::string, std::size_t>& i
 void read_metrics(const std::string& path, std::map<std::string, std::size_t>& index, RunData& run) {
   const auto text = read_file(path, kMaxBytes);
   run.has_metrics = true;
-  for (std::size_t at = 0; at < text.size();) {
-    const auto end = text.find('\n', at);
-    if (end == std::string::npos) break;  // a half-written last line
-    const auto line = nlohmann::json::parse(std::string_view(text).substr(at, end - at), nullptr, false);
+  for (const std::string_view written : whole_lines(text)) {
+    const auto line = nlohmann::json::parse(written, nullptr, false);
     if (line.is_object()) {
       read_line(line, index, run);
     } else {
       ++run.unreadable_lines;
     }
-    at = end + 1;
   }
 }
 

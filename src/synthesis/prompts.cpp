@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <set>
-#include <sstream>
 #include <utility>
+
+#include "core/options.h"
 
 namespace thinkrec {
 namespace {
@@ -37,23 +38,15 @@ std::string history_text(const Dataset& dataset, std::int64_t row, std::int64_t 
   return text;
 }
 
-std::set<std::string> keyword_set(const Item& item) {
-  std::set<std::string> words;
-  std::istringstream stream(item.keywords);
-  for (std::string word; std::getline(stream, word, ',');)
-    words.insert(word.substr(std::min(word.size(), word.find_first_not_of(' '))));
-  words.erase("");
-  return words;
-}
-
 std::string opening(const Dataset& dataset, std::int64_t row, std::int64_t history, bool liked) {
   const Item& item = item_of(dataset, row);
-  const auto wanted = keyword_set(item);
-  std::vector<std::pair<std::size_t, const Item*>> alike;  // from the last backwards: how many keywords it shares
+  const auto keywords = split_list(item.keywords);
+  const std::set<std::string> wanted(keywords.begin(), keywords.end());
+  std::vector<std::pair<std::int64_t, const Item*>> alike;  // from the last backwards: how many keywords it shares
   for (std::int64_t i = row - 1; i >= dataset.history_begin(row, history); --i) {
     const Item& other = item_of(dataset, i);
     if ((dataset.label[static_cast<std::size_t>(i)] != 0) != liked || &other == &item) continue;
-    const auto words = keyword_set(other);
+    const auto words = split_list(other.keywords);
     alike.emplace_back(std::count_if(words.begin(), words.end(), [&](const auto& word) { return wanted.contains(word); }),
                        &other);
   }

@@ -357,17 +357,16 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
     const auto team = session.world().split(my_team);
     std::int64_t stopped = 0;
     if (team != nullptr) {
-      const std::string metrics = session.path("metrics.jsonl");  // of rank 0 alone
-      MetricsLog team_log(session.leader() ? metrics : MetricsLog::team_path(metrics, my_team), team->rank() == 0,
-                          session.path("tensorboard"));
+      MetricsLog other_team(MetricsLog::team_path(session.path("metrics.jsonl"), my_team), team->rank() == 0 && !session.leader(),
+                            session.path("tensorboard"));
       std::vector<PhaseLane> phases;
       for (const int q : plan.experts_of_team[static_cast<std::size_t>(my_team)]) {
         const int e = queue[static_cast<std::size_t>(q)];
         phases.push_back(
             {expert_phase(session, e), rows[static_cast<std::size_t>(q)], &state.experts[static_cast<std::size_t>(e)]});
       }
-      const PhaseEnd end =
-          run_phases(session, *team, phases, prompts, state.features.get(), state.projector, team_log, my_team == 0);
+      const PhaseEnd end = run_phases(session, *team, phases, prompts, state.features.get(), state.projector,
+                                      session.leader() ? log : other_team, my_team == 0);
       stopped = end == PhaseEnd::kStopped ? 1 : 0;
     }
     session.world().all_reduce_max(std::span(&stopped, 1));
