@@ -33,31 +33,24 @@ def memory(runs):
     return median(run["peak_rss_gb"] for run in runs)
 
 
-def beside_peer(figures, wanted):
+WANTED = {"global stage": "5", "from the first step": "8", "after the first pass": "14", "nothing cached": "4.5"}
+
+
+def text_beside_peer(figures):
     return table(["model", "threads", "", "thinkrec, rows/s", "HF PEFT, rows/s", "ratio", "wanted", "ratio of CPU time", "memory, GB", "largest loss difference"],
-                 [[run["yard"], run["threads"], what, spread(rates(run["ours"])), spread(rates(run["peer"])), f"**{spread(run['speed'])}**", goal,
-                   spread(run["cpu_speed"]), f"{memory(run['ours']):.2f} of {memory(run['peer']):.2f}", f"{run['loss_difference']:.0e}"]
-                  for run in figures for what, goal in [wanted(run)]])
-
-
-def expert_kind(run):
-    if "--cache-mb 0" in run["options"]:
-        return "nothing cached", "4.5"
-    return ("3 passes of 32 rows, from the first step", "8") if run["warmup"] == 0 else ("after the first pass", "14")
-
-
-def text_global(figures):
-    return beside_peer(figures, lambda run: ("global stage", "5"))
+                 [[run["yard"], run["threads"], run["kind"], spread(rates(run["ours"])), spread(rates(run["peer"])), f"**{spread(run['speed'])}**",
+                   WANTED[run["kind"]], spread(run["cpu_speed"]), f"{memory(run['ours']):.2f} of {memory(run['peer']):.2f}",
+                   f"{run['loss_difference']:.0e}"] for run in figures])
 
 
 def text_expert(figures):
-    return beside_peer(figures, expert_kind)
+    return ["Three passes of 32 rows, the making of what is cached included; the peer has nothing to cache.", ""] + text_beside_peer(figures)
 
 
 def text_together(figures):
-    return ["Four experts of one base at once, over one after the other (the first yardstick, 1 thread, cached; wanted: .95):", ""] + table(
-        ["rows of an expert in a step", "at once, rows/s", "one by one, rows/s", "ratio", "memory at once, and of one alone, GB"],
-        [[run["batch"], spread(run["together"]), spread(run["alone"]), f"**{spread(run['ratio'])}**",
+    return ["Four experts of one base at once, over one after the other (1 thread, cached; wanted: .95):", ""] + table(
+        ["model", "rows of an expert in a step", "at once, rows/s", "one by one, rows/s", "ratio", "memory at once, and of one alone, GB"],
+        [[run["yard"], run["batch"], spread(run["together"]), spread(run["alone"]), f"**{spread(run['ratio'])}**",
           " and ".join(f"{median(side):.2f}" for side in zip(*run["peak_rss_gb"]))] for run in figures])
 
 
@@ -75,8 +68,9 @@ def text_floor(figures):
 
 
 def text_shared(figures):
-    return ["Rows of one user that hold what they begin with once, over the same rows apart (the first yardstick, made with `--rows-per-user 4`, 1 thread; wanted: 1.8):",
-            ""] + table(["together, rows/s", "apart, rows/s", "ratio"], [[spread(figures["shared"]), spread(figures["apart"]), f"**{spread(figures['ratio'])}**"]])
+    return ["Rows of one user that hold what they begin with once, over the same rows apart (made with `--rows-per-user 4`, 1 thread; wanted: 1.8):",
+            ""] + table(["model", "together, rows/s", "apart, rows/s", "ratio"],
+                        [[run["yard"], spread(run["shared"]), spread(run["apart"]), f"**{spread(run['ratio'])}**"] for run in figures])
 
 
 def text_scoring(figures):
@@ -110,14 +104,19 @@ def text_forecast(figures):
         ["tokens of a pass", "rows/s forecast", "measured", "ratio", "MiB forecast", "measured", "ratio"], rows)
 
 
-PARTS = (("global", "The step beside Hugging Face PEFT", text_global), ("expert", "Experts beside Hugging Face PEFT", text_expert),
+PARTS = (("global", "The step beside Hugging Face PEFT", text_beside_peer), ("expert", "Experts beside Hugging Face PEFT", text_expert),
          ("together", "Several experts on one rank", text_together), ("floor", "How near the step is to its matrix products", text_floor),
          ("shared", "Shared beginnings in training", text_shared), ("scoring", "Candidates and fused users", text_scoring),
          ("checkpointing", "Activation checkpointing", text_checkpointing), ("forecast", "Forecasts", text_forecast))
 
 
 def read(folder):
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    """What was measured of each part, a file for each yardstick and number of threads, small models first."""
+    found = {}
+    for path in sorted(folder.glob("*.json"), key=lambda path: (path.stem.split("-")[0], [(len(word), word) for word in path.stem.split("-")])):
+        part = json.loads(path.read_text(encoding="utf-8"))
+        found.setdefault(part["part"], []).append(part)
+    return found
 
 
 def measured(found, picture_name):
@@ -130,19 +129,19 @@ def measured(found, picture_name):
         if name not in found:
             lines.append(f"*Not measured yet*: `launch/performance.py {name}` on a quiet machine.")
             continue
-        part = found[name]
-        lines += text(part["figures"]) + ["", f"`{part['command']}`, {part['cores']} cores of {part['cpu']}, load {part['load']:.1f} at the start, {part['date']}, "
-                                          f"commit `{part['commit']}`."]
+        lines += text([run for part in found[name] for run in part["figures"]]) + [""]
+        lines += [f"- `{part['command']}`, {part['cores']} cores of {part['cpu']}, load {part['load']:.1f} at the start, {part['date']}, "
+                  f"commit `{part['commit']}`" for part in found[name]]
     return "\n".join(lines)
 
 
 def picture(found):
     bars = []
     for name in ("global", "expert"):
-        for run in found.get(name, {"figures": []})["figures"]:
-            if name == "expert" and run["warmup"] != 0:
+        for run in (run for part in found.get(name, []) for run in part["figures"]):
+            if run["kind"] not in ("global stage", "from the first step"):
                 continue
-            bars.append((f"{run['yard']}, {run['stage']}, {run['threads']} thread{'s' if run['threads'] > 1 else ''}",
+            bars.append((f"{run['yard']}, {name}, {run['threads']} thread{'s' if run['threads'] > 1 else ''}",
                          median(rates(run["ours"])), median(rates(run["peer"])), median(run["speed"])))
     height = 60 + 44 * max(1, len(bars))
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {height}" font-family="sans-serif" font-size="12">',

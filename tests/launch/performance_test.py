@@ -10,7 +10,7 @@ import tempfile
 PROGRAMS, ROOT = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
 SCRIPT = ROOT / "launch" / "performance.py"
 sys.path.insert(0, str(ROOT / "tests" / "bench" / "yardstick"))
-from compare import compare  # noqa: E402
+from compare import in_turn, ratios  # noqa: E402
 
 
 def run(*command, code=0, **environment):
@@ -30,19 +30,23 @@ def program(path, result):
 def refusals(folder):
     assert "no part 'speed'" in run(sys.executable, SCRIPT, "speed", code=64)
     assert "thinkrec_bench is not there" in run(sys.executable, SCRIPT, "--programs", folder, code=66)
-    fair = {"samples_per_s": 1e9, "tokens_per_s": 2, "tokens_per_cpu_s": 2, "losses": [1, 1]}
-    peer = program(folder / "peer", {**fair, "samples_per_s": 5e8, "tokens_per_cpu_s": 1})
+    fair = {"samples_per_s": 1e9, "tokens_per_s": 2, "tokens_per_cpu_s": 2, "losses": [1, 1], "batch": 8, "step_seconds": [9, 1],
+            "step_cpu_s": [9, 1], "step_tokens": [4, 4]}
+    peer = program(folder / "peer", {**fair, "samples_per_s": 5e8, "tokens_per_cpu_s": 1, "step_seconds": [9, 3], "step_cpu_s": [9, 4]})
     for wrong, words in (({**fair, "losses": [1, 1.01]}, "losses differ by 1.0e-02"), ({**fair, "losses": [1]}, "losses are missing"),
                          ({**fair, "losses": [1, float("nan")]}, "not finite"), ("nothing", "no JSON line"),
                          ({**fair, "samples_per_s": 1e-3}, "the process took")):
         try:
-            compare(program(folder / "ours", wrong), peer, 8, 1, 2e-4, lambda text: None)
+            in_turn({"ours": program(folder / "ours", wrong), "peer": peer}, 8, 1, 2e-4, lambda text: None)
         except SystemExit as end:
             assert words in str(end), (words, end)
         else:
             raise AssertionError(f"taken: {wrong}")
-    ratios = compare(program(folder / "ours", fair), peer, 8, 2, 2e-4, lambda text: None)
-    assert ratios["speed"] == [2, 2] == ratios["cpu_speed"] and ratios["loss_difference"] == 0, ratios
+    runs = in_turn({"ours": program(folder / "ours", fair), "peer": peer}, 8, 2, 2e-4, lambda text: None)
+    found = ratios(runs["ours"], runs["peer"])
+    assert found["speed"] == [2, 2] == found["cpu_speed"] and found["loss_difference"] == 0, found
+    later = ratios(runs["ours"], runs["peer"], 1)
+    assert later["speed"] == [3, 3] and later["cpu_speed"] == [4, 4] and later["ours"][0]["samples_per_s"] == 8, later
 
 
 def main():
@@ -63,14 +67,17 @@ def main():
         parts = ("global", "expert", "together", "floor", "shared", "checkpointing")
         run(sys.executable, SCRIPT, *parts, "--programs", PROGRAMS, "--results", results, "--yards", "tiny", "--threads", "1", "--pairs", "1")
         page = results.with_suffix(".md").read_text()
-        assert page.count("*Not measured yet*") == 2 and page.count("--yards tiny --threads 1`") == len(parts), page
-        for words in ("| tiny | 1 | global stage |", "| tiny | 1 | nothing cached |", "| tiny | global | **"):
+        assert page.count("*Not measured yet*") == 2 and page.count("--yards tiny") == len(parts), page
+        for words in ("| tiny | 1 | global stage |", "| tiny | 1 | nothing cached |", "| tiny | global | **", "| tiny | 8 |",
+                      "global --yards tiny --threads 1 --pairs 1`"):
             assert words in page, (words, page)
-        figures = json.loads((results / "expert.json").read_text())["figures"]
-        assert [run["warmup"] for run in figures] == [0, 4, 1] and all(run["loss_difference"] < 1e-4 for run in figures), figures
-        stamp = (results / "global.json").stat().st_mtime_ns
-        assert "performance: global" not in run(sys.executable, SCRIPT, "global", "--programs", PROGRAMS, "--results", results)
-        assert stamp == (results / "global.json").stat().st_mtime_ns
+        figures = json.loads((results / "expert-tiny-1.json").read_text())["figures"]
+        assert [run["kind"] for run in figures] == ["from the first step", "after the first pass", "nothing cached"], figures
+        assert all(run["loss_difference"] < 1e-4 for run in figures), figures
+        stamp = (results / "global-tiny-1.json").stat().st_mtime_ns
+        again = run(sys.executable, SCRIPT, "global", "--programs", PROGRAMS, "--results", results, "--yards", "tiny", "--threads", "1")
+        assert "performance: launch" not in again, again
+        assert stamp == (results / "global-tiny-1.json").stat().st_mtime_ns
     print("performance: passed")
 
 

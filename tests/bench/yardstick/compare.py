@@ -48,24 +48,46 @@ def commands(programs, yard, settings, python=sys.executable, extra=()):
     return ours + common + list(extra), [str(python), str(PEER), "--yard", str(yard)] + common
 
 
-def compare(ours, peer, rows, pairs, tolerance, say=print):
-    """Runs both `pairs` times in turn. Exits when a loss is missing or differs by more than `tolerance`, relative."""
-    result = {"ours": [], "peer": [], "speed": [], "cpu_speed": [], "memory": [], "loss_difference": 0.0}
+def in_turn(sides, rows, pairs, tolerance, say=print):
+    """Runs the commands of `sides`, of which one is called "peer", `pairs` times in turn: the results of each. Exits when a loss is missing
+    or differs from the peer's by more than `tolerance`, relative."""
+    runs = {name: [] for name in sides}
+    worst = 0.0
     for pair in range(pairs):
-        one, other = measured(ours, rows), measured(peer, rows)
-        if len(one["losses"]) != len(other["losses"]) or not all(map(math.isfinite, one["losses"])):
-            sys.exit("compare: losses are missing or not finite")
-        worst = max(abs(x - y) / max(1e-9, abs(y)) for x, y in zip(one["losses"], other["losses"]))
+        for name, command in sides.items():
+            runs[name].append(measured(command, rows))
+        peer = runs["peer"][-1]["losses"]
+        for name in sides:
+            losses = runs[name][-1]["losses"]
+            if len(losses) != len(peer) or not all(map(math.isfinite, losses)):
+                sys.exit("compare: losses are missing or not finite")
+            worst = max(worst, *(abs(x - y) / max(1e-9, abs(y)) for x, y in zip(losses, peer)))
+        say(f"pair {pair}: " + ", ".join(f"{name} {of[-1]['samples_per_s']:.3f} rows/s {of[-1]['peak_rss_gb']:.2f} GB" for name, of in runs.items()) +
+            f", largest loss difference {worst:.1e}")
+    if worst > tolerance:
+        sys.exit(f"compare: losses differ by {worst:.1e}, more than {tolerance:.0e}")
+    return runs
+
+
+def since(run, first):
+    """A run's figures from step `first` (counted with the warm-up) to its end."""
+    seconds, cpu, tokens = (run[key][first:] for key in ("step_seconds", "step_cpu_s", "step_tokens"))
+    return {"samples_per_s": run["batch"] * len(seconds) / sum(seconds), "tokens_per_s": sum(tokens) / sum(seconds),
+            "tokens_per_cpu_s": statistics.median(count / max(1e-9, spent) for count, spent in zip(tokens, cpu)), "peak_rss_gb": run["peak_rss_gb"]}
+
+
+def ratios(ours, peer, first=None):
+    """Figures of two sides' runs and, pair by pair, their ratios; with `first`, of the steps from that one on."""
+    result = {"ours": [], "peer": [], "speed": [], "cpu_speed": [], "memory": [], "loss_difference": 0.0}
+    for pair in zip(ours, peer):
+        keys = ("samples_per_s", "tokens_per_s", "tokens_per_cpu_s", "peak_rss_gb")
+        one, other = ({key: run[key] for key in keys} if first is None else since(run, first) for run in pair)
+        result["ours"].append(one)
+        result["peer"].append(other)
+        for name, key in (("speed", "samples_per_s"), ("cpu_speed", "tokens_per_cpu_s"), ("memory", "peak_rss_gb")):
+            result[name].append(one[key] / other[key])
+        worst = max(abs(x - y) / max(1e-9, abs(y)) for x, y in zip(pair[0]["losses"], pair[1]["losses"]))
         result["loss_difference"] = max(result["loss_difference"], worst)
-        for name, side in (("ours", one), ("peer", other)):
-            result[name].append({key: side[key] for key in ("samples_per_s", "tokens_per_s", "tokens_per_cpu_s", "peak_rss_gb")})
-        result["speed"].append(one["samples_per_s"] / other["samples_per_s"])
-        result["cpu_speed"].append(one["tokens_per_cpu_s"] / other["tokens_per_cpu_s"])
-        result["memory"].append(one["peak_rss_gb"] / other["peak_rss_gb"])
-        say(f"pair {pair}: ours {one['samples_per_s']:.3f} rows/s {one['peak_rss_gb']:.2f} GB, peer {other['samples_per_s']:.3f} rows/s "
-            f"{other['peak_rss_gb']:.2f} GB, speed x{result['speed'][-1]:.2f}, memory x{result['memory'][-1]:.2f}, loss difference {worst:.1e}")
-    if result["loss_difference"] > tolerance:
-        sys.exit(f"compare: losses differ by {result['loss_difference']:.1e}, more than {tolerance:.0e}")
     return result
 
 
@@ -81,7 +103,9 @@ def main():
     parser.add_argument("--tolerance", type=float, default=2e-4, help="relative, on every step's loss")
     a = parser.parse_args()
     settings = {name: getattr(a, name) for name in ("stage", "dtype", "device", "threads", "batch", "steps", "warmup")}
-    result = compare(*commands(a.ours, a.yard, settings), a.batch * a.steps, a.pairs, a.tolerance)
+    ours, peer = commands(a.ours, a.yard, settings)
+    runs = in_turn({"ours": ours, "peer": peer}, a.batch * a.steps, a.pairs, a.tolerance)
+    result = ratios(runs["ours"], runs["peer"])
     print(f"{a.stage} {a.dtype}: speed x{statistics.median(result['speed']):.2f}, memory x{statistics.median(result['memory']):.2f}, "
           f"losses agree ({result['loss_difference']:.1e})")
 
