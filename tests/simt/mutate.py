@@ -20,7 +20,9 @@ Exit status: 0 all killed, 1 a mutant survived, 2 the test fails without a mutat
 import argparse
 import concurrent.futures
 import dataclasses
+import os
 import pathlib
+import random
 import re
 import subprocess
 import sys
@@ -137,9 +139,10 @@ class Gate:
         return self.verdict(mutant.path, text[: mutant.begin] + mutant.text + text[mutant.end :])[0]
 
 
-def chosen(paths, commit):
-    """One of the files, by the hash of a commit."""
-    return sorted(paths)[int(commit, 16) % len(paths)]
+def chosen(mutants, number, commit):
+    """`number` of the mutants, or all where there are fewer, by the hash of a commit."""
+    few = random.Random(commit).sample(mutants, min(number, len(mutants)))
+    return sorted(few, key=lambda mutant: (mutant.path, mutant.begin))
 
 
 def main(argv=None):
@@ -149,15 +152,15 @@ def main(argv=None):
     parser.add_argument("--run", default="{output}", help="shell command, same names (default: %(default)s)")
     parser.add_argument("--timeout", type=float, default=120, help="seconds a run may take (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--only-kernel-of", metavar="COMMITHASH", help="only one of the files, chosen by this hash")
+    parser.add_argument("--only", nargs=2, default=os.environ.get("THINKREC_MUTANTS", "").split() or None, metavar=("NUMBER", "COMMITHASH"),
+                        help="only so many mutants, chosen by this hash (default: THINKREC_MUTANTS, else all)")
     parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
     args = parser.parse_args(argv)
     if not args.list and not args.compile:
         parser.error("--compile is missing")
 
-    paths = [chosen(args.mutate, args.only_kernel_of)] if args.only_kernel_of else args.mutate
     mutants, complaints = [], []
-    for path in paths:
+    for path in args.mutate:
         more, wrong = mutants_of(path)
         mutants += more
         complaints += wrong
@@ -165,13 +168,15 @@ def main(argv=None):
     print("".join(complaint + "\n" for complaint in complaints), end="")
     if complaints:
         return 2
+    if args.only:
+        mutants = chosen(mutants, int(args.only[0]), args.only[1])
     if args.list:
         for mutant in mutants:
             print(f"{mutant.path}:{mutant.line}: {mutant.what}")
         return 0
 
     gate = Gate(args.compile, args.run, args.timeout)
-    for path in paths:
+    for path in args.mutate:
         by, output = gate.verdict(path, path.read_text())
         if by is not None:
             print(f"{path}: fails without a mutation: {by}\n{output[-3000:]}")

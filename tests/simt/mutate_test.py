@@ -105,9 +105,12 @@ class MutateTest(unittest.TestCase):
         self.assertEqual(status, 2, out)
         self.assertIn("fails without a mutation", out)
 
-    def test_a_hash_chooses_one_kernel(self):
-        files = ["c.cu", "a.cu", "b.cu"]
-        self.assertEqual([mutate.chosen(files, commit) for commit in ("0", "1", "2", "ff" * 20)], ["a.cu", "b.cu", "c.cu", "a.cu"])
+    def test_a_hash_chooses_some_mutants(self):
+        status, out = self.gate(KERNEL.replace("@HERE@", ""), "--list", "--only", "9", "ff")
+        self.assertEqual((status, out.count("reverse.cu:")), (0, 1 + 3), out)
+        lists = {self.gate(KERNEL.replace("@HERE@", ""), "--list", "--only", "2", commit)[1] for commit in "0123456789"}
+        self.assertEqual(len(lists), 3, lists)
+        self.assertEqual({out.count("reverse.cu:") for out in lists}, {1 + 2}, lists)
 
 
 if __name__ == "__main__":
