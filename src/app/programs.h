@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/command_line.h"
 
@@ -31,6 +32,9 @@ std::span<const Program* const> programs();
 inline CommandLine read_command_line(const Program& program, int argc, const char* const* argv) {
   return CommandLine(program.info, program.options, argc, argv);
 }
+
+/// What thinkrec_train's command line changes in its recipe: --set and the options that stand for one, as name=value.
+std::vector<std::string> train_sets(const CommandLine& line);
 
 /// docs/options.md: every program's options, then the recipe's.
 std::string options_document();

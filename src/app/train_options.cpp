@@ -52,4 +52,10 @@ const Program& train_program() {
   return kThis;
 }
 
+std::vector<std::string> train_sets(const CommandLine& line) {
+  std::vector<std::string> sets = line.list("set");
+  if (!line.text("deterministic").empty()) sets.push_back("run.deterministic=" + line.text("deterministic"));
+  return sets;
+}
+
 }  // namespace thinkrec

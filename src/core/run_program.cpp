@@ -1,8 +1,13 @@
 #include "core/run_program.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <filesystem>
 #include <new>
 #include <string>
 
@@ -41,6 +46,14 @@ int run_program(const char* name, const std::function<int()>& body) {
 
 int run_program(const char* name, int argc, char** argv, const std::function<int(int, char**)>& body) {
   return run_program(name, [&] { return body(argc, argv); });
+}
+
+std::string program_beside(const char* name, const std::string& why) {
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / name;
+  if (::access(program.c_str(), X_OK) != 0)
+    fail(ExitCode::kNoInput, "{}: {}; it must lie beside the other programs: {}", program.string(), std::strerror(errno), why);
+  return program.string();
 }
 
 }  // namespace thinkrec

@@ -2,6 +2,7 @@
 // What every main() does: its body's errors become one line each and an exit code.
 
 #include <functional>
+#include <string>
 
 namespace thinkrec {
 
@@ -11,5 +12,9 @@ int run_program(const char* name, const std::function<int()>& body);
 
 /// As above, with the command line as the body's argument; argc and argv are passed on unchanged.
 int run_program(const char* name, int argc, char** argv, const std::function<int(int, char**)>& body);
+
+/// Path of another of thinkrec's programs, which lies beside the one that runs. kNoInput, saying why it is needed, when it is not there or
+/// may not be run.
+std::string program_beside(const char* name, const std::string& why);
 
 }  // namespace thinkrec

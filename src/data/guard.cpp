@@ -11,7 +11,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
+
+#include "core/run_program.h"
 
 extern char** environ;
 
@@ -143,19 +144,14 @@ GuardVerdict walk_forked(const std::string& path, unsigned seconds, const Walk& 
 }
 
 GuardVerdict ask_guard(const std::string& path) {
-  std::error_code error;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "thinkrec_check";
-  if (::access(program.c_str(), X_OK) != 0) {
-    fail(ExitCode::kNoInput, "{}: {}; it must lie beside the other programs, to look at {} first", program.string(),
-         std::strerror(errno), path);
-  }
+  std::string name = program_beside("thinkrec_check", fmt::format("it looks at {} first", path));
   Pipe answer;
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   ::posix_spawn_file_actions_adddup2(&actions, answer.ends[1], 1);
   ::posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  std::string name = program.string(), marker = "--", file = path;
+  std::string marker = "--", file = path;
   char* arguments[] = {name.data(), marker.data(), file.data(), nullptr};
   // In a process group of its own: mpirun sends a request to stop to all of a rank's group, and the guard knows nothing of it.
   posix_spawnattr_t attributes;

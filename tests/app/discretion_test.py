@@ -104,7 +104,7 @@ def traced(world, folder):
         return ""
 
     use_everything(folder, command)
-    ours = {"thinkrec_train", "thinkrec_eval", "thinkrec_export", "thinkrec_recommend", "thinkrec_check"}
+    ours = {"thinkrec_train", "thinkrec_train_stages", "thinkrec_eval", "thinkrec_export", "thinkrec_recommend", "thinkrec_check"}
     bad = [line for line in foreign(said, ours | {"orted"})]
     assert not bad, "\n".join(bad[:20])
     assert said.count("thinkrec_check") >= 1, "the guard was not seen: is the trace whole?"
