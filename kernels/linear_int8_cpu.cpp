@@ -3,15 +3,8 @@
 #include <vector>
 
 #include "core/error.h"
+#include "kernels/amx.h"
 #include "kernels/linear_int8_dot.h"
-
-#if defined(__AMX_INT8__) && defined(__AVX512F__) && defined(__linux__)
-#define THINKREC_AMX 1
-#include <sys/syscall.h>
-#include <unistd.h>
-#else
-#define THINKREC_AMX 0
-#endif
 
 namespace thinkrec::kernels {
 namespace {
@@ -139,31 +132,9 @@ void multiply_groups(const Tokens& x, std::int64_t from, std::int64_t tokens, co
   for (; t < tokens; ++t) multiply_tile<1, G>(x, t, product, group);
 }
 
-#if THINKREC_AMX
+#if THINKREC_AMX_INT8
 constexpr std::int64_t kTile = 16;           // tokens of a tile
 constexpr std::int64_t kFewestForTiles = 6;  // below that tiles are mostly empty
-struct alignas(64) TileConfig {
-  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  std::uint16_t columns[16] = {};
-  std::uint8_t rows[16] = {};
-};
-
-/// Asks the kernel for the tiles, once a process.
-bool have_tiles() {
-  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-  static const bool granted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-  return granted;
-}
-
-void configure_tiles() {
-  TileConfig config;
-  for (int tile = 0; tile < 8; ++tile) {
-    config.columns[tile] = 64;
-    config.rows[tile] = 16;
-  }
-  _tile_loadconfig(&config);
-}
-
 /// Two tiles of tokens (the second may be missing) times two groups: tiles 0 to 3 sum, 4 and 5 hold x, 6 and 7 codes.
 template <bool kSecond, std::int64_t G>
 void multiply_tiles(const Tokens& x, std::int64_t token, std::int64_t tokens, const Int8Product& product, std::int64_t group) {
@@ -264,8 +235,8 @@ void linear_int8(const float* x, std::int64_t tokens, std::int64_t width, std::s
   }
   if (tokens == 0) return;
   Tokens rounded(tokens, width);
-#if THINKREC_AMX
-  const bool tiles = tokens >= kFewestForTiles && have_tiles();
+#if THINKREC_AMX_INT8
+  const bool tiles = tokens >= kFewestForTiles && amx::permitted();
 #endif
   // Runs of pairs are dealt out as threads become free: another process may hold one up.
   const std::int64_t run = std::max<std::int64_t>(1, begin.back() / (threads * 6));
@@ -273,8 +244,8 @@ void linear_int8(const float* x, std::int64_t tokens, std::int64_t width, std::s
   {
 #pragma omp for schedule(static)
     for (std::int64_t t = 0; t < tokens; ++t) round_token(x, width, t, rounded);
-#if THINKREC_AMX
-    if (tiles) configure_tiles();
+#if THINKREC_AMX_INT8
+    if (tiles) amx::configure();
 #endif
 #pragma omp for schedule(dynamic, run)
     for (std::int64_t pair = 0; pair < begin.back(); ++pair) {
@@ -282,7 +253,7 @@ void linear_int8(const float* x, std::int64_t tokens, std::int64_t width, std::s
       const Int8Product& product = products[which];
       const std::int64_t group = (pair - begin[which]) * 2;
       const bool both = group + 1 < groups_of(product.weights.out);
-#if THINKREC_AMX
+#if THINKREC_AMX_INT8
       if (tiles) {
         both ? multiply_groups_tiled<2>(rounded, tokens, product, group)
              : multiply_groups_tiled<1>(rounded, tokens, product, group);
@@ -291,8 +262,8 @@ void linear_int8(const float* x, std::int64_t tokens, std::int64_t width, std::s
 #endif
       both ? multiply_groups<2>(rounded, 0, tokens, product, group) : multiply_groups<1>(rounded, 0, tokens, product, group);
     }
-#if THINKREC_AMX
-    if (tiles) _tile_release();
+#if THINKREC_AMX_INT8
+    if (tiles) amx::release();
 #endif
   }
 }

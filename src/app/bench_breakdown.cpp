@@ -24,6 +24,7 @@ thread_local std::vector<Frame> frames;
 thread_local std::map<std::string, double> spent;
 
 std::string kind_of(const std::string& name) {
+  if (name == "thinkrec::product") return "products";
   if (name.starts_with("thinkrec::")) return name;
   const auto one_of = [&](std::initializer_list<const char*> names) {
     return std::any_of(names.begin(), names.end(), [&](const char* known) { return name == std::string("aten::") + known; });

@@ -33,8 +33,8 @@ OptionTable make_table() {
       {"run.dtype", kChoice, "auto", "choices auto|fp32|bf16", "",
        "of the frozen weights and activations; auto: bf16 on GPUs, fp32 on the CPU"},
       {"run.matmul_precision", kChoice, "highest", "choices highest|high|medium", "",
-       "of products of fp32 tensors with weights; high: TF32 on GPUs; medium: factors rounded to bf16, sums in fp32, twice as fast a step "
-       "on CPUs with AMX"},
+       "of products of fp32 tensors with weights; high: TF32 on GPUs, factors of 16 bits on CPUs with AMX; medium: factors rounded to bf16, "
+       "8 bits, sums in fp32; on CPUs with AMX each is faster than the one before"},
       {"run.collective_timeout", kReal, "600", "> 0", "seconds", "GPUs: a collective that takes longer ends the run with code 71",
        false},
       {"run.watchdog", kReal, "60", "[0, 1000000]", "seconds",

@@ -67,13 +67,13 @@ Llama::Stream Llama::pass(std::int64_t number, const Stream& stream, const Devic
   const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(number)];
   auto [sum, x] = ops::rms_norm(stream.delta.defined() ? stream.delta : stream.sum,
                                 stream.delta.defined() ? stream.sum : at::Tensor(), layer.attention_norm, config_.norm_epsilon);
-  at::Tensor q = at::linear(x, layer.q), k = at::linear(x, layer.k), v = at::linear(x, layer.v);
+  at::Tensor q = ops::linear(x, layer.q), k = ops::linear(x, layer.k), v = ops::linear(x, layer.v);
   if (hook != nullptr) std::tie(q, v) = hook->apply(number, x, q, v, batch);
   const auto heads = [&](const at::Tensor& flat) { return flat.unflatten(1, {-1, config_.head_width}); };
   const at::Tensor attended = attend(number, heads(q), heads(k), heads(v), asked);
   if (asked.defined()) sum = sum.index_select(0, asked);
-  const auto [after, y] = ops::rms_norm(at::linear(attended, layer.o), sum, layer.mlp_norm, config_.norm_epsilon);
-  return {after, at::linear(ops::swiglu(at::linear(y, layer.gate), at::linear(y, layer.up)), layer.down)};
+  const auto [after, y] = ops::rms_norm(ops::linear(attended, layer.o), sum, layer.mlp_norm, config_.norm_epsilon);
+  return {after, ops::linear(ops::swiglu(ops::linear(y, layer.gate), ops::linear(y, layer.up)), layer.down)};
 }
 
 template <class Attend>
@@ -124,6 +124,6 @@ at::Tensor Llama::final_norm(const at::Tensor& hidden) const {
   return ops::rms_norm(hidden, {}, weights_.final_norm, config_.norm_epsilon).second;
 }
 
-at::Tensor Llama::logits(const at::Tensor& normed) const { return at::linear(normed, weights_.head); }
+at::Tensor Llama::logits(const at::Tensor& normed) const { return ops::linear(normed, weights_.head); }
 
 }  // namespace thinkrec

@@ -1,8 +1,12 @@
 #include "model/ops.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/record_function.h>
 
 #include "core/error.h"
+#include "kernels/split_product.h"
 
 namespace thinkrec::ops {
 namespace {
@@ -13,6 +17,41 @@ using torch::autograd::variable_list;
 
 /// Autograd functions take an absent tensor as an empty optional, not as an undefined tensor.
 std::optional<at::Tensor> present(const at::Tensor& tensor) { return tensor.defined() ? std::optional(tensor) : std::nullopt; }
+
+constexpr std::int64_t kFewestRowsToSplit = 64;  // below, cutting the weights takes longer than it saves
+
+/// into = x weight^T when `transposed`, else x weight. All contiguous.
+void product(at::Tensor into, const at::Tensor& x, const at::Tensor& weight, bool transposed) {
+  const auto precision = at::globalContext().float32MatmulPrecision();
+  if (!x.is_cpu() || x.scalar_type() != at::kFloat || x.size(0) < kFewestRowsToSplit || precision == at::Float32MatmulPrecision::MEDIUM ||
+      !kernels::have_split_products()) {
+    at::mm_out(into, x, transposed ? weight.t() : weight);
+    return;
+  }
+  RECORD_USER_SCOPE("thinkrec::product");
+  const kernels::SplitProduct split{x.const_data_ptr<float>(), weight.const_data_ptr<float>(), into.mutable_data_ptr<float>(), x.size(0), x.size(1),
+                                    into.size(1), transposed, precision == at::Float32MatmulPrecision::HIGHEST ? 3 : 2};
+  // Kept for the next product: its pages are expensive the first time.
+  thread_local at::Tensor workspace;
+  const std::int64_t values = kernels::split_product_workspace(split, at::get_num_threads());
+  if (!workspace.defined() || workspace.numel() < values) workspace = at::empty({values}, at::kShort);
+  kernels::split_product(split, reinterpret_cast<std::uint16_t*>(workspace.mutable_data_ptr<std::int16_t>()), at::get_num_threads());
+}
+
+struct Linear : Function<Linear> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight) {
+    const at::Tensor out = at::empty({x.size(0), weight.size(0)}, x.options());
+    product(out, x.contiguous(), weight, true);
+    context->save_for_backward({weight});
+    return out;
+  }
+  static variable_list backward(AutogradContext* context, variable_list grads) {
+    const at::Tensor weight = context->get_saved_variables()[0], grad_out = grads[0].contiguous();
+    const at::Tensor grad_x = at::empty({grad_out.size(0), weight.size(1)}, grad_out.options());
+    product(grad_x, grad_out, weight, false);
+    return {grad_x, at::Tensor()};
+  }
+};
 
 struct RmsNorm : Function<RmsNorm> {
   static variable_list forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& residual,
@@ -158,14 +197,11 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
     const at::Tensor buffer = at::empty({chunk, vocab}, hidden.options());
     for (std::int64_t first = 0; first < rows; first += chunk) {
       const std::int64_t n = std::min(chunk, rows - first);
-      at::Tensor logits = buffer.narrow(0, 0, n);
-      at::mm_out(logits, hidden.narrow(0, first, n), head.t());
+      const at::Tensor logits = buffer.narrow(0, 0, n);
+      product(logits, hidden.narrow(0, first, n), head, true);
       kernels_for(hidden).softmax_cross_entropy(logits, target.narrow(0, first, n), weight.narrow(0, first, n),
                                                 loss.narrow(0, first, n), gradient);
-      if (gradient) {
-        at::Tensor rows_of_chunk = grad_hidden.narrow(0, first, n);
-        at::mm_out(rows_of_chunk, logits, head);
-      }
+      if (gradient) product(grad_hidden.narrow(0, first, n), logits, head, false);
     }
     if (gradient) context->save_for_backward({grad_hidden});
     context->mark_non_differentiable({loss});
@@ -177,6 +213,8 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
 };
 
 }  // namespace
+
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight) { return Linear::apply(x, weight); }
 
 std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
                                            float epsilon) {

@@ -1,7 +1,7 @@
 #pragma once
 // The step's operations as autograd functions over kernels/, one for each op; op_kernels.h chooses the kernel by where the tensors
-// lie. Activations are contiguous, fp32 or, on a GPU, bf16; adapters, features and losses are fp32. Matrix products stay with libtorch,
-// and attention on GPUs.
+// lie. Activations are contiguous, fp32 or, on a GPU, bf16; adapters, features and losses are fp32. Matrix products are libtorch's, but
+// in fp32 on CPUs with bf16 tiles (kernels/split_product.h); attention on GPUs is libtorch's.
 
 #include <ATen/core/Tensor.h>
 
@@ -22,6 +22,10 @@ namespace thinkrec::ops {
 /// (x + residual, rms_norm(x + residual) * weight); without residual (undefined) (x, rms_norm(x) * weight).
 std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
                                            float epsilon);
+
+/// x W^T, [tokens, width] -> [tokens, out], with a frozen weight [out, width]: gradient to x only. In fp32, unless
+/// run.matmul_precision says otherwise.
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight);
 
 /// silu(gate) * up.
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);

@@ -71,6 +71,25 @@ TEST(RmsNormOp, WithoutResidualTheFirstResultIsTheInput) {
   EXPECT_TRUE(ops::rms_norm(x, {}, at::ones({4}), 1e-5F).first.is_same(x));
 }
 
+TEST(LinearOp, IsTheFormulaForFewRowsAndMany) {
+  const at::Tensor weight = normal_tensor({45, 70}, 2).contiguous();
+  for (const std::int64_t rows : {3, 63, 64, 130}) {
+    expect_same([&](const Tensors& in) { return Tensors{ops::linear(in[0], weight)}; },
+                [&](const Tensors& in) { return Tensors{at::mm(in[0], weight.to(at::kDouble).t())}; }, {normal_tensor({rows, 70}, 1)});
+  }
+}
+
+TEST(LinearOp, KeepsThePrecisionThatWasAskedFor) {
+  const at::Tensor x = normal_tensor({80, 512}, 1).contiguous(), weight = normal_tensor({96, 512}, 2).contiguous();
+  const at::Tensor exact = at::mm(x.to(at::kDouble), weight.to(at::kDouble).t());
+  for (const auto& [precision, bound] : {std::pair{"highest", 0x1p-20}, {"high", 0x1p-14}, {"medium", 0x1p-6}}) {
+    at::globalContext().setFloat32MatmulPrecision(precision);
+    const double error = ((ops::linear(x, weight).to(at::kDouble) - exact).abs().max() / exact.abs().max()).item<double>();
+    EXPECT_LE(error, bound) << precision;
+  }
+  at::globalContext().setFloat32MatmulPrecision("highest");
+}
+
 TEST(SwigluOp, IsTheFormula) {
   for (const auto& [rows, width] : {std::pair{1, 1}, {4, 33}}) {
     expect_same([](const Tensors& in) { return Tensors{ops::swiglu(in[0], in[1])}; },
