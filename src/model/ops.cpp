@@ -28,7 +28,7 @@ void product(at::Tensor into, const at::Tensor& x, const at::Tensor& weight, boo
     at::mm_out(into, x, transposed ? weight.t() : weight);
     return;
   }
-  RECORD_USER_SCOPE("thinkrec::product");
+  RECORD_USER_SCOPE_WITH_INPUTS("thinkrec::product", (std::vector<c10::IValue>{x, into}));
   const kernels::SplitProduct split{x.const_data_ptr<float>(), weight.const_data_ptr<float>(), into.mutable_data_ptr<float>(), x.size(0), x.size(1),
                                     into.size(1), transposed, precision == at::Float32MatmulPrecision::HIGHEST ? 3 : 2};
   // Kept for the next product: its pages are expensive the first time.
@@ -215,6 +215,12 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
 }  // namespace
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight) { return Linear::apply(x, weight); }
+
+std::int64_t product_workspace_bytes(std::int64_t rows, std::int64_t inner, int threads) {
+  if (!kernels::have_split_products()) return 0;
+  const kernels::SplitProduct split{nullptr, nullptr, nullptr, rows, inner, 1, true};
+  return kernels::split_product_workspace(split, threads) * static_cast<std::int64_t>(sizeof(std::uint16_t));
+}
 
 std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
                                            float epsilon) {

@@ -27,6 +27,9 @@ std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor
 /// run.matmul_precision says otherwise.
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight);
 
+/// What the products of this thread keep on a CPU to work in, after one of x [rows, inner]. 0 without bf16 tiles.
+std::int64_t product_workspace_bytes(std::int64_t rows, std::int64_t inner, int threads);
+
 /// silu(gate) * up.
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);
 
