@@ -34,15 +34,21 @@ def measure(runs, folder, command, commit, load):
     groups = {}
     for run in sorted(path for path in runs.iterdir() if path.is_dir()):
         kind, _, rest = run.name.partition("-")
-        if kind in ("global", "experts"):
+        if kind in ("global", "apart", "experts"):
             groups.setdefault((kind, int(rest.split("-")[0])), []).append(run)
-    result = {"command": command, "commit": commit, "load": float(load), "cores": os.cpu_count(), "global": [], "experts": []}
+    result = {"command": command, "commit": commit, "load": float(load), "cores": os.cpu_count(), "global": [], "apart": [], "experts": []}
     with open("/proc/cpuinfo", encoding="utf-8") as lines:
         result["cpu"] = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unnamed")
     for (kind, ranks), found in sorted(groups.items()):
         if kind == "global":
             rates = [global_rates(run) for run in found]
             result[kind].append({"ranks": ranks, "rows_per_s": [r[0] for r in rates], "tokens_per_s": [r[1] for r in rates]})
+        elif kind == "apart":  # runs of one repeat add up
+            sums = {}
+            for run in found:
+                repeat = run.name.split("-")[2]
+                sums[repeat] = sums.get(repeat, 0) + global_rates(run)[1]
+            result[kind].append({"ranks": ranks, "tokens_per_s": list(sums.values())})
         else:
             seconds = [json.loads((run / "timings.json").read_text())["expert"] for run in found]
             teams = set(re.findall(r"expert: (team \d+ of \d+ ranks) trains", pathlib.Path(f"{found[0]}.log").read_text()))
@@ -82,10 +88,18 @@ def measured_tables(measured):
     shares = efficiencies(measured)
     lines = [f"Machine: {measured['cores']} cores, {measured['cpu']}, load {measured['load']:g} at the start; commit `{measured['commit']}`. Medians, and the",
              "least and most, of the repeats. Command:", "", "```sh", measured["command"], "```", "",
-             f"Global stage, weak scaling (wanted: {WANTED:g}):", "", "| ranks | rows/s | tokens/s | efficiency |", "|---|---|---|---|"]
+             f"Global stage, weak scaling (wanted: {WANTED:g}), and what the machine has for so many: tokens a second of as many runs of one rank at",
+             "the same time, each on a core of its own:", "",
+             "| ranks | rows/s | tokens/s | efficiency | runs apart, tokens/s | of one alone | ranks over runs apart |", "|---|---|---|---|---|---|---|"]
+    apart = {row["ranks"]: row["tokens_per_s"] for row in measured.get("apart", [])}
+    one = statistics.median(measured["global"][0]["tokens_per_s"])
     for row in measured["global"]:
-        lines.append(f"| {row['ranks']} | {spread(row['rows_per_s'], '.2f')} | {spread(row['tokens_per_s'], '.0f')} | "
-                     f"{shares['global stage'][row['ranks']]:.3f} |")
+        ranks, beside = row["ranks"], ["", "", ""]
+        if ranks in apart:
+            reached = statistics.median(apart[ranks])
+            beside = [spread(apart[ranks], ".0f"), f"{reached / (ranks * one):.3f}", f"{statistics.median(row['tokens_per_s']) / reached:.3f}"]
+        lines.append(f"| {ranks} | {spread(row['rows_per_s'], '.2f')} | {spread(row['tokens_per_s'], '.0f')} | "
+                     f"{shares['global stage'][ranks]:.3f} | {' | '.join(beside)} |")
     lines += ["", f"Experts, the same work on more ranks (wanted: {WANTED:g}); on one rank one after the other:", "",
               "| ranks | teams | seconds of the stage | efficiency |", "|---|---|---|---|"]
     for row in measured["experts"]:

@@ -9,7 +9,8 @@
 #     --report    run directory whose report.html shows the plot, too; default runs/<name of the recipe>, where it is there
 # It also records the collectives of a run of 2 ranks, which launch/simulate.py replays on more.
 # Global stage: rows and tokens a second of R ranks over R times those of one. Experts: the stage's seconds when one rank trains one expert
-# after the other, over those of R ranks, times R. Plans of experts onto up to 64 ranks are computed (tests/bench/bench_plan.cpp).
+# after the other, over those of R ranks, times R. Beside it what the machine has for R ranks: R runs of one rank at the same time, which have
+# nothing to do with each other, each on a core of its own. Plans of experts onto up to 64 ranks are computed (tests/bench/bench_plan.cpp).
 # With the defaults about half an hour on 2 cores. THINKREC_PROGRAMS: folder of the programs, default build/release.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -50,6 +51,7 @@ train() { # RANKS RUN_DIR ARGUMENT...; 0 ranks: without the launcher
   shift 2
   # A rank stays on its core. What else a recipe does in these stages is left out.
   [ "$n" -eq 0 ] || launcher=(launch/run.sh --ranks "$n" --bind cores)
+  [ -z "${core-}" ] || launcher=(taskset -c "$core")
   "${launcher[@]}" "$programs/thinkrec_train" --config "$config" --run-dir "$run" --set run.threads=1 \
     --set run.checkpoint_every=100000 --set encoder.max_epochs=1 "${sets[@]}" --set activate.phases.0.validate_every=0 --set valid.rows=16 \
     --set "activate.phases.0.steps=$((steps + 2))" --set expert.validate_every=0 --set "expert.steps=$steps" --set "expert.batch=$batch" \
@@ -60,6 +62,15 @@ load=$(cut -d' ' -f1 /proc/loadavg)
 for ((repeat = 1; repeat <= repeats; ++repeat)); do
   for n in "${sizes[@]}"; do
     train "$n" "$runs/global-$n-$repeat" --stages encode,activate --set "activate.phases.0.batch=$((n * batch))"
+    if [ "$n" -gt 1 ]; then
+      apart=()
+      for ((core = 0; core < n; ++core)); do
+        train 1 "$runs/apart-$n-$repeat-$core" --stages encode,activate --set "activate.phases.0.batch=$batch" &
+        apart+=($!)
+      done
+      unset core
+      for process in "${apart[@]}"; do wait "$process" || exit; done
+    fi
     echo "scaling: global stage, $n ranks, repeat $repeat of $repeats: done after $SECONDS s" >&2
   done
 done

@@ -5,6 +5,8 @@
 #include <ATen/Parallel.h>
 #include <ATen/record_function.h>
 
+#include <bit>
+
 #include "core/error.h"
 #include "kernels/split_product.h"
 
@@ -20,6 +22,11 @@ std::optional<at::Tensor> present(const at::Tensor& tensor) { return tensor.defi
 
 constexpr std::int64_t kFewestRowsToSplit = 64;  // below, cutting the weights takes longer than it saves
 
+/// In powers of two, so that it seldom grows.
+std::int64_t workspace_values(const kernels::SplitProduct& split, int threads) {
+  return static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(kernels::split_product_workspace(split, threads))));
+}
+
 /// into = x weight^T when `transposed`, else x weight. All contiguous.
 void product(at::Tensor into, const at::Tensor& x, const at::Tensor& weight, bool transposed) {
   const auto precision = at::globalContext().float32MatmulPrecision();
@@ -33,7 +40,7 @@ void product(at::Tensor into, const at::Tensor& x, const at::Tensor& weight, boo
                                     into.size(1), transposed, precision == at::Float32MatmulPrecision::HIGHEST ? 3 : 2};
   // Kept for the next product: its pages are expensive the first time.
   thread_local at::Tensor workspace;
-  const std::int64_t values = kernels::split_product_workspace(split, at::get_num_threads());
+  const std::int64_t values = workspace_values(split, at::get_num_threads());
   if (!workspace.defined() || workspace.numel() < values) workspace = at::empty({values}, at::kShort);
   kernels::split_product(split, reinterpret_cast<std::uint16_t*>(workspace.mutable_data_ptr<std::int16_t>()), at::get_num_threads());
 }
@@ -219,7 +226,7 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight) { return Linear
 std::int64_t product_workspace_bytes(std::int64_t rows, std::int64_t inner, int threads) {
   if (!kernels::have_split_products()) return 0;
   const kernels::SplitProduct split{nullptr, nullptr, nullptr, rows, inner, 1, true};
-  return kernels::split_product_workspace(split, threads) * static_cast<std::int64_t>(sizeof(std::uint16_t));
+  return workspace_values(split, threads) * static_cast<std::int64_t>(sizeof(std::uint16_t));
 }
 
 std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,

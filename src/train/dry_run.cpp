@@ -19,6 +19,7 @@
 #include "model/ops.h"
 #include "train/device.h"
 #include "train/dry_run_report.h"
+#include "train/peak.h"
 #include "train/stages.h"
 
 namespace thinkrec {
@@ -221,7 +222,8 @@ class Planner {
     parts.add("logits or gradients in flight", phase.plan.largest_bytes.peak - phase.plan.largest_bytes.saved);
     parts.add("hidden states kept", phase.plan.cached_bytes);
     if (gpu_ == nullptr) {
-      parts.add("workspace of products", ops::product_workspace_bytes(phase.plan.largest.tokens, model_.config.ffn, at::get_num_threads()));
+      parts.add("workspace of products", ops::product_workspace_bytes(std::max(phase.plan.largest.tokens, kPeakSide),
+                                                                      std::max(model_.config.vocab, kPeakSide), at::get_num_threads()));
       parts.add("heap between passes",
                 static_cast<std::int64_t>(kHeapShare * static_cast<double>(phase.plan.largest_bytes.saved)));
       const auto rows = kBatchesAhead * batch + static_cast<std::int64_t>(valid_.size());

@@ -13,7 +13,7 @@ double product_peak(const at::TensorOptions& options) {
   using Clock = std::chrono::steady_clock;
   constexpr double kEnough = 0.03;  // seconds
   const at::NoGradGuard no_grad;
-  const std::int64_t n = options.device().is_cpu() ? 768 : 4096;
+  const std::int64_t n = options.device().is_cpu() ? kPeakSide : 4096;
   const at::Tensor a = at::ones({n, n}, options), b = at::ones({n, n}, options);
   double best = 0, spent = 0;
   for (int turn = 0; turn < 3 || spent < kEnough; ++turn) {

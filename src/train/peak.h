@@ -10,6 +10,9 @@
 
 namespace thinkrec {
 
+/// Rows and columns of those that product_peak multiplies on a CPU.
+inline constexpr std::int64_t kPeakSide = 768;
+
 /// FLOP/s of the fastest of a few large matrix products, on that device, in that type and with this thread's settings; some 30 ms.
 double product_peak(const at::TensorOptions& options);
 

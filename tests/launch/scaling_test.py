@@ -29,11 +29,12 @@ def page_of_known_figures(folder):
         "command": "c", "commit": "d", "load": 0.5, "cores": 2, "cpu": "a cpu",
         "global": [{"ranks": 1, "rows_per_s": [1, 1, 9], "tokens_per_s": [100, 100, 900]},
                    {"ranks": 2, "rows_per_s": [2], "tokens_per_s": [190]}],
+        "apart": [{"ranks": 2, "tokens_per_s": [192]}],
         "experts": [{"ranks": 1, "seconds": [20], "teams": 0}, {"ranks": 2, "seconds": [12.5], "teams": 2}]}))
     (folder / "plan.jsonl").write_text('{"sizes":"uniform","groups":2,"ranks":1,"trials":3,"worst":1.04,"mean":1.01,"teams":1.5}\n')
     run("python3", ROOT / "docs/scaling.py", folder)
     page = folder.with_suffix(".md").read_text()
-    for line in ("| 1 | 1.00 (1.00-9.00) | 100 (100-900) | 1.000 |", "| 2 | 2.00 | 190 | 0.950 |", "| 2 | 2 | 12.5 | 0.800 |", "| 2 | 1.040 (1.5) |"):
+    for line in ("| 1 | 1.00 (1.00-9.00) | 100 (100-900) | 1.000 |", "| 2 | 2.00 | 190 | 0.950 | 192 | 0.960 | 0.990 |", "| 2 | 2 | 12.5 | 0.800 |", "| 2 | 1.040 (1.5) |"):
         assert line in page, (line, page)
     picture = folder.with_suffix(".svg").read_text()
     assert picture.startswith("<svg") and ">0.95</text>" in picture and ">0.80</text>" in picture
@@ -61,6 +62,7 @@ def main():
         measured = json.loads((results / "measured.json").read_text())
         assert [row["ranks"] for row in measured["global"]] == [1, 2] == [row["ranks"] for row in measured["experts"]], measured
         assert all(rate > 0 for row in measured["global"] for rate in row["rows_per_s"] + row["tokens_per_s"]), measured
+        assert [(row["ranks"], len(row["tokens_per_s"])) for row in measured["apart"]] == [(2, 1)] and measured["apart"][0]["tokens_per_s"][0] > 0, measured
         assert all(row["seconds"][0] > 0 for row in measured["experts"]) and measured["experts"][1]["teams"] == 2, measured
         plan = [json.loads(line) for line in (results / "plan.jsonl").read_text().splitlines()]
         assert len(plan) == 98 and all(1 <= row["mean"] <= row["worst"] <= 1.0501 and row["teams"] >= 1 for row in plan), plan
