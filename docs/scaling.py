@@ -91,7 +91,7 @@ def measured_tables(measured):
              f"Global stage, weak scaling (wanted: {WANTED:g}), and what the machine has for so many: tokens a second of as many runs of one rank at",
              "the same time, each on a core of its own:", "",
              "| ranks | rows/s | tokens/s | efficiency | runs apart, tokens/s | of one alone | ranks over runs apart |", "|---|---|---|---|---|---|---|"]
-    apart = {row["ranks"]: row["tokens_per_s"] for row in measured.get("apart", [])}
+    apart = {row["ranks"]: row["tokens_per_s"] for row in measured["apart"]}
     one = statistics.median(measured["global"][0]["tokens_per_s"])
     for row in measured["global"]:
         ranks, beside = row["ranks"], ["", "", ""]

@@ -59,6 +59,7 @@ train() { # RANKS RUN_DIR ARGUMENT...; 0 ranks: without the launcher
 }
 
 load=$(cut -d' ' -f1 /proc/loadavg)
+commit=$(git describe --always --dirty 2>/dev/null || echo unknown) # before results are written
 for ((repeat = 1; repeat <= repeats; ++repeat)); do
   for n in "${sizes[@]}"; do
     train "$n" "$runs/global-$n-$repeat" --stages encode,activate --set "activate.phases.0.batch=$((n * batch))"
@@ -104,7 +105,7 @@ END
 "$programs/bench_plan" >"$results/plan.jsonl"
 command="launch/scaling.sh --ranks $ranks --config $config --batch $batch --steps $steps --repeats $repeats"
 [ ${#sets[@]} -eq 0 ] || command+=" ${sets[*]}"
-python3 docs/scaling.py --measure "$runs" "$results" "$command" "$(git describe --always --dirty 2>/dev/null || echo unknown)" "$load"
+python3 docs/scaling.py --measure "$runs" "$results" "$command" "$commit" "$load"
 if [ -n "$report" ]; then
   cp "$results/measured.json" "$report/scaling.json"
   "$programs/thinkrec_eval" --run-dir "$report" --report
