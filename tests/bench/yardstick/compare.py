@@ -40,12 +40,17 @@ def measured(command, rows):
     return result
 
 
-def commands(programs, yard, settings, python=sys.executable, extra=()):
+def commands(programs, yard, settings, python=sys.executable):
     """What both sides run. settings: stage, dtype, device, threads, batch, steps, warmup."""
     common = [part for name, value in settings.items() for part in (f"--{name}", str(value))] + ["--dropout", "0"]
     yard = pathlib.Path(yard)
     ours = [str(programs), "--model", str(yard / "model"), "--adapter", str(yard / "adapter"), "--workload", str(yard / "workload.jsonl")]
-    return ours + common + list(extra), [str(python), str(PEER), "--yard", str(yard)] + common
+    return ours + common, [str(python), str(PEER), "--yard", str(yard)] + common
+
+
+def difference(losses, others):
+    """The largest difference of two lists of losses, relative to the second."""
+    return max(abs(x - y) / max(1e-9, abs(y)) for x, y in zip(losses, others))
 
 
 def in_turn(sides, rows, pairs, tolerance, say=print):
@@ -61,7 +66,7 @@ def in_turn(sides, rows, pairs, tolerance, say=print):
             losses = runs[name][-1]["losses"]
             if len(losses) != len(peer) or not all(map(math.isfinite, losses)):
                 sys.exit("compare: losses are missing or not finite")
-            worst = max(worst, *(abs(x - y) / max(1e-9, abs(y)) for x, y in zip(losses, peer)))
+            worst = max(worst, difference(losses, peer))
         say(f"pair {pair}: " + ", ".join(f"{name} {of[-1]['samples_per_s']:.3f} rows/s {of[-1]['peak_rss_gb']:.2f} GB" for name, of in runs.items()) +
             f", largest loss difference {worst:.1e}")
     if worst > tolerance:
@@ -86,8 +91,7 @@ def ratios(ours, peer, first=None):
         result["peer"].append(other)
         for name, key in (("speed", "samples_per_s"), ("cpu_speed", "tokens_per_cpu_s"), ("memory", "peak_rss_gb")):
             result[name].append(one[key] / other[key])
-        worst = max(abs(x - y) / max(1e-9, abs(y)) for x, y in zip(pair[0]["losses"], pair[1]["losses"]))
-        result["loss_difference"] = max(result["loss_difference"], worst)
+        result["loss_difference"] = max(result["loss_difference"], difference(pair[0]["losses"], pair[1]["losses"]))
     return result
 
 
