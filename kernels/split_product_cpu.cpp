@@ -137,10 +137,34 @@ void pack_columns(const Factor& w, std::int64_t out, std::uint16_t* to) {
   }
 }
 
+// In assembly: GCC takes a function that does nothing but __builtin_prefetch for one without effect, and leaves its calls out.
+void prefetch(const void* line) { asm volatile("prefetcht0 %0" : : "m"(*static_cast<const char*>(line))); }
+void prefetch_to_write(const void* line) { asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(line))); }
+
+/// Two tiles into the first cache, ahead of their loads: what is loaded late stalls the tiles, most of all where another thread has half the
+/// core.
+void fetch(const std::uint16_t* one, const std::uint16_t* other) {
+  for (std::int64_t row = 0; row < kSide; ++row) prefetch(one + row * kDepth);
+  for (std::int64_t row = 0; row < kSide; ++row) prefetch(other + row * kDepth);
+}
+
+/// Where sums go: 32 columns of `rows` rows.
+struct Target {
+  float* values;
+  std::int64_t stride, rows;
+  /// Two rows' lines, of which the first cache does not know yet.
+  void fetch(std::int64_t row) const {
+    for (std::int64_t r = row; r < std::min(row + 2, rows); ++r) {
+      prefetch_to_write(values + r * stride);
+      prefetch_to_write(values + r * stride + kSide);
+    }
+  }
+};
+
 /// Sums of two strips of rows times two of columns over `depth` tiles; strips lie `strip` values apart. Tiles 0 to 3 sum, 4 and 5 hold rows,
 /// 6 and 7 columns.
 template <int kParts>
-void sum_tiles(const std::uint16_t* a, const std::uint16_t* b, std::int64_t depth, std::int64_t strip) {
+void sum_tiles(const std::uint16_t* a, const std::uint16_t* b, std::int64_t depth, std::int64_t strip, const Target& target) {
   const auto rows_part = [&](int part) {
     _tile_loadd(4, a + part * kTile, 64);
     _tile_loadd(5, a + strip + part * kTile, 64);
@@ -156,29 +180,42 @@ void sum_tiles(const std::uint16_t* a, const std::uint16_t* b, std::int64_t dept
     _tile_dpbf16ps(3, 5, 7);
   };
   for (std::int64_t k = 0; k < depth; ++k, a += kParts * kTile, b += kParts * kTile) {
+    const std::uint16_t *next_a = a + kParts * kTile, *next_b = b + kParts * kTile;
+    const auto fetch_rows = [&](int part) { fetch(next_a + part * kTile, next_a + strip + part * kTile); };
+    const auto fetch_columns = [&](int part) { fetch(next_b + part * kTile, next_b + strip + part * kTile); };
+    target.fetch(2 * k);
     // The products of parts whose numbers add up to less than kParts, so that each is loaded as seldom as may be.
     if constexpr (kParts == 3) {
       rows_part(2);
       columns_part(0);
       add();
+      fetch_rows(2);
       rows_part(1);
       add();
+      fetch_columns(0);
       columns_part(1);
       add();
+      fetch_rows(1);
       rows_part(0);
       add();
+      fetch_columns(1);
       columns_part(2);
       add();
+      fetch_columns(2);
     } else {
       rows_part(1);
       columns_part(0);
       add();
+      fetch_rows(1);
       rows_part(0);
       columns_part(1);
       add();
+      fetch_columns(0);
+      fetch_columns(1);
     }
     columns_part(0);
     add();
+    fetch_rows(0);
   }
 }
 
@@ -211,7 +248,7 @@ void multiply(const std::uint16_t* a, const std::uint16_t* b, std::int64_t depth
     _tile_loadd(2, to + kSide * step, step * 4);
     _tile_loadd(3, to + kSide * step + kSide, step * 4);
   }
-  sum_tiles<kParts>(a, b, depth, strip);
+  sum_tiles<kParts>(a, b, depth, strip, {to, step, full ? 2 * kSide : 0});
   _tile_stored(0, to, step * 4);
   _tile_stored(1, to + kSide, step * 4);
   _tile_stored(2, to + kSide * step, step * 4);

@@ -6,7 +6,6 @@
 #include <map>
 
 #include "core/error.h"
-#include "experts/balance.h"
 #include "model/ops.h"
 #include "train/tensor_collectives.h"
 
@@ -43,17 +42,12 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
       rows.push_back({{row.row, row.draw, 1.0 / static_cast<double>(parts[part].rows.size()), row.group}, part});
     }
   }
-  const std::vector<Unit> all = units(rows);
-  std::vector<std::int64_t> tokens;
-  for (const Unit& unit : all) tokens.push_back(unit.tokens);
-  const std::vector<int> owner = balance_rows(tokens, ranks_.size());
-  std::vector<const Unit*> own_units;
+  const std::vector<std::vector<Unit>> shares = share(rows);
+  const std::vector<Unit>& own_units = shares[static_cast<std::size_t>(ranks_.rank())];
   std::vector<std::int64_t> mine, my_tokens;
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    if (owner[i] != ranks_.rank()) continue;
-    own_units.push_back(&all[i]);
-    my_tokens.push_back(tokens[i]);
-    mine.insert(mine.end(), all[i].places.begin(), all[i].places.end());
+  for (const Unit& unit : own_units) {
+    my_tokens.push_back(unit.tokens);
+    mine.insert(mine.end(), unit.places.begin(), unit.places.end());
   }
   const auto parameters = [&](std::size_t part) -> ParameterSet& { return *lanes_[parts[part].lane].parameters; };
 
@@ -64,8 +58,7 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
   for (std::size_t part = 0; part < parts.size(); ++part) parameters(part).zero_gradient();
   for (const auto& [first, last] : micro_batches(my_tokens, config_.strict ? 1 : config_.micro_tokens)) {
     std::vector<std::int64_t> places;
-    for (std::size_t i = first; i < last; ++i)
-      places.insert(places.end(), own_units[i]->places.begin(), own_units[i]->places.end());
+    for (std::size_t i = first; i < last; ++i) places.insert(places.end(), own_units[i].places.begin(), own_units[i].places.end());
     accumulate(step, parts, rows, places, fault, values);
     if (config_.strict) {
       ParameterSet& own = parameters(rows[static_cast<std::size_t>(places[0])].part);
@@ -109,7 +102,9 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
     result.ce += ordered[i].ce * rows[i].row.scale;
     result.tokens += static_cast<std::int64_t>(rows[i].row.row->token.size()) - 1;
   }
-  for (const Unit& unit : all) results[rows[static_cast<std::size_t>(unit.places[0])].part].computed += unit.tokens;
+  for (const std::vector<Unit>& part : shares) {
+    for (const Unit& unit : part) results[rows[static_cast<std::size_t>(unit.places[0])].part].computed += unit.tokens;
+  }
 
   // Clip and update; a lane whose step is not finite, or leaps, is not changed.
   RECORD_USER_SCOPE("step: update");
@@ -125,37 +120,33 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
   return results;
 }
 
-std::vector<StepEngine::Unit> StepEngine::units(std::span<PlacedRow> rows) const {
-  const bool share = config_.share && !config_.strict && model_.device().is_cpu();
-  std::vector<Unit> made;
-  std::map<std::pair<std::size_t, std::int64_t>, std::size_t> open;  // of a part's user: the unit that may still grow
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    PlacedRow& placed = rows[i];
-    const auto place = static_cast<std::int64_t>(i);
-    const auto length = static_cast<std::int64_t>(placed.row.row->token.size()) - 1;
-    const std::pair key(placed.part, placed.row.group);
-    if (const auto found = open.find(key); share && key.second >= 0 && found != open.end()) {
-      Unit& unit = made[found->second];
-      std::vector<RowToPack> together;
-      for (const std::int64_t other : unit.places) {
-        const StepRow& row = rows[static_cast<std::size_t>(other)].row;
-        together.push_back({row.row, static_cast<std::int64_t>(row.row->token.size()) - 1});
-      }
-      together.push_back({placed.row.row, length});
-      const std::int64_t tokens = shared_length(together);
-      // Together only where that saves something, and as long as a pass holds them.
-      if (tokens < unit.tokens + length && tokens <= config_.micro_tokens) {
-        placed.row.group = rows[static_cast<std::size_t>(unit.places[0])].row.group;
-        unit.places.push_back(place);
-        unit.tokens = tokens;
-        continue;
-      }
+std::vector<std::vector<Unit>> StepEngine::share(std::span<PlacedRow> rows) const {
+  const bool together = config_.share && !config_.strict && model_.device().is_cpu();
+  std::vector<RowToPack> to_pack;
+  std::map<std::pair<std::size_t, std::int64_t>, std::int64_t> groups;  // of a lane's user
+  for (const PlacedRow& placed : rows) {
+    const StepRow& row = placed.row;
+    const std::int64_t length = static_cast<std::int64_t>(row.row->token.size()) - 1;
+    std::int64_t group = -1;
+    if (together && row.group >= 0) {
+      group = groups.try_emplace({placed.part, row.group}, static_cast<std::int64_t>(groups.size())).first->second;
     }
-    open[key] = made.size();
-    made.push_back({{place}, length});
-    placed.row.group = share ? place : -1;
+    to_pack.push_back({row.row, length, row.draw, group});
   }
-  return made;
+  std::vector<Unit> units = make_units(to_pack, config_.micro_tokens);
+  // A unit's rows are dropped alike, so that its split changes no value.
+  for (const Unit& unit : units) {
+    for (const std::int64_t place : unit.places) {
+      rows[static_cast<std::size_t>(place)].row.draw = rows[static_cast<std::size_t>(unit.places[0])].row.draw;
+    }
+  }
+  std::vector<std::vector<Unit>> shares = share_units(std::move(units), to_pack, ranks_.size());
+  for (const std::vector<Unit>& part : shares) {
+    for (const Unit& unit : part) {
+      for (const std::int64_t place : unit.places) rows[static_cast<std::size_t>(place)].row.group = together ? unit.places[0] : -1;
+    }
+  }
+  return shares;
 }
 
 void StepEngine::accumulate(std::int64_t step, std::span<const LaneRows> parts, std::span<const PlacedRow> rows,

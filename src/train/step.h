@@ -16,6 +16,7 @@
 #include "train/features.h"
 #include "train/parameter_set.h"
 #include "train/row_losses.h"
+#include "train/units.h"
 
 namespace thinkrec {
 
@@ -81,12 +82,8 @@ class StepEngine {
     StepRow row;
     std::size_t part;  ///< into the parts of the step
   };
-  /// Rows that stay together, on one rank and in one pass: those of a user, or one alone.
-  struct Unit {
-    std::vector<std::int64_t> places;  ///< into the rows of the step
-    std::int64_t tokens = 0;           ///< to compute
-  };
-  std::vector<Unit> units(std::span<PlacedRow> rows) const;
+  /// Who computes what, and which rows together; sets their group and draw.
+  std::vector<std::vector<Unit>> share(std::span<PlacedRow> rows) const;
   void accumulate(std::int64_t step, std::span<const LaneRows> parts, std::span<const PlacedRow> rows,
                   std::span<const std::int64_t> places, StepFault fault, std::vector<RowValue>& values);
   at::Tensor lower_hidden(std::span<const StepRow> rows, const RowPack& pack);

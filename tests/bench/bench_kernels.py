@@ -33,6 +33,9 @@ def formulas(torch, device):
     b_q, b_v = leaf(s["q"], RANK, scale=.05, kind=torch.float32), leaf(s["v"], RANK, scale=.05, kind=torch.float32)
     out = {"lora_qv, dropout .05": (lambda x, a_q, b_q, a_v, b_v: (q + branch(x, a_q, b_q), v + branch(x, a_v, b_v)), [x, a_q, b_q, a_v, b_v])}
 
+    wide, down = leaf(TOKENS, s["ffn"]), (torch.randn(s["width"], s["ffn"]) * .05).to(device, dtype)
+    out["linear, down projection"] = (lambda wide: (torch.nn.functional.linear(wide, down),), [wide])
+
     head = (torch.randn(s["vocab"], s["width"]) * .05).to(device, dtype)
     hidden, target = leaf(TOKENS, s["width"]), torch.randint(s["vocab"], (TOKENS,), device=device)
     out["linear_cross_entropy, every token"] = (

@@ -170,6 +170,12 @@ int main(int argc, char** argv) {
           backward({q_out, v_out}, {grad_q, grad_v}, inputs);
         });
   }
+  {
+    const at::Tensor x = leaf({kTokens, kFfn}), weight = bench.random({kWidth, kFfn}, .05), grad = bench.random({kTokens, kWidth});
+    compare(
+        "linear, down projection", ">= 1x", 2 * item * (tokens * static_cast<double>(kFfn + kWidth) + static_cast<double>(kFfn * kWidth)), rounds,
+        [&] { backward({ops::linear(x, weight)}, {grad}, {x}); }, [&] { backward({at::linear(x, weight)}, {grad}, {x}); });
+  }
   const at::Tensor head = bench.random({kVocab, kWidth}, .05);
   {
     const at::Tensor hidden = leaf({kTokens, kWidth}), label = at::randint(2, {kRows}).to(bench.device, at::kFloat),

@@ -54,6 +54,20 @@ TEST(Step, RowsThatShareTheirBeginningsTrainAsRowsApart) {
   }
 }
 
+TEST(Step, RowsThatShareTheirBeginningsAreDroppedAlikeOnAnyNumberOfRanks) {
+  const testing::TinyModel model(testing::tiny_config());
+  for (const std::int64_t first_layer : {0, 2}) {
+    const Training shared{.first_layer = first_layer, .micro_tokens = 200, .share = true, .dropout = 0.3, .rows_per_user = 6};
+    const auto one = testing::train_together(*model, shared, {1}, *make_solo_collectives());
+    const auto ranks = testing::train_together(*model, shared, {1}, test_world());
+    testing::expect_same_training(ranks[0], one[0]);
+    // All rows are one user's, whose unit is split.
+    if (test_world().size() > 1) {
+      EXPECT_GT(ranks[0].computed, one[0].computed);
+    }
+  }
+}
+
 TEST(Step, ActivationsComputedAgainGiveTheSameBits) {
   const testing::TinyModel model(testing::tiny_config());
   for (const std::int64_t first_layer : {0, 2}) {

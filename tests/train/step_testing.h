@@ -20,9 +20,10 @@ struct Training {
   std::int64_t first_layer = 0;
   std::int64_t micro_tokens = 50;
   bool strict = false;
-  bool share = false;  ///< every second row continues the one before it: of one user, and computed together
+  bool share = false;  ///< rows of one user are computed together; every second row begins as the one before it
   double dropout = 0.1;
   bool recompute = false;
+  std::int64_t rows_per_user = 2;
 };
 
 /// An adapter in training: its parameters begin as `seed` says, and so do its rows, reasons among them.
@@ -58,10 +59,10 @@ class TestLane {
   }
 
   StepLane step_lane() { return {&adapter_, parameters_.get()}; }
-  LaneRows part(std::size_t lane) const {
+  LaneRows part(std::size_t lane, std::int64_t rows_per_user = 2) const {
     LaneRows part{lane, {}, 0.001};
     for (std::size_t i = 0; i < rows_.size(); ++i)
-      part.rows.push_back({&rows_[i], static_cast<std::uint64_t>(rows_[i].row), 1, static_cast<std::int64_t>(i / 2)});
+      part.rows.push_back({&rows_[i], static_cast<std::uint64_t>(rows_[i].row), 1, static_cast<std::int64_t>(i) / rows_per_user});
     return part;
   }
   void take(const StepResult& done) {
@@ -97,7 +98,7 @@ inline std::vector<Trained> train_together(const Llama& model, const Training& t
   for (const unsigned seed : seeds) {
     lanes.push_back(std::make_unique<TestLane>(model, training.first_layer, seed));
     step_lanes.push_back(lanes.back()->step_lane());
-    parts.push_back(lanes.back()->part(parts.size()));
+    parts.push_back(lanes.back()->part(parts.size(), training.rows_per_user));
   }
   const Projector none;
   StepEngine engine(model, step_lanes, none, nullptr, config, ranks);
