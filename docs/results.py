@@ -97,7 +97,7 @@ class Results:
         found = read_json(self.folder / name / f"against-{rival}.json") if name in self.rows else None
         if found is None:
             return None
-        (difference,) = found["difference"].values()
+        difference = next(iter(found["difference"].values()))  # the rival's counting baselines may follow
         return {"rows": found["rows"], "difference": difference}
 
     def steps(self, name):
@@ -236,7 +236,7 @@ def thinking_table(results):
             run = read_json(folder / f"{arm}-{seed}.json")
             lines.append(row(str(seed), name, f"{run['rows']:,}", *cells(run["models"]["global"])))
         against = read_json(folder / f"difference-{seed}.json")
-        (difference,) = against["difference"].values()
+        difference = next(iter(against["difference"].values()))
         differences.append(difference)
         lines.append(row(str(seed), "difference, paired", f"{against['rows']:,}", *cells(difference, sign=True)))
     lines.append(row("mean", "difference, over seeds", "", *(mean_cell([difference[key] for difference in differences]) for key, _ in METRICS)))

@@ -51,6 +51,12 @@ NamedTensors Projector::named_soft() const {
   return {{"soft_prompt.weight", soft_}};
 }
 
+NamedTensors Projector::folded() const {
+  NamedTensors all = named();
+  for (auto& [name, tensor] : all) tensor = name.starts_with("projector.2.") ? tensor.detach() * scale_ : tensor.detach().clone();
+  return all;
+}
+
 void Projector::load(const NamedTensors& values, const std::string& origin) {
   const at::NoGradGuard no_grad;
   for (auto& [name, tensor] : named()) {

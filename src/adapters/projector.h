@@ -36,6 +36,8 @@ class Projector {
   at::Tensor apply(const at::Tensor& features) const;
   NamedTensors named() const;       ///< of the projector and the learnt tokens
   NamedTensors named_soft() const;  ///< of the learnt tokens alone
+  /// named(), with the scale of match_scale in the second layer: linear, ReLU, linear of these is apply. Copies.
+  NamedTensors folded() const;
   void load(const NamedTensors& values, const std::string& origin);
 
  private:

@@ -41,6 +41,9 @@ void compare(const CommandLine& line) {
   refuse_run_options(line, "compare");
   std::vector<ScoreFile> files;
   for (const std::string& file : split_list(line.text("compare"))) files.push_back(read_score_file(file));
+  if (files.size() > 1) {
+    for (ScoreFile& baseline : counting_baselines(files)) files.push_back(std::move(baseline));
+  }
   const int k = static_cast<int>(line.integer("k"));
   const ComparisonReport report = report_comparison(compare_scores(files, k, kResamples, kSeed), k);
   give(line, report.table, report.json);

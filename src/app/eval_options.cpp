@@ -25,7 +25,7 @@ OptionTable options() {
       {"report", kFlag, "false", "", "", "instead of scoring: write report.html of --run-dir anew from the files that lie there"},
       {"compare", kText, "", "", "",
        "instead of scoring: FILE[:MODEL],... of --scores, on the rows that all have, each against the first by a paired bootstrap over "
-       "users; without a MODEL the last column"},
+       "users; without a MODEL the last column. The first file's counting baselines come along"},
       {"k", kInteger, "5", "[1, 1000]", "", "of NDCG@k and MAP@k in --compare"},
       {"text-pairs", kPath, "", "", "",
        "instead of a run: JSON lines {\"reference\": ..., \"candidate\": ...} to score with METEOR, BLEU-4, ROUGE-L and BLEURT"},

@@ -1,6 +1,7 @@
 // thinkrec_export: an adapter of a finished run as a PEFT folder, or merged into the model.
 
 #include <filesystem>
+#include <numeric>
 
 #include "app/programs.h"
 #include "adapters/peft_folder.h"
@@ -9,6 +10,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/run_program.h"
+#include "data/open_row.h"
 #include "io/file.h"
 #include "model/hf_folder.h"
 #include "text/save_tokenizer.h"
@@ -53,16 +55,23 @@ void write_merged(const CommandLine& line, const std::string& model, const std::
                       read_file(generation.string(), 1 << 20));
 }
 
-/// What the prompts' slots hold, which no adapter format knows: the projector, and the vectors of items and users. In a folder of its own, as
-/// vLLM reads every .safetensors beside a model's.
+/// What the prompts' slots hold, which no adapter format knows: the projector, and what it reads of items (in a history) and of users (after all
+/// that they have done). In a folder of its own, as vLLM reads every .safetensors beside a model's.
 void write_collaborative(const std::string& output, const Session& session, const RunState& state) {
   const std::filesystem::path folder = std::filesystem::path(output) / "collaborative";
   make_folder(folder.string());
   const Dataset& dataset = session.dataset();
   NamedTensors all;
-  for (const auto& [name, tensor] : state.projector.named()) all.emplace_back(name, tensor.detach().to(at::kCPU).contiguous());
-  all.emplace_back("items", state.encoder->item_vectors().contiguous());
-  all.emplace_back("users", state.encoder->group_vectors(dataset).contiguous());
+  for (const auto& [name, tensor] : state.projector.folded()) all.emplace_back(name, tensor.to(at::kCPU).contiguous());
+  std::vector<std::int64_t> everyone(dataset.users.size());
+  std::iota(everyone.begin(), everyone.end(), std::int64_t{0});
+  const auto [open, open_rows] = with_open_rows(dataset, everyone);
+  const auto features = feature_bank(state, open);
+  std::vector<FeatureRef> item_slots, user_slots;
+  for (std::size_t i = 0; i < dataset.items.size(); ++i) item_slots.push_back({FeatureRef::Kind::kItem, static_cast<std::int64_t>(i)});
+  for (const std::int64_t row : open_rows) user_slots.push_back({FeatureRef::Kind::kUser, row});
+  all.emplace_back("items", features->gather(item_slots));
+  all.emplace_back("users", features->gather(user_slots));
   std::vector<SafetensorsTensor> tensors;
   for (const auto& [name, tensor] : all) tensors.push_back({name, tensor.sizes().vec(), tensor.const_data_ptr<float>()});
   nlohmann::json items = nlohmann::json::array();

@@ -31,6 +31,7 @@ ServeConfig serve_config(const CommandLine& line) {
   config.deadline = std::chrono::milliseconds(line.integer("deadline-ms"));
   config.read_timeout = std::chrono::milliseconds(line.integer("read-timeout-ms"));
   config.limits.candidates = static_cast<std::size_t>(line.integer("max-candidates"));
+  config.limits.reasons = line.integer("max-reasons");
   if (line.has("token-env")) {
     const std::string name = line.required("token-env");
     const char* token = std::getenv(name.c_str());

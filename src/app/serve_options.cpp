@@ -24,6 +24,7 @@ OptionTable options() {
       {"read-timeout-ms", kInteger, "10000", "[1, 600000]", "ms", "for a client to send its request, and to take its reply"},
       {"pool", kInteger, "20", "[1, 100000]", "items", "how many the encoder proposes when a request has no candidates"},
       {"max-candidates", kInteger, "1000", "[1, 100000]", "items", "of a request"},
+      {"max-reasons", kInteger, "20", "[1, 1000]", "items", "that a request may have explained: reasons take most of the time"},
       {"max-new-tokens", kInteger, "96", "[1, 4096]", "tokens", "of a reason"},
       {"reason-precision", kChoice, "fp32", "choices fp32|int8", "",
        "of the passes that write reasons: int8 is faster and chooses other words now and then; scores are fp32 in both"},

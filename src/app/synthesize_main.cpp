@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/run_program.h"
 #include "data/guard.h"
+#include "model/config.h"
 #include "report/progress.h"
 #include "synthesis/keywords.h"
 #include "synthesis/openai.h"
@@ -50,7 +51,7 @@ class OwnedLocalChat : public ChatBackend {
         model_(line.required("model"), *world_),
         tokenizer_(load_tokenizer(line.text("model"))),
         chat_(model_.llama(), model_.hash(), *tokenizer_,
-              {line.integer("batch"), line.real("temperature"), static_cast<std::uint64_t>(line.integer("seed"))}) {
+              {line.integer("batch"), line.real("temperature"), static_cast<std::uint64_t>(line.integer("seed")), generation_ends(line.text("model"))}) {
     const std::int64_t threads = line.integer("threads");
     at::set_num_threads(static_cast<int>(threads > 0 ? threads : std::max(1U, std::thread::hardware_concurrency())));
   }

@@ -9,9 +9,12 @@
 #include "app/programs.h"
 #include "core/embedded_recipes.h"
 #include "core/error.h"
+#include "core/option_documents.h"
 #include "core/recipe.h"
 #include "core/recipe_options.h"
 #include "core/run_program.h"
+#include "train/recipe_phases.h"
+#include "train/run_plan.h"
 
 namespace {
 
@@ -27,10 +30,17 @@ bool gave_recipes(const CommandLine& line) {
   return copy || line.flag("list-recipes");
 }
 
+/// Every value that is not allowed; then, when all are, what they say against each other.
 int validate(const CommandLine& line) {
-  const auto errors = Recipe::validate(line.text("config"), train_sets(line), recipe_options());
+  read_run_plan(line.text("stages"), line.text("experts"));
+  const std::string config = line.text("config");
+  auto errors = Recipe::validate(config, train_sets(line), recipe_options());
+  if (errors.empty()) {
+    for (const std::string& conflict : recipe_conflicts(Recipe::load(config, train_sets(line), recipe_options())))
+      errors.push_back(fmt::format("{}: {}", config, conflict));
+  }
   for (const std::string& error : errors) std::fprintf(stderr, "%s\n", error.c_str());
-  if (errors.empty()) std::printf("%s: no errors\n", line.text("config").c_str());
+  if (errors.empty()) std::printf("%s: no errors\n", config.c_str());
   return errors.empty() ? 0 : static_cast<int>(ExitCode::kConfig);
 }
 
@@ -39,7 +49,8 @@ int validate(const CommandLine& line) {
 int main(int argc, char** argv) {
   return run_program("thinkrec_train", [&] {
     const CommandLine line = read_command_line(train_program(), argc, argv);
-    if (line.finished() || gave_recipes(line)) return 0;
+    if (line.flag("list-keys")) std::fputs(recipe_help(recipe_options()).c_str(), stdout);
+    if (line.finished() || line.flag("list-keys") || gave_recipes(line)) return 0;
     line.required("config");
     if (line.flag("validate")) return validate(line);
     const std::string stages = program_beside("thinkrec_train_stages", "it does the training");

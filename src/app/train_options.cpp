@@ -13,8 +13,8 @@ OptionTable options() {
   using enum OptionType;
   return {
       {"config", kPath, "", "", "",
-       "recipe: a YAML file, or the name of one that is embedded (--list-recipes); with --resume an existing run directory's own "
-       "recipe is compared with it",
+       "recipe: a YAML file, or the name of one that is embedded (--list-recipes), whose keys --list-keys prints; with --resume an existing "
+       "run directory's own recipe is compared with it",
        true, Completion::kRecipes},
       {"run-dir", kPath, "", "", "", "where the run lives; made when it is not there, resumed when it is"},
       {"set", kTextList, "", "", "", "name=value, over the recipe; may be repeated", true, Completion::kRecipeKeys},
@@ -27,7 +27,7 @@ OptionTable options() {
       {"inject", kTextList, "", "", "",
        "a fault on purpose, RANK:STEP:KIND, to see what a run survives: kill, kill-validation, stop, loop, error, "
        "mismatch, or nan- or inf- with loss, gradient, input or weight; may be repeated"},
-      {"validate", kFlag, "false", "", "", "only check the recipe, listing every error"},
+      {"validate", kFlag, "false", "", "", "only check the recipe: every value that is not allowed, and once all are, how they go together"},
       {"dry-run", kFlag, "false", "", "",
        "only open data, tokenizer and model, and forecast steps, memory, time and disk of a run on --ranks ranks, without starting them; the "
        "model may be a config.json alone"},
@@ -38,6 +38,7 @@ OptionTable options() {
       {"memory", kReal, "0", "[0, 1000000]", "GiB", "--dry-run: what a rank may use; 0: the GPU's memory, no bound on CPUs"},
       {"mfu", kReal, "0.4", "(0, 1]", "", "--dry-run: share of the GPU's peak FLOP/s that training is assumed to reach"},
       {"json", kPath, "", "", "", "--dry-run: write the forecast here, too"},
+      {"list-keys", kFlag, "false", "", "", "only print every key of recipes with its meaning, default and range"},
       {"list-recipes", kFlag, "false", "", "", "only list the embedded recipes"},
       {"copy-recipe", kText, "", "", "",
        "only write this embedded recipe to a file, to be changed; its base stays an embedded one", true, Completion::kRecipes},

@@ -13,6 +13,7 @@
 #include "core/recipe_options.h"
 #include "io/file.h"
 #include "train/dry_run.h"
+#include "train/recipe_phases.h"
 #include "train/run.h"
 #include "train/stop.h"
 
@@ -20,29 +21,16 @@ namespace {
 
 using namespace thinkrec;
 
-RunPlan plan_of(const CommandLine& line) {
-  RunPlan plan;
-  for (const std::string& stage : split_list(line.text("stages"))) {
-    const std::vector<std::string> names(std::begin(kStageNames), std::end(kStageNames));
-    if (std::find(names.begin(), names.end(), stage) == names.end()) {
-      fail(ExitCode::kUsage, "--stages: there is no stage '{}'{}; the stages are encode, activate, group, expert, evaluate",
-           stage, suggestion(stage, names));
-    }
-    plan.stages.insert(stage);
-  }
-  for (const std::string& expert : split_list(line.text("experts"))) {
-    const auto number = parse_integer(expert);
-    if (!number || *number < 0 || *number > 1024)
-      fail(ExitCode::kUsage, "--experts: '{}' is not the number of an expert", expert);
-    plan.experts.insert(static_cast<int>(*number));
-  }
-  if (!plan.experts.empty() && plan.stages.contains("evaluate"))
-    fail(ExitCode::kUsage, "--experts trains some experts only; leave evaluate out of --stages");
-  return plan;
+/// The recipe of a run that can begin: kConfig with every reason why it cannot.
+Recipe load_recipe(const CommandLine& line) {
+  Recipe recipe = Recipe::load(line.text("config"), train_sets(line), recipe_options());
+  const std::vector<std::string> conflicts = recipe_conflicts(recipe);
+  if (!conflicts.empty()) fail(ExitCode::kConfig, "{}", fmt::join(conflicts, "\n"));
+  return recipe;
 }
 
 /// --dry-run, in this process alone. Code 78 when the run would not work.
-int forecast(const CommandLine& line, const std::vector<std::string>& sets, const RunPlan& plan) {
+int forecast(const CommandLine& line, const RunPlan& plan) {
   for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
     if (const char* size = std::getenv(variable); size != nullptr && std::string(size) != "1")
       fail(ExitCode::kUsage, "--dry-run is one process: leave mpirun out and give --ranks {}", size);
@@ -56,23 +44,20 @@ int forecast(const CommandLine& line, const std::vector<std::string>& sets, cons
   setting.run_dir = line.text("run-dir");
   setting.stages = plan.stages;
   init_log("thinkrec_train", 0);
-  const DryRun run = dry_run(Recipe::load(line.text("config"), sets, recipe_options()), setting);
+  const DryRun run = dry_run(load_recipe(line), setting);
   std::fputs(run.text.c_str(), stdout);
   std::fflush(stdout);
   if (line.has("json")) write_file_atomic(line.text("json"), run.json.dump(1) + "\n");
   if (run.problems.empty()) return 0;
-  std::string all;
-  for (const std::string& problem : run.problems) all += (all.empty() ? "" : "\n") + problem;
-  fail(ExitCode::kConfig, "{}", all);
+  fail(ExitCode::kConfig, "{}", fmt::join(run.problems, "\n"));
 }
 
 int run(int argc, char** argv, std::unique_ptr<World>& world) {
   const CommandLine line = read_command_line(train_program(), argc, argv);
   if (line.finished()) return 0;
-  const std::vector<std::string> sets = train_sets(line);
   line.required("config");
-  const RunPlan plan = plan_of(line);
-  if (line.flag("dry-run")) return forecast(line, sets, plan);
+  const RunPlan plan = read_run_plan(line.text("stages"), line.text("experts"));
+  if (line.flag("dry-run")) return forecast(line, plan);
   for (const char* option : {"ranks", "ranks-per-node", "gpu", "memory", "mfu", "json"}) {
     if (line.has(option))
       fail(ExitCode::kUsage, "--{} goes with --dry-run{}", option,
@@ -82,7 +67,7 @@ int run(int argc, char** argv, std::unique_ptr<World>& world) {
   install_stop_handlers();
   init_log("thinkrec_train", world->all().rank());
   const std::string run_dir = line.required("run-dir");
-  Recipe recipe = Recipe::load(line.text("config"), sets, recipe_options());
+  Recipe recipe = load_recipe(line);
   if (line.text("resume") == "never" && std::filesystem::exists(std::filesystem::path(run_dir) / "recipe.yaml")) {
     fail(ExitCode::kUsage, "{} exists and --resume is never; use a new --run-dir", run_dir);
   }

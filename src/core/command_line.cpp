@@ -202,11 +202,13 @@ std::vector<std::string> CommandLine::list(const std::string& name) const {
   return result;
 }
 
+std::string option_help(const Option& option) { return wrapped(option.help + " " + describe(option), "      ", kHelpWidth); }
+
 std::string help_text(const ProgramInfo& program, const OptionTable& table) {
   std::string result = program.name + ": " + program.purpose + "\n\nUsage: " + program.usage + "\n\nOptions:\n";
   for (const auto& option : table) {
     const char* value = option.type == OptionType::kFlag ? "" : is_list(option.type) ? " value ..." : " value";
-    result += "  --" + option.name + value + "\n" + wrapped(option.help + " " + describe(option), "      ", kHelpWidth);
+    result += "  --" + option.name + value + "\n" + option_help(option);
   }
   for (const auto& option : common_options()) {
     const bool flag = option.type == OptionType::kFlag;

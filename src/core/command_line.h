@@ -54,6 +54,9 @@ class CommandLine {
   bool finished_ = false;
 };
 
+/// An option's help with its type, default, range and unit, in lines of the width of --help.
+std::string option_help(const Option& option);
+
 /// The text of --help: purpose, usage, then every option with its help, type, default, range and unit.
 std::string help_text(const ProgramInfo& program, const OptionTable& table);
 

@@ -179,6 +179,12 @@ std::string bash_completion(const ProgramInfo& program, const OptionTable& table
                                  : "compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- \"$word\")");
 }
 
+std::string recipe_help(const OptionTable& table) {
+  std::string result = "Keys of recipes, and of --set name=value; * stands for the number of an element, from 0:\n";
+  for (const auto& option : table) result += "  " + option.name + "\n" + option_help(option);
+  return result;
+}
+
 std::string man_recipe(const OptionTable& table) {
   std::string text =
       troff_head("thinkrec_recipe", 5, "the YAML recipe of a run of thinkrec_train") + ".SH DESCRIPTION\n" +

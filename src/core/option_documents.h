@@ -16,7 +16,8 @@ std::string man_page(const ProgramInfo& program, const OptionTable& table);
 std::string markdown_section(const ProgramInfo& program, const OptionTable& table);
 std::string bash_completion(const ProgramInfo& program, const OptionTable& table);
 
-/// The keys of recipes as the man page thinkrec_recipe(5), and as the last section of docs/options.md.
+/// The keys of recipes as --list-keys prints them, as the man page thinkrec_recipe(5), and as the last section of docs/options.md.
+std::string recipe_help(const OptionTable& table);
 std::string man_recipe(const OptionTable& table);
 std::string markdown_recipe(const OptionTable& table);
 

@@ -53,7 +53,7 @@ ScoreFile read_score_file(const std::string& file_and_model) {
   const std::size_t row = reader.column("row"), user = reader.column("user"), label = reader.column("label");
   const std::size_t score = model.empty() ? reader.columns().size() - 1 : reader.column(model);
   ScoreFile file;
-  file.name = file_and_model;
+  file.name = path + ":" + reader.columns()[score];
   while (reader.next()) {
     const std::int64_t liked = reader.integer(label);
     if (liked != 0 && liked != 1) fail(ExitCode::kBadData, "{}: label {} is neither 0 nor 1", reader.place(), liked);
@@ -64,6 +64,20 @@ ScoreFile read_score_file(const std::string& file_and_model) {
   }
   if (file.row.empty()) fail(ExitCode::kBadData, "{} has no rows; write it again with thinkrec_eval --scores", path);
   return sorted_by_row(file, path);
+}
+
+std::vector<ScoreFile> counting_baselines(std::span<const ScoreFile> files) {
+  std::vector<ScoreFile> baselines;
+  if (files.empty()) return baselines;
+  const std::string path = split_name(files[0].name).first;
+  const std::vector<std::string> columns = CsvReader(path, {}).columns();
+  for (const char* model : {"item_mean", "logistic"}) {
+    const std::string name = path + ":" + model;
+    const bool there = std::find(columns.begin(), columns.end(), model) != columns.end();
+    if (there && std::none_of(files.begin(), files.end(), [&](const ScoreFile& file) { return file.name == name; }))
+      baselines.push_back(read_score_file(name));
+  }
+  return baselines;
 }
 
 Comparison compare_scores(std::span<const ScoreFile> files, int k, int resamples, std::uint64_t seed) {

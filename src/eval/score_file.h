@@ -13,7 +13,7 @@ namespace thinkrec {
 
 /// One model's scores of one file, ascending by row.
 struct ScoreFile {
-  std::string name;               ///< "file:model", as asked for
+  std::string name;               ///< "file:model"
   std::vector<std::int64_t> row;  ///< of the data set
   std::vector<std::string> user;  ///< parallel to row, as the two below
   std::vector<std::uint8_t> label;
@@ -23,6 +23,9 @@ struct ScoreFile {
 /// Reads FILE[:MODEL], plain or gzip; without a MODEL the file's last column. kNoInput, kBadData (file:line) for a column that is not
 /// there, a row that comes twice, a label that is not 0 or 1, a score that is no number; kBadData for a file without rows.
 ScoreFile read_score_file(const std::string& file_and_model);
+
+/// The counting baselines that the first of `files` ("file:model", as for read_score_file) has and none of them names.
+std::vector<ScoreFile> counting_baselines(std::span<const ScoreFile> files);
 
 struct ComparedScores {
   std::string name;

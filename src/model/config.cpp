@@ -1,8 +1,12 @@
 #include "model/config.h"
 
+#include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "io/bounded_json.h"
+#include "io/file.h"
 #include "io/gguf.h"
 
 namespace thinkrec {
@@ -166,6 +170,20 @@ LlamaConfig gguf_config(const GgufFile& file) {
   }
   config.check(file.path());
   return config;
+}
+
+std::vector<std::int32_t> generation_ends(const std::string& model) {
+  const std::string path = (std::filesystem::path(model) / "generation_config.json").string();
+  std::vector<std::int32_t> ends;
+  if (!std::filesystem::exists(path)) return ends;
+  const Json json = parse_json_object(read_file(path, 1 << 20), path);
+  const Json& given = json_member(json, "eos_token_id");
+  for (const Json& id : given.is_array() ? given : given.is_null() ? Json::array() : Json::array({given})) {
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int32_t>::max()))
+      fail(ExitCode::kBadData, "{}: field 'eos_token_id' is neither a token's number nor a list of them", path);
+    ends.push_back(id.get<std::int32_t>());
+  }
+  return ends;
 }
 
 }  // namespace thinkrec

@@ -34,4 +34,8 @@ class GgufFile;
 LlamaConfig parse_hf_config(const std::string& json, const std::string& origin);
 LlamaConfig gguf_config(const GgufFile& file);
 
+/// Tokens that end a text by the eos_token_id, one or a list, of the generation_config.json in a model's folder; none where there is no such
+/// file. kBadData for one that is no number of a token.
+std::vector<std::int32_t> generation_ends(const std::string& model);
+
 }  // namespace thinkrec

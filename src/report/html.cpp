@@ -91,7 +91,7 @@ std::string recipe_section(const RunData& run) {
   if (const auto version = text_of(run.origin, "thinkrec")) row("thinkrec", *version);
   if (const auto commit = text_of(run.origin, "commit"); commit && !commit->empty()) row("Commit", *commit);
   if (const Json* hashes = find(run.origin, "hashes"); hashes != nullptr) {
-    for (const auto& [name, label] : {std::pair{"model", "Base model (SHA-256)"}, {"tokenizer", "Tokenizer (SHA-256)"}}) {
+    for (const auto& [name, label] : {std::pair{"data set", "Data set (SHA-256)"}, {"model", "Base model (SHA-256)"}, {"tokenizer", "Tokenizer (SHA-256)"}}) {
       if (const auto hash = text_of(*hashes, name)) row(label, *hash);
     }
   }

@@ -107,11 +107,13 @@ std::string throughput(const RunData& run) {
   const char* head =
       "<th scope=\"col\">Stage</th><th scope=\"col\" class=\"number\">Steps</th><th scope=\"col\" class=\"number\">Rows/s</th>"
       "<th scope=\"col\" class=\"number\">Tokens/s</th><th scope=\"col\" class=\"number\">Of peak</th><th scope=\"col\">Over time</th>";
+  const std::string more = count > kMaxCards ? missing(fmt::format("{} more stages are not in the table.", count - kMaxCards)) : "";
   return card("Throughput",
               table("speeds", "Throughput by stage", head, rows,
                     "Medians over the steps; the small curves start at zero. Of peak: the multiplications and additions that the rows of a "
                     "step need, a second, over those of a large matrix product on all ranks of the stage, measured when it began. Layers "
-                    "below the lowest trained one do not count."));
+                    "below the lowest trained one do not count.") +
+                  more);
 }
 
 struct Row {
@@ -161,6 +163,7 @@ std::string timeline(const std::string& title, const std::string& caption, const
                         bar(row.start / end, std::max((row.start + row.seconds) / end, row.start / end + 0.004), color),
                         format_duration(row.seconds));
   }
+  if (rows.size() > kMaxCards) body += missing(fmt::format("{} more stages are not drawn.", rows.size() - kMaxCards));
   return card(title, fmt::format("<p class=\"facts\">{}</p>\n<div class=\"lanes\">\n{}</div>\n", caption, body));
 }
 
@@ -202,7 +205,8 @@ std::string team_timeline(const RunData& run) {
   if (!(end > start)) return "";
   std::vector<LegendEntry> entries;
   std::string body;
-  std::size_t drawn = 0;
+  std::size_t drawn = 0, all = 0;
+  for (const Team& team : teams) all += team.stages.size();
   for (const Team& team : teams) {
     std::string bars;
     double first = end, last = start;
@@ -221,6 +225,7 @@ std::string team_timeline(const RunData& run) {
     body += fmt::format("<div class=\"lane\"><span>{}</span><div class=\"bars\">{}</div><span class=\"number\">{}</span></div>\n", label,
                         bars, format_duration(last - first));
   }
+  if (all > kMaxCards) body += missing(fmt::format("{} more experts are not drawn; teams.json has them.", all - kMaxCards));
   return card("Experts over groups of ranks",
               fmt::format("<p class=\"facts\">From the first to the last logged step of any expert; bars of one group above each other "
                           "are experts that shared its batches</p>\n{}<div class=\"lanes\">\n{}</div>\n",

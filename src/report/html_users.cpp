@@ -18,6 +18,10 @@ std::string lane(const std::string& label, double count, double total, double mo
                      total > 0 ? 100 * count / total : 0);
 }
 
+std::string more_left_out(std::size_t count, const char* what) {
+  return missing(fmt::format("{} more {} are not drawn; evaluation.json has them.", count, what));
+}
+
 }  // namespace
 
 std::string gate_section(const RunData& run) {
@@ -28,7 +32,6 @@ std::string gate_section(const RunData& run) {
   const auto global = std::max(0.0, number(*gate, "global").value_or(0));
   const auto merged = std::max(0.0, number(*gate, "merged").value_or(0));
   auto single = numbers(find(*gate, "single"));
-  single.resize(std::min(single.size(), kMaxGroups));
   double total = global + merged;
   double most = std::max(global, merged);
   for (double& count : single) {
@@ -37,9 +40,10 @@ std::string gate_section(const RunData& run) {
     most = std::max(most, count);
   }
   std::string lanes = lane("Global adapter", global, total, most, 5);
-  for (std::size_t i = 0; i < single.size(); ++i)
+  for (std::size_t i = 0; i < std::min(single.size(), kMaxGroups); ++i)
     lanes += lane(fmt::format("Expert {} alone", i), single[i], total, most, static_cast<int>(i));
   lanes += lane("Experts merged", merged, total, most, 7);
+  if (single.size() > kMaxGroups) lanes += more_left_out(single.size() - kMaxGroups, "experts");
   std::string body = card("Who answers for the users", "<div class=\"lanes\">\n" + lanes + "</div>\n");
   const auto bins = numbers(find(*gate, "max_weight_histogram"));
   if (!bins.empty() && bins.size() <= 1000) {
@@ -88,7 +92,8 @@ std::string groups_section(const RunData& run) {
   const auto map = scatter("Map of the users, coloured by group", points);
   std::string body = map.empty() ? "" : card("Map", legend(entries) + map);
   body += card("Sizes", sizes);
-  return section("groups", "User groups", "Users near each other on the map have similar collaborative vectors.",
+  if (groups->size() > kMaxGroups) body += more_left_out(groups->size() - kMaxGroups, "groups");
+  return section("groups", "User groups", "Users near each other on the map have similar collaborative vectors. It shows up to 400 users of a group.",
                  "<div class=\"grid\">\n" + body + "</div>\n");
 }
 

@@ -1,5 +1,6 @@
 #include "serve/ranking.h"
 
+#include <algorithm>
 #include <array>
 
 #include "core/error.h"
@@ -56,6 +57,10 @@ RankRequest parse_rank_request(std::string_view text, const std::string& place, 
     if (!json["explain"].is_boolean()) fail(ExitCode::kBadData, "{}: 'explain' is neither true nor false", place);
     request.explain = json["explain"].get<bool>();
   }
+  if (request.explain && !json.contains("top")) request.top = std::min(request.top, limits.reasons);
+  const std::int64_t most = request.candidates.empty() ? request.top : static_cast<std::int64_t>(request.candidates.size());
+  if (request.explain && std::min(request.top, most) > limits.reasons)
+    fail(ExitCode::kBadData, "{}: 'top' is {}, and 'explain' is for at most {} items", place, request.top, limits.reasons);
   return request;
 }
 

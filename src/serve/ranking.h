@@ -20,7 +20,7 @@ struct RankRequest {
 
 struct RankedItem {
   std::string id, title;
-  double score = 0;        ///< the raw Yes logit
+  double score = 0;        ///< the raw Yes logit, and of a calibrated run the encoder's logit times its weight added
   double probability = 0;  ///< sigmoid(score)
   std::string reason{};    ///< with explain
 };
@@ -46,6 +46,7 @@ class RankingBackend {
 
 struct RankLimits {
   std::int64_t top = 1000;
+  std::int64_t reasons = 1000;  ///< items that one request may have explained
   std::size_t candidates = 1000;
   std::size_t text = 256;  ///< bytes of an id
 };

@@ -29,9 +29,13 @@ std::string Histogram::text(const std::string& name, const std::string& help) co
 
 ServeMetrics::ServeMetrics() : latency_(kSeconds), batch_size_(kSizes), batch_seconds_(kSeconds) {}
 
-void ServeMetrics::replied(int code, double seconds) {
+void ServeMetrics::replied(int code) {
   const std::lock_guard lock(mutex_);
   ++replies_[code];
+}
+
+void ServeMetrics::took(double seconds) {
+  const std::lock_guard lock(mutex_);
   latency_.add(seconds);
 }
 
@@ -43,13 +47,13 @@ void ServeMetrics::ranked(std::size_t batch, double seconds) {
 
 std::string ServeMetrics::text(std::size_t queued) const {
   const std::lock_guard lock(mutex_);
-  std::string out = "# HELP thinkrec_requests_total Replies to POST /v1/recommend.\n# TYPE thinkrec_requests_total counter\n";
+  std::string out = "# HELP thinkrec_requests_total Replies to all requests but those of /health and /metrics.\n# TYPE thinkrec_requests_total counter\n";
   for (const auto& [code, count] : replies_) out += fmt::format("thinkrec_requests_total{{code=\"{}\"}} {}\n", code, count);
   out += "# HELP thinkrec_queue_length Requests that wait for a batch.\n# TYPE thinkrec_queue_length gauge\n";
   out += fmt::format("thinkrec_queue_length {}\n", queued);
   out += batch_size_.text("thinkrec_batch_size", "Requests ranked together.");
   out += batch_seconds_.text("thinkrec_batch_seconds", "Time to rank a batch.");
-  return out + latency_.text("thinkrec_request_seconds", "Time from a request read to its reply, whatever its code.");
+  return out + latency_.text("thinkrec_request_seconds", "Time from a POST read to its reply, whatever its code.");
 }
 
 }  // namespace thinkrec

@@ -26,7 +26,8 @@ class Histogram {
 class ServeMetrics {
  public:
   ServeMetrics();
-  void replied(int code, double seconds);
+  void replied(int code);
+  void took(double seconds);  ///< a POST, from its body read to its reply
   void ranked(std::size_t batch, double seconds);
   std::string text(std::size_t queued) const;
 

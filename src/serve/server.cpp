@@ -144,9 +144,14 @@ void reply(Response& response, int code, const nlohmann::ordered_json& body) {
   response.set_content(json_line(body) + "\n", kJson);
 }
 
-void refuse(Response& response, int code, const std::string& error) {
+constexpr const char* kRecommendPath = "/v1/recommend";
+constexpr const char* kChatPath = "/v1/chat/completions";
+
+/// In the form that the path's clients know.
+void refuse(const Request& request, Response& response, int code, const std::string& error) {
   if (code == 503) response.set_header("Retry-After", "1");
-  reply(response, code, {{"error", error}});
+  if (request.path != kChatPath) return reply(response, code, {{"error", error}});
+  reply(response, code, {{"error", {{"message", error}, {"type", code < 500 ? "invalid_request_error" : "server_error"}}}});
 }
 
 std::string address_of(const ServeConfig& config, int port) {
@@ -232,7 +237,7 @@ class RecommendServer::Listener : public httplib::Server {
       (void)!::send(socket, kBusy.data(), kBusy.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       ::shutdown(socket, SHUT_WR);
       ::close(socket);
-      metrics_.replied(503, 0);
+      metrics_.replied(503);
       return false;
     }
     BoundedStream stream(socket, kMaxHeaders + 2 * static_cast<std::size_t>(config_.max_body), config_.read_timeout, draining_);
@@ -251,13 +256,13 @@ class RecommendServer::Listener : public httplib::Server {
   void set_handlers() {
     set_payload_max_length(static_cast<std::size_t>(config_.max_body));
     set_pre_routing_handler([this](const Request& request, Response& response) {
-      if (!admit(request, response)) {
-        metrics_.replied(response.status, 0);
-        return HandlerResponse::Handled;
-      }
-      return HandlerResponse::Unhandled;
+      return admit(request, response) ? HandlerResponse::Unhandled : HandlerResponse::Handled;
     });
-    set_exception_handler([](const Request&, Response& response, std::exception_ptr thrown) {
+    // Just before a reply is sent, whoever made it.
+    set_post_routing_handler([this](const Request& request, Response& response) {
+      if (request.path != "/health" && request.path != "/metrics") metrics_.replied(response.status);
+    });
+    set_exception_handler([](const Request& request, Response& response, std::exception_ptr thrown) {
       try {
         std::rethrow_exception(thrown);
       } catch (const std::exception& error) {
@@ -265,17 +270,17 @@ class RecommendServer::Listener : public httplib::Server {
       } catch (...) {
         log_warning("a request failed");
       }
-      refuse(response, 500, "internal error");
+      refuse(request, response, 500, "internal error");
     });
     // What cpp-httplib finds wrong itself has no body yet.
-    set_error_handler(httplib::Server::Handler([](const Request&, Response& response) {
+    set_error_handler(httplib::Server::Handler([](const Request& request, Response& response) {
       if (!response.body.empty()) return;
       if (current_stream != nullptr && current_stream->too_much())
         response.status = 413;
       else if (current_stream != nullptr && current_stream->too_slow())
         response.status = 408;
       const bool known = response.status == 404 || response.status == 408 || response.status == 413;
-      refuse(response, response.status,
+      refuse(request, response, response.status,
              !known                   ? "malformed HTTP request"
              : response.status == 404 ? "no such path; there are POST /v1/recommend, POST /v1/chat/completions, GET /v1/models, /health and /metrics"
              : response.status == 408 ? "the request came too slowly"
@@ -289,19 +294,19 @@ class RecommendServer::Listener : public httplib::Server {
       const nlohmann::ordered_json served = {{"id", config_.name}, {"object", "model"}, {"owned_by", "thinkrec"}};
       reply(response, 200, {{"object", "list"}, {"data", nlohmann::ordered_json::array({served})}});
     });
-    post("/v1/recommend", &Listener::recommend);
-    post("/v1/chat/completions", &Listener::chat);
+    post(kRecommendPath, &Listener::recommend);
+    post(kChatPath, &Listener::chat);
   }
 
   void post(const std::string& path, void (Listener::*serve)(const Request&, Response&, Clock::time_point)) {
-    Get(path, [path](const Request&, Response& response) {
+    Get(path, [path](const Request& request, Response& response) {
       response.set_header("Allow", "POST");
-      refuse(response, 405, path + " takes POST");
+      refuse(request, response, 405, path + " takes POST");
     });
     Post(path, [this, serve](const Request& request, Response& response) {
       const auto begin = Clock::now();
       (this->*serve)(request, response, begin);
-      metrics_.replied(response.status, std::chrono::duration<double>(Clock::now() - begin).count());
+      metrics_.took(std::chrono::duration<double>(Clock::now() - begin).count());
     });
   }
 
@@ -312,16 +317,16 @@ class RecommendServer::Listener : public httplib::Server {
       const std::string given = request.get_header_value("Authorization");
       if (given.compare(0, kScheme.size(), kScheme) != 0 || !same_secret(given.substr(kScheme.size()), config_.token)) {
         response.set_header("WWW-Authenticate", "Bearer");
-        refuse(response, 401, "a bearer token is needed, or this one is wrong");
+        refuse(request, response, 401, "a bearer token is needed, or this one is wrong");
         return false;
       }
     }
     if (request.has_header("Content-Encoding")) {  // what it unpacks to knows no bound
-      refuse(response, 415, "Content-Encoding is not understood: send the body as it is");
+      refuse(request, response, 415, "Content-Encoding is not understood: send the body as it is");
       return false;
     }
     if (request.get_header_value("Content-Type").compare(0, 10, "multipart/") == 0) {
-      refuse(response, 415, "multipart is not understood: send the JSON object as the body");
+      refuse(request, response, 415, "multipart is not understood: send the JSON object as the body");
       return false;
     }
     const std::string length = request.get_header_value("Content-Length");
@@ -329,15 +334,15 @@ class RecommendServer::Listener : public httplib::Server {
     const auto parsed = std::from_chars(length.data(), length.data() + length.size(), bytes);
     const bool too_long = parsed.ec == std::errc::result_out_of_range || bytes > static_cast<std::uint64_t>(config_.max_body);
     if (!length.empty() && !too_long && (parsed.ec != std::errc() || parsed.ptr != length.data() + length.size())) {
-      refuse(response, 400, "Content-Length is not a number");
+      refuse(request, response, 400, "Content-Length is not a number");
       return false;
     }
     if (too_long) {
-      refuse(response, 413, fmt::format("the body is larger than {} bytes", config_.max_body));
+      refuse(request, response, 413, fmt::format("the body is larger than {} bytes", config_.max_body));
       return false;
     }
     if (request.method == "POST" && length.empty() && !request.has_header("Transfer-Encoding")) {
-      refuse(response, 411, "Content-Length is missing");
+      refuse(request, response, 411, "Content-Length is missing");
       return false;
     }
     return true;
@@ -376,12 +381,12 @@ class RecommendServer::Listener : public httplib::Server {
   }
 
   void recommend(const Request& request, Response& response, Clock::time_point begin) {
-    if (const Refusal refusal = too_large(request); refusal.code != 200) return refuse(response, refusal.code, refusal.error);
+    if (const Refusal refusal = too_large(request); refusal.code != 200) return refuse(request, response, refusal.code, refusal.error);
     RankRequest wanted;
     try {
       wanted = parse_rank_request(request.body, "body", config_.limits);
     } catch (const Error& error) {
-      return refuse(response, 400, error.what());
+      return refuse(request, response, 400, error.what());
     }
     const std::string id = wanted.id, user = wanted.user;
     const bool explain = wanted.explain;
@@ -392,23 +397,18 @@ class RecommendServer::Listener : public httplib::Server {
     reply(response, refusal.code, rank_reply_json({id, user, RankStatus::kUnknownUser, refusal.error}, false));
   }
 
-  /// The same for clients of OpenAI's API, with its form of an error.
+  /// The same for clients of OpenAI's API.
   void chat(const Request& request, Response& response, Clock::time_point begin) {
-    const auto refuse_chat = [&](const Refusal& refusal) {
-      if (refusal.code == 503) response.set_header("Retry-After", "1");
-      const char* type = refusal.code < 500 ? "invalid_request_error" : "server_error";
-      reply(response, refusal.code, {{"error", {{"message", refusal.error}, {"type", type}}}});
-    };
-    if (const Refusal refusal = too_large(request); refusal.code != 200) return refuse_chat(refusal);
+    if (const Refusal refusal = too_large(request); refusal.code != 200) return refuse(request, response, refusal.code, refusal.error);
     ChatRequest wanted;
     try {
       wanted = parse_chat_request(request.body, "body", config_.name, config_.limits);
     } catch (const Error& error) {
-      return refuse_chat({400, error.what()});
+      return refuse(request, response, 400, error.what());
     }
     RankReply ranked;
     const Refusal refusal = ask(wanted.rank, begin, ranked);
-    if (refusal.code != 200) return refuse_chat(refusal);
+    if (refusal.code != 200) return refuse(request, response, refusal.code, refusal.error);
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     reply(response, 200,
           chat_completion(fmt::format("chatcmpl-{}", ++chats_), std::chrono::duration_cast<std::chrono::seconds>(now).count(), config_.name,

@@ -116,9 +116,6 @@ class Planner {
 
   void open() {
     const std::string data = recipe_.text("data.path");
-    if (data.empty()) fail(ExitCode::kConfig, "data.path is not set; make a data set with thinkrec_prepare");
-    if (recipe_.text("model.path").empty())
-      fail(ExitCode::kConfig, "model.path is not set; give a Hugging Face folder, a .gguf file or, for a dry run, a config.json");
     check_in_guard(data);
     dataset_ = load_dataset(data);
     model_ = read_model(recipe_.text("model.path"));

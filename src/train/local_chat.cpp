@@ -78,6 +78,7 @@ GenerateConfig LocalChat::settings_of(const ChatRequest& request) const {
   generation.max_new_tokens = request.max_tokens;
   generation.eos = tokenizer_.eos();
   generation.stop = chat_stops(tokenizer_);
+  generation.stop.insert(generation.stop.end(), config_.ends.begin(), config_.ends.end());
   generation.no_repeat_ngram = kProseNgram;
   generation.temperature = config_.temperature;
   generation.seed = config_.seed;

@@ -22,6 +22,7 @@ struct LocalChatConfig {
   std::int64_t batch = 8;  ///< conversations generated at once
   double temperature = 0;  ///< 0: the likeliest token each time
   std::uint64_t seed = 0;
+  std::vector<std::int32_t> ends{};  ///< tokens that end a reply, beside the tokenizer's and the chat format's
 };
 
 /// Refers to model and tokenizer, which must live as long. A reply has no kProseNgram tokens in a row twice.

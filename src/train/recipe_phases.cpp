@@ -1,10 +1,27 @@
 #include "train/recipe_phases.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/error.h"
 
 namespace thinkrec {
+namespace {
+
+void add_error(std::vector<std::string>& errors, const auto& check) {
+  try {
+    check();
+  } catch (const Error& error) {
+    errors.emplace_back(error.what());
+  }
+}
+
+void check_rates(const Recipe& recipe, const std::string& prefix, std::vector<std::string>& errors) {
+  const double peak = recipe.real(prefix + "learning_rate"), floor = recipe.real(prefix + "min_learning_rate");
+  if (floor > peak) errors.push_back(fmt::format("{}min_learning_rate {} is above {}learning_rate {}: lower it", prefix, floor, prefix, peak));
+}
+
+}  // namespace
 
 PhaseConfig read_phase(const Recipe& recipe, const std::string& prefix) {
   PhaseConfig config;
@@ -54,6 +71,59 @@ PhaseConfig expert_phase(const Recipe& recipe, std::int64_t layers, int expert) 
   config.cache_mb = recipe.integer("expert.cache_mb");
   config.stream = 100 + static_cast<std::uint64_t>(expert);
   return config;
+}
+
+EncoderConfig encoder_config(const Recipe& r, const std::string& kind) {
+  EncoderConfig config;
+  config.kind = kind;
+  config.width = r.integer("encoder.width");
+  config.blocks = r.integer("encoder.blocks");
+  config.heads = r.integer("encoder.heads");
+  config.layers = static_cast<int>(r.integer("encoder.layers"));
+  config.max_length = r.integer("encoder.max_length");
+  config.biases = r.flag("encoder.biases");
+  config.loss = r.text("encoder.loss");
+  config.recency = r.real("encoder.recency");
+  config.all_positions = r.flag("encoder.all_positions");
+  config.warm_start = r.flag("encoder.warm_start");
+  config.ridge = r.real("encoder.ridge");
+  config.fold_in = r.flag("encoder.fold_in");
+  config.averaging = r.real("encoder.averaging");
+  config.dropout = r.real("encoder.dropout");
+  config.learning_rate = r.real("encoder.learning_rate");
+  config.weight_decay = r.real("encoder.weight_decay");
+  config.batch = r.integer("encoder.batch");
+  config.max_epochs = r.integer("encoder.max_epochs");
+  config.patience = r.integer("encoder.patience");
+  config.seed = static_cast<std::uint64_t>(r.integer("run.seed"));
+  return config;
+}
+
+std::vector<std::string> recipe_conflicts(const Recipe& recipe) {
+  std::vector<std::string> errors;
+  for (const auto& [name, remedy] : {std::pair("data.path", "make a data set with thinkrec_prepare"),
+                                     std::pair("model.path", "give a Hugging Face folder, a .gguf file or, for a dry run, a config.json")}) {
+    if (recipe.text(name).empty()) errors.push_back(fmt::format("{} is not set; {}", name, remedy));
+  }
+  std::vector<std::string> kinds = {recipe.text("encoder.kind")};
+  if (const std::string group = recipe.text("group.encoder"); group != "same" && group != kinds[0]) kinds.push_back(group);
+  for (const std::string& kind : kinds) {
+    for (const std::string& error : encoder_config_errors(encoder_config(recipe, kind))) {
+      if (std::find(errors.begin(), errors.end(), error) == errors.end()) errors.push_back(error);
+    }
+  }
+  add_error(errors, [&] { phase_count(recipe); });
+  for (std::int64_t i = 0; i < recipe.count("activate.phases"); ++i) {
+    add_error(errors, [&] { activate_phase(recipe, i); });
+    check_rates(recipe, fmt::format("activate.phases.{}.", i), errors);
+  }
+  check_rates(recipe, "expert.", errors);
+  if (recipe.text("run.device") == "cpu") {
+    if (recipe.text("run.dtype") == "bf16") errors.push_back("run.dtype bf16 is for GPUs and run.device is cpu: use fp32 or auto");
+    if (recipe.integer("run.profile_from") > 0 && recipe.text("run.profile_to") == "nvtx")
+      errors.push_back("run.profile_to nvtx is for GPUs and run.device is cpu: set run.profile_to=trace");
+  }
+  return errors;
 }
 
 std::uint64_t sampler_seed(const Recipe& recipe, const PhaseConfig& config) {

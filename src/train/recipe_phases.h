@@ -1,12 +1,14 @@
 #pragma once
-// What a recipe says of its phases, before a model is opened: the training and its dry run read it here.
+// What a recipe says of its phases and its encoder, before anything is opened: the training, its dry run and --validate read it here.
 
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/recipe.h"
 #include "data/recipe_prompts.h"
+#include "encoders/encoder_config.h"
 
 namespace thinkrec {
 
@@ -27,11 +29,17 @@ struct PhaseConfig {
 /// Reads the settings under `prefix` ("activate.phases.0." or "expert.").
 PhaseConfig read_phase(const Recipe& recipe, const std::string& prefix);
 
-/// A phase of the global stage; kConfig when it trains what its prompts do not have.
+/// A phase of the global stage; kConfig when it trains what its prompts do not have (recipe_conflicts finds that beforehand).
 PhaseConfig activate_phase(const Recipe& recipe, std::int64_t index);
 /// Lowest layer that the experts train, of a model of so many.
 std::int64_t first_expert_layer(const Recipe& recipe, std::int64_t layers);
 PhaseConfig expert_phase(const Recipe& recipe, std::int64_t layers, int expert);
+
+/// The section encoder, for an encoder of this kind.
+EncoderConfig encoder_config(const Recipe& recipe, const std::string& kind);
+
+/// What makes the recipe of a run impossible though each value is allowed: a line each, with the remedy. Empty: the run can begin.
+std::vector<std::string> recipe_conflicts(const Recipe& recipe);
 
 /// Key of a phase's sampler.
 std::uint64_t sampler_seed(const Recipe& recipe, const PhaseConfig& config);

@@ -1,20 +1,13 @@
 #pragma once
 // A whole run: the stages in order, the evaluation at the end, and what is left in the run directory.
 
-#include <set>
 #include <string>
 
 #include "train/evaluate.h"
+#include "train/run_plan.h"
 #include "train/stages.h"
 
 namespace thinkrec {
-
-inline constexpr const char* kStageNames[] = {"encode", "activate", "group", "expert", "evaluate"};
-
-struct RunPlan {
-  std::set<std::string> stages;  ///< which to run; the others are loaded when a later one needs them
-  std::set<int> experts;         ///< of the expert stage; empty: all
-};
 
 /// Collective. Runs the plan; the table of the evaluation goes to standard output of rank 0. Error kStopped after a stop was asked for.
 void run_stages(const Session& session, const RunPlan& plan);

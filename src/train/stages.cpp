@@ -182,32 +182,6 @@ void write_teams(const Session& session, const ExpertPlan& plan, const std::vect
 
 }  // namespace
 
-EncoderConfig encoder_config(const Recipe& r, const std::string& kind) {
-  EncoderConfig config;
-  config.kind = kind;
-  config.width = r.integer("encoder.width");
-  config.blocks = r.integer("encoder.blocks");
-  config.heads = r.integer("encoder.heads");
-  config.layers = static_cast<int>(r.integer("encoder.layers"));
-  config.max_length = r.integer("encoder.max_length");
-  config.biases = r.flag("encoder.biases");
-  config.loss = r.text("encoder.loss");
-  config.recency = r.real("encoder.recency");
-  config.all_positions = r.flag("encoder.all_positions");
-  config.warm_start = r.flag("encoder.warm_start");
-  config.ridge = r.real("encoder.ridge");
-  config.fold_in = r.flag("encoder.fold_in");
-  config.averaging = r.real("encoder.averaging");
-  config.dropout = r.real("encoder.dropout");
-  config.learning_rate = r.real("encoder.learning_rate");
-  config.weight_decay = r.real("encoder.weight_decay");
-  config.batch = r.integer("encoder.batch");
-  config.max_epochs = r.integer("encoder.max_epochs");
-  config.patience = r.integer("encoder.patience");
-  config.seed = static_cast<std::uint64_t>(r.integer("run.seed"));
-  return config;
-}
-
 std::int64_t first_expert_layer(const Session& session) {
   return first_expert_layer(session.recipe(), session.model().config().layers);
 }

@@ -47,9 +47,6 @@ enum class StageMode { kTrain, kLoad };
 /// The vectors of slots for this data set: that of the session, or one with open rows beside the same train rows.
 std::unique_ptr<FeatureBank> feature_bank(const RunState& state, const Dataset& dataset);
 
-/// The section encoder of a recipe, for an encoder of this kind.
-EncoderConfig encoder_config(const Recipe& recipe, const std::string& kind);
-
 void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state);
 void activate_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state);
 void group_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state);

@@ -43,6 +43,17 @@ TEST(Projector, ClonesAndDependsOnTheSeedAlone) {
   EXPECT_TRUE(first.defined());
 }
 
+TEST(Projector, FoldedIsAPlainLinearReluLinear) {
+  const Projector projector(6, 20, {}, .02, 3);
+  const at::Tensor x = at::randn({5, 6});
+  const NamedTensors plain = projector.folded();
+  const at::Tensor got = at::linear(at::relu(at::linear(x, plain[0].second, plain[1].second)), plain[2].second, plain[3].second);
+  EXPECT_TRUE(at::allclose(got, projector.apply(x), 1e-6, 1e-7));
+  EXPECT_FALSE(plain[2].second.equal(projector.named()[2].second));
+  plain[0].second.zero_();
+  EXPECT_TRUE(projector.named()[0].second.abs().max().item<float>() > 0);
+}
+
 TEST(Projector, LoadsByNameAndRefusesWhatDoesNotFit) {
   const Projector from(6, 20, {}, 1, 3);
   Projector to(6, 20, {}, 1, 4);

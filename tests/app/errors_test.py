@@ -112,6 +112,20 @@ def main():
         assert len(lines) == len(wanted) == 12, "\n".join(lines)
         for line, words in zip(lines, wanted):
             assert f"{planted}:{words}" in line, (line, words)
+        # Values that are allowed each, but not together: all of them, whoever asks, before anything is opened.
+        torn = f"{folder}/torn.yaml"
+        open(torn, "w").write("activate:\n  phases:\n    - {name: a, template: text, train: soft}\n"
+                              "    - {name: b, template: text, train: projector, learning_rate: 1e-5, min_learning_rate: 1e-4}\n"
+                              "encoder: {width: 10, heads: 3}\nrun: {dtype: bf16, device: cpu}\nexpert: {learning_rate: 1e-6, min_learning_rate: 1e-5}\n")
+        wanted = ("data.path is not set", "model.path is not set", "encoder.heads must be a divisor of encoder.width 10, not 3", "phase 'a' trains learnt tokens",
+                  "phase 'b' trains the projector", "activate.phases.1.min_learning_rate 0.0001 is above", "expert.min_learning_rate 1e-05 is above",
+                  "run.dtype bf16 is for GPUs")
+        for options in (["--validate"], ["--dry-run"], ["--run-dir", f"{folder}/torn"]):
+            lines = world.run("thinkrec_train", "--config", torn, *options, code=78).stderr.splitlines()
+            lines = [line for line in lines if any(words in line for words in wanted)]
+            assert len(lines) == len(wanted) and all(words in line for words, line in zip(wanted, lines)), (options, lines)
+        assert not os.path.exists(f"{folder}/torn")
+        expect(world, 64, ["evaluat"], "thinkrec_train", "--config", recipe, "--validate", "--stages", "evaluat")
         alone = f"{folder}/alone"
         os.mkdir(alone)
         shutil.copy(f"{world.programs}/thinkrec_train", alone)
@@ -128,7 +142,8 @@ def main():
         expect(world, 64, ["tallrek", "recipes/tallrec"], "thinkrec_train", "--copy-recipe", "tallrek", "--output", f"{folder}/z.yaml")
         assert "\nrecipes/tallrec " in world.run("thinkrec_train", "--list-recipes").stdout
         assert f"wrote {folder}/z.yaml" in world.run("thinkrec_train", "--copy-recipe", "tallrec", "--output", f"{folder}/z.yaml").stdout
-        assert f"{folder}/z.yaml: no errors" in world.run("thinkrec_train", "--config", f"{folder}/z.yaml", "--validate").stdout
+        assert f"{folder}/z.yaml: no errors" in world.run("thinkrec_train", "--config", f"{folder}/z.yaml", "--validate", "--set", "data.path=d.h5",
+                                                          "--set", "model.path=m").stdout
         expect(world, 64, [f"{folder}/z.yaml", "--output"], "thinkrec_train", "--copy-recipe", "collm", "--output", f"{folder}/z.yaml")
         expect(world, 64, ["--confg", "--config"], "thinkrec_train", "--confg", recipe)
         expect(world, 64, ["evaluat"], "thinkrec_train", "--config", recipe, "--run-dir", run, "--stages", "evaluat")
@@ -187,7 +202,7 @@ def main():
         pair = world.run("thinkrec_eval", "--compare", f"{scores}:fused,{scores}:item_mean", "--json", f"{folder}/compared.json", ranks=2)
         assert f"less {scores}:fused" in pair.stdout, pair.stdout
         compared = json.load(open(f"{folder}/compared.json"))
-        assert list(compared["difference"]) == [f"{scores}:item_mean"], compared
+        assert list(compared["difference"]) == [f"{scores}:item_mean", f"{scores}:logistic"], compared  # the baseline that was not named, too
         own = json.load(open(f"{run}/evaluation.json"))["models"]
         assert all(compared["models"][f"{scores}:{name}"]["auc"] == own[name]["auc"] for name in ("fused", "item_mean")), (compared, own)
         expect(world, 65, ["scores.csv", "'nothing'"], "thinkrec_eval", "--compare", f"{scores},{scores}:nothing")

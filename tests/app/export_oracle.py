@@ -101,8 +101,12 @@ def tiny_run(folder):
                   config["lora_alpha"] == rank, (ranks, config["r"], config["lora_alpha"]))
         with safe_open(f"{folder_of}-peft/collaborative/vectors.safetensors", "np") as file:
             ids = json.load(open(f"{folder_of}-peft/collaborative/ids.json"))
-            check(f"tiny {adapter}: vectors beside it", len(file.get_tensor("items")) == len(ids["items"]) and
-                  len(file.get_tensor("users")) == len(ids["users"]), sorted(file.keys()))
+            vectors = [file.get_tensor(name) for name in ("items", "users")]
+            check(f"tiny {adapter}: vectors beside it", [len(v) for v in vectors] == [len(ids["items"]), len(ids["users"])], sorted(file.keys()))
+            hidden = [numpy.maximum(v @ file.get_tensor("projector.0.weight").T + file.get_tensor("projector.0.bias"), 0) for v in vectors]
+            inputs = numpy.concatenate([h @ file.get_tensor("projector.2.weight").T + file.get_tensor("projector.2.bias") for h in hidden])
+            size = numpy.sqrt((inputs ** 2).mean()) / load(base).get_input_embeddings().weight.detach().numpy().std()
+            check(f"tiny {adapter}: what the projector makes of them has the size of token embeddings", .3 < size < 3, size)
     bad = world.run("thinkrec_export", "--run-dir", run, "--adapter", "none", "--output", f"{folder}/x", code=64)
     check("none without --merge", "goes with --merge" in bad.stderr, bad.stderr.strip())
     bad = world.run("thinkrec_export", "--model", base, "--adapter", "global", "--merge", "--output", f"{folder}/x", code=64)

@@ -22,6 +22,11 @@ std::string error_of(const Program& program, const std::string& argument) {
   return "no error";
 }
 
+std::string without_spaces(std::string text) {
+  std::erase_if(text, [](char c) { return c == ' ' || c == '\n'; });
+  return text;
+}
+
 std::string escaped(std::string text) {
   for (std::size_t at = 0; (at = text.find('-', at)) != std::string::npos; at += 2) text.insert(at, "\\");
   return text;
@@ -44,6 +49,7 @@ TEST(Programs, EveryOptionIsInHelpManPageCompletionAndDocs) {
     const auto help = help_text(program->info, program->options), man = man_page(program->info, program->options),
                completion = bash_completion(program->info, program->options),
                markdown = markdown_section(program->info, program->options);
+    const std::string flat_help = without_spaces(help);
     EXPECT_NE(docs.find(markdown), std::string::npos) << program->info.name;
     OptionTable all = program->options;
     all.insert(all.end(), common_options().begin(), common_options().end());
@@ -58,16 +64,24 @@ TEST(Programs, EveryOptionIsInHelpManPageCompletionAndDocs) {
           << option.name;
       if (option.default_value.empty()) continue;
       EXPECT_NE(man.find(escaped(describe(option))), std::string::npos) << "default, range and unit of --" << option.name;
+      EXPECT_TRUE(option.type == OptionType::kFlag || flat_help.find(without_spaces(option.help + describe(option))) != std::string::npos)
+          << "help, default, range and unit of --" << option.name;
     }
   }
 }
 
 TEST(Programs, EveryKeyOfRecipesIsInTheDocs) {
-  const auto docs = options_document(), man = man_recipe(recipe_options());
+  const auto docs = options_document(), man = man_recipe(recipe_options()), help = recipe_help(recipe_options());
+  const std::string flat_help = without_spaces(help), completion = bash_completion(train_program().info, train_program().options);
   for (const auto& option : recipe_options()) {
     EXPECT_FALSE(option.help.empty()) << option.name;
     EXPECT_NE(docs.find("\n| `" + option.name + "` | " + type_name(option.type) + " | "), std::string::npos) << option.name;
     EXPECT_NE(man.find("\n\\fB" + option.name + "\\fR\n"), std::string::npos) << option.name;
+    EXPECT_NE(help.find("\n  " + option.name + "\n"), std::string::npos) << option.name;
+    EXPECT_NE(flat_help.find(without_spaces(option.help + describe(option))), std::string::npos) << option.name;
+    std::string first = option.name;
+    for (std::size_t at; (at = first.find('*')) != std::string::npos;) first[at] = '0';
+    EXPECT_NE(completion.find(first + "="), std::string::npos) << option.name;
   }
 }
 

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import stat
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -74,11 +75,12 @@ def on_a_slow_disk(world, folder, shim):
               "activate.phases.0.validate_every=0", env=environment)
     rows = metrics(run, "activate/main")
     gaps = {s: rows[s]["time"] - rows[s - 1]["time"] for s in range(2, 401)}
-    # A save syncs at least four times, the manifest after the state: a step that waited for it would show that.
-    assert gaps[every + 1] < 2 * delay / 1000, gaps[every + 1]
+    # A save syncs at least four times: a step that waited for one of them alone would take two seconds longer than its neighbours.
+    usual = statistics.median(gaps.values())
+    assert gaps[every + 1] - usual < delay / 2000, (gaps[every + 1], usual)
     taken = os.path.getmtime(f"{run}/checkpoints/{STAGE}/step-{every}/MANIFEST.json") - rows[every]["time"]
     assert taken > 0.9 * delay / 1000, f"the disk was not slow: {taken} s"
-    print(f"slow disk: the step after a save took {gaps[every + 1]:.3f} s", flush=True)
+    print(f"slow disk: the step after a save took {gaps[every + 1]:.3f} s, usually {usual:.3f} s", flush=True)
 
 
 def while_the_clock_jumps(world, folder, shim):

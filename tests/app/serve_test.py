@@ -129,11 +129,12 @@ def main():
             assert "nobody" in server.recommend({"user": "nobody"}, code=404)["error"]
             assert "i999" in server.recommend({"user": "u1", "candidates": ["i999"]}, code=400)["error"]
             assert "'top'" in server.recommend({"user": "u1", "top": 0}, code=400)["error"]
+            assert "at most 20" in server.recommend({"user": "u1", "top": 21, "explain": True}, code=400)["error"]
             metrics = server.ask("/metrics")[1]
             assert 'thinkrec_requests_total{code="200"} 31\n' in metrics and 'thinkrec_requests_total{code="404"} 1\n' in metrics, metrics
             # SIGTERM with a request in flight: it is answered.
             with concurrent.futures.ThreadPoolExecutor(1) as pool:
-                last = pool.submit(server.recommend, {"user": "u3", "candidates": [f"i{i}" for i in range(30)], "top": 30, "explain": True})
+                last = pool.submit(server.recommend, {"user": "u3", "candidates": [f"i{i}" for i in range(30)], "top": 20, "explain": True})
                 time.sleep(0.05)
                 server.process.send_signal(signal.SIGTERM)
                 try:

@@ -31,8 +31,8 @@ NOT_RUN = {
         "./launch/test.sh": "is what runs this test",
     },
     "CONTRIBUTING.md": {
-        "cmake --preset dev && cmake --build --preset dev": "a whole build; .ci/run builds two presets so",
-        "ctest --test-dir build/dev -L fast": "is what runs this test",
+        "cmake --preset dev && cmake --build --preset dev": "a whole build; launch/test.sh makes that of the preset release",
+        "ctest --test-dir build/dev -L fast": "launch/test.sh runs these tests of the preset release",
     },
     "docs/tutorial.md": {
         "./launch/setup.sh": "launch/test.sh begins with it",
@@ -56,7 +56,7 @@ NOT_RUN = {
         "tests/bench/recbole/compare.py --programs build/release --data data/ml1m.h5 --python .cache/recbole/bin/python": "see the line above",
     },
     "docs/scaling.md": {
-        "launch/scaling.sh --ranks 1,2 --config configs/quickstart.yaml --batch 8 --steps 6 --repeats 2 --set run.matmul_precision=highest": "a measurement; launch_scaling runs it small",
+        "launch/scaling.sh --ranks 1,2 --config configs/quickstart.yaml --batch 8 --steps 6 --repeats 3 --set run.matmul_precision=highest": "a measurement; launch_scaling runs it small",
         "launch/simulate.py --ranks 8,64,256,1024": "needs SimGrid; simulate_test replays a record where there is one",
     },
     "docs/reliability.md": {

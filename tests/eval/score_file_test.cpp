@@ -25,7 +25,7 @@ TEST_F(ScoreFiles, AreReadByRowOfTheAskedModelOrTheLast) {
   EXPECT_EQ(last.score, (std::vector<double>{20, -1}));
   EXPECT_EQ(global.score, (std::vector<double>{.5, .25}));
   EXPECT_EQ(read_score_file(path + ":expert:1").score, last.score);
-  EXPECT_EQ(last.name, path);
+  EXPECT_EQ(last.name, path + ":expert:1");
 }
 
 TEST_F(ScoreFiles, MayBeCompressed) {
@@ -61,6 +61,18 @@ TEST_F(ScoreFiles, AreComparedOnTheRowsThatAllHave) {
   EXPECT_EQ(both.models[0].difference.uauc, 0);
   EXPECT_EQ(both.models[1].difference.uauc, -0.5);
   EXPECT_LE(both.models[1].difference.interval.uauc.low, -0.5);
+}
+
+TEST_F(ScoreFiles, BringTheirCountingBaselines) {
+  const std::string path = write("a.csv", "row,user,item,label,item_mean,logistic,fused\n1,u,a,1,.5,.25,2\n");
+  const ScoreFile fused = read_score_file(path), mean = read_score_file(path + ":item_mean");
+  const auto both = counting_baselines(std::vector{fused});
+  ASSERT_EQ(both.size(), 2U);
+  EXPECT_EQ(both[0].score, std::vector<double>{.5});
+  EXPECT_EQ(both[1].name, path + ":logistic");
+  EXPECT_EQ(counting_baselines(std::vector{fused, mean}).size(), 1U);
+  const ScoreFile alone = read_score_file(write("b.csv", "row,user,item,label,fused\n1,u,a,1,2\n"));
+  EXPECT_TRUE(counting_baselines(std::vector{alone}).empty());
 }
 
 TEST_F(ScoreFiles, OfOtherDataSetsAreNotCompared) {

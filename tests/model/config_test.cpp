@@ -182,5 +182,20 @@ TEST(LlamaConfig, RefusesRopeFactorsOfAnotherWidth) {
   expect_error(ExitCode::kBadData, "9 RoPE factors", [&] { config.check("c"); });
 }
 
+TEST(GenerationEnds, AreOneOrAListOrNone) {
+  const testing::TempFolder folder;
+  const auto ends = [&](const std::string& text) {
+    folder.put("generation_config.json", text);
+    return generation_ends(folder.path().string());
+  };
+  EXPECT_TRUE(generation_ends(folder.path().string()).empty());
+  EXPECT_EQ(ends(R"({"eos_token_id": 2})"), std::vector<std::int32_t>{2});
+  EXPECT_EQ(ends(R"({"eos_token_id": [128001, 128008, 128009]})"), (std::vector<std::int32_t>{128001, 128008, 128009}));
+  EXPECT_TRUE(ends(R"({"eos_token_id": null})").empty());
+  EXPECT_TRUE(ends("{}").empty());
+  for (const char* wrong : {R"({"eos_token_id": "2"})", R"({"eos_token_id": [-1]})", R"({"eos_token_id": 5e12})", R"({"eos_token_id": 99999999999})"})
+    expect_error(ExitCode::kBadData, "'eos_token_id'", [&] { ends(wrong); });
+}
+
 }  // namespace
 }  // namespace thinkrec

@@ -118,6 +118,33 @@ TEST(Html, AWholeRun) {
     EXPECT_EQ(text.find(part), std::string::npos) << part;
 }
 
+TEST(Html, WhatIsLeftOutIsCountedAndSaid) {
+  const testing::TempFolder folder;
+  std::string teams, groups, single, steps;
+  for (int expert = 0; expert < 70; ++expert) {
+    const char* comma = expert > 0 ? "," : "";
+    teams += fmt::format("{}\"expert/{}\":{{\"first_rank\":{},\"ranks\":1}}", comma, expert, expert);
+    groups += fmt::format("{}{{\"users\":10,\"train_rows\":20,\"x\":[0.1],\"y\":[0.2]}}", comma);
+    single += fmt::format("{}10", comma);
+    for (int step = 1; step <= 2; ++step)
+      steps += fmt::format("{{\"stage\":\"expert/{}\",\"step\":{},\"loss\":0.5,\"time\":{}}}\n", expert, step, 1795400100 + 60 * step);
+  }
+  folder.put("metrics.jsonl", steps);
+  folder.put("teams.json", "{" + teams + "}");
+  folder.put("evaluation.json",
+             "{\"gate\":{\"global\":0,\"merged\":0,\"single\":[" + single + "]},\"groups\":[" + groups + "]}");
+  const auto text = report(folder);
+  expect_balanced(text);
+  for (const char* part : {"6 more experts are not drawn; evaluation.json", "700 users.", "6 more groups are not drawn", "30 more experts are not drawn; teams.json", "30 more stages are not drawn."})
+    EXPECT_NE(text.find(part), std::string::npos) << part;
+}
+
+TEST(Html, TheDataOfARunThatIsNotEvaluatedHasItsHash) {
+  const testing::TempFolder folder;
+  folder.put("run.json", R"({"hashes": {"data set": "d4c0de", "model": "abc", "tokenizer": "def"}})");
+  EXPECT_NE(report(folder).find("<th scope=\"row\">Data set (SHA-256)</th><td><code>d4c0de</code>"), std::string::npos);
+}
+
 TEST(Html, TeamsThatStillTrainAreThere) {
   const testing::TempFolder folder;
   folder.put("metrics.jsonl", metrics());

@@ -28,6 +28,21 @@ TEST(Ranking, ReadsARequest) {
   EXPECT_TRUE(least.id.empty() && least.candidates.empty() && least.top == 5 && !least.explain);
 }
 
+TEST(Ranking, BoundsWhatIsExplained) {
+  RankLimits limits;
+  limits.reasons = 2;
+  EXPECT_EQ(parse_rank_request(R"({"user":"u1","top":2,"explain":true})", "body", limits).top, 2);
+  EXPECT_EQ(parse_rank_request(R"({"user":"u1","top":3})", "body", limits).top, 3);
+  EXPECT_EQ(parse_rank_request(R"({"user":"u1","explain":true})", "body", limits).top, 2);
+  EXPECT_EQ(parse_rank_request(R"({"user":"u1","candidates":["a","b"],"top":9,"explain":true})", "body", limits).top, 9);
+  try {
+    parse_rank_request(R"({"user":"u1","top":3,"explain":true})", "body", limits);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what()), "body: 'top' is 3, and 'explain' is for at most 2 items");
+  }
+}
+
 TEST(Ranking, NamesTheField) {
   const std::pair<std::string, std::string> cases[] = {
       {"", "body: not valid JSON"},

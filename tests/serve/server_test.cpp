@@ -135,6 +135,27 @@ TEST(Server, SaysWhatIsWrong) {
   expect(client.Get("/v2"), 404, "no such path");
   expect(client.Get("/v1/recommend"), 405, "POST");
   EXPECT_EQ(code_of(post(server, R"({"user":"u"})")), 200);
+  // By the other door in the form of its clients, also what is found before the body is read.
+  const auto chat = [&](const httplib::Headers& headers, const std::string& body) {
+    return client_of(server).Post("/v1/chat/completions", headers, body, "application/json");
+  };
+  const auto expect_chat = [](const httplib::Result& done, int code) {
+    ASSERT_EQ(code_of(done), code);
+    EXPECT_EQ(Json::parse(done->body)["error"]["type"], "invalid_request_error") << done->body;
+  };
+  expect_chat(chat({{"Content-Encoding", "gzip"}}, "{}"), 415);
+  expect_chat(chat({}, std::string(70000, ' ')), 413);
+  expect_chat(chat({}, "{"), 400);
+  expect_chat(client_of(server).Get("/v1/chat/completions"), 405);
+  Raw malformed(server.port());
+  malformed.send("nonsense\r\n\r\n");
+  EXPECT_EQ(malformed.receive().substr(0, 12), "HTTP/1.1 400");
+  // All of them are counted.
+  const std::string metrics = client_of(server).Get("/metrics")->body;
+  for (const auto& [code, count] : {std::pair(200, 1), std::pair(400, 5), std::pair(404, 2), std::pair(405, 2), std::pair(413, 3), std::pair(415, 2),
+                                    std::pair(500, 2)}) {
+    EXPECT_NE(metrics.find(fmt::format("thinkrec_requests_total{{code=\"{}\"}} {}\n", code, count)), std::string::npos) << code << metrics;
+  }
 }
 
 TEST(Server, ChunkedBodiesAreBoundedToo) {

@@ -51,14 +51,14 @@ def main():
                 whole["calibration"] = {"rows": 3011, "users": 240, "share": .4, "encoder_weight": .5123, "tried": []}
                 write(folder / row / "evaluation.json", whole)
             write(folder / row / "run.txt", f"commit: abc{number}\ncommand: launch/tables.sh {row}\nseconds: 120\n")
-        write(folder / "tallrec" / "against-thinkrec.json", {"rows": 1500, "difference": {"x": metrics(-.02)}})
+        write(folder / "tallrec" / "against-thinkrec.json", {"rows": 1500, "difference": {"x": metrics(-.02), "x:item_mean": metrics(.5)}})
         write(folder / "experts-1" / "against-thinkrec.json", {"rows": 1500, "difference": {"x": metrics(-.03)}})
         write(folder / "encoders" / "mf.json", {"seeds": 5, "rows": 7331, "test": metrics(.75)})
         write(folder / "data.json", {"name": "yelp", "train": 1234, "valid": 5, "test": 6, "users": 7, "items": 8, "sigma_over_mu": 1.25})
         for seed in (1, 2, 3):
             for arm in ("without-experts", "without-both"):
                 write(folder / "thinking" / f"{arm}-{seed}.json", {"rows": 600, "models": {"global": metrics(.6)}})
-            write(folder / "thinking" / f"difference-{seed}.json", {"rows": 600, "difference": {"x": metrics(.01 * seed)}})
+            write(folder / "thinking" / f"difference-{seed}.json", {"rows": 600, "difference": {"x": metrics(.01 * seed), "x:item_mean": metrics(.5)}})
         write(folder / "thinking" / "run.txt", "commit: abc9\ncommand: launch/tables.sh thinking\nseconds: 60\n")
         write(folder / "notes.md", "A note.\n")
         assert run("--check", folder).returncode != 0

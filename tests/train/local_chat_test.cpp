@@ -84,5 +84,20 @@ TEST(LocalChat, AnswersEachRequestByItsOwnSettings) {
   EXPECT_NE(replies[6].detail.find("has room for 509"), std::string::npos) << replies[6].detail;
 }
 
+TEST(LocalChat, EndsWhereTheModelsSettingsSay) {
+  const testing::TinyModel model(testing::tiny_config());
+  const SmallTokenizer tokenizer;
+  LocalChatConfig config;
+  for (std::int32_t id = 0; id < tokenizer.size(); ++id) config.ends.push_back(id);
+  LocalChat chat(*model, std::string(64, 'a'), tokenizer, config);
+  const std::vector<ChatRequest> requests = {{{{"user", "q"}}, 9, 0, {}}};
+  int replies = 0;
+  chat.ask(requests, [&](std::size_t, ChatReply reply) {
+    ++replies;
+    EXPECT_EQ(reply.text, "");
+  });
+  EXPECT_EQ(replies, 1);
+}
+
 }  // namespace
 }  // namespace thinkrec
