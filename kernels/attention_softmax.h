@@ -1,6 +1,6 @@
 #pragma once
 // The part of attention that is no matrix product, on the CPU: the softmax over rows of scores, and its gradient. Between them
-// matrix products make the scores and use the weights (src/model/attention_cpu.cpp); on GPUs flash attention does all of it.
+// libtorch's GEMMs make the scores and use the weights (src/model/attention_cpu.cpp); on GPUs flash attention does all of it.
 
 #include <cstdint>
 

@@ -14,28 +14,20 @@ namespace thinkrec::kernels {
 /// Whether this build and this machine have the tiles.
 bool have_split_products();
 
-/// A matrix of a product: row-major, `stride` values from a row to the next; `transposed`: what lies there is its transpose.
-struct SplitFactor {
-  const float* values;
-  std::int64_t stride;
-  bool transposed = false;
-};
-
-/// result [rows, outs], rows `result_stride` values apart, = x [rows, inner] w [inner, outs], and what stood there when `add`. A linear layer
-/// has its w transposed, the gradient that goes back through one as it lies.
+/// result[rows, outs] = x[rows, inner] times a matrix of [inner, outs] that lies as w[outs, inner] (`transposed`: a linear layer), or as
+/// w[inner, outs] (the gradient that goes back through one).
 struct SplitProduct {
-  SplitFactor x, w;
+  const float* x;
+  const float* w;
   float* result;
-  std::int64_t result_stride;
   std::int64_t rows, inner, outs;
+  bool transposed;
   int parts = 3;  ///< 2 or 3
-  bool add = false;
 };
 
-/// How many values split_product needs to work in; of `product` the sizes and parts count.
+/// How many values split_product needs to work in.
 std::int64_t split_product_workspace(const SplitProduct& product, int threads);
-/// `workspace` is aligned to 64 bytes and holds anything. Errors: sizes below 1 (rows: below 0), strides less than a row, parts that are neither
-/// 2 nor 3, no tiles.
+/// `workspace` is aligned to 64 bytes and holds anything. Errors: sizes below 1 (rows: below 0), parts that are neither 2 nor 3, no tiles.
 void split_product(const SplitProduct& product, std::uint16_t* workspace, int threads);
 /// The product in fp64, rounded once, whatever `parts` says.
 void split_product_reference(const SplitProduct& product);

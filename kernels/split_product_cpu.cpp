@@ -18,12 +18,6 @@ void check(const SplitProduct& product, int threads) {
   THINKREC_CHECK(have_split_products(), "this build or machine has no tiles");
 }
 
-void check_strides(const SplitProduct& product) {
-  const auto& [x, w, result, result_stride, rows, inner, outs, parts, add] = product;
-  THINKREC_CHECK(x.stride >= (x.transposed ? rows : inner) && w.stride >= (w.transposed ? inner : outs) && result_stride >= outs,
-                 "{} x {} x {}, strides {}, {} and {}", rows, inner, outs, x.stride, w.stride, result_stride);
-}
-
 }  // namespace
 
 #if THINKREC_AMX_BF16
@@ -58,10 +52,10 @@ void cut(__m512 first, __m512 second, __m512i (&parts)[kParts]) {
 
 __mmask16 lanes(std::int64_t count) { return simd::first_lanes(std::clamp<std::int64_t>(count, 0, 16)); }
 
-/// A factor of which the block [begin, end) of the inner dimension is packed; its other dimension has `size` rows or columns.
+/// A matrix [rows, columns] of a product, and the block [begin, end) of its inner dimension.
 struct Factor {
   const float* values;
-  std::int64_t stride, size, begin, end;
+  std::int64_t rows, columns, begin, end;
 };
 
 /// Rows [row, row + 16) of x as tiles with their parts.
@@ -71,8 +65,8 @@ void pack_rows(const Factor& x, std::int64_t row, std::uint16_t* to) {
     const __mmask16 low = lanes(x.end - k), high = lanes(x.end - k - 16);
     for (std::int64_t r = 0; r < kSide; ++r) {
       __m512i parts[kParts] = {};
-      if (row + r < x.size) {
-        const float* from = x.values + (row + r) * x.stride + k;
+      if (row + r < x.rows) {
+        const float* from = x.values + (row + r) * x.columns + k;
         cut<kParts>(_mm512_maskz_loadu_ps(low, from), _mm512_maskz_loadu_ps(high, from + 16), parts);
       }
       for (int part = 0; part < kParts; ++part) _mm512_store_si512(to + part * kTile + r * kDepth, parts[part]);
@@ -104,54 +98,14 @@ void transpose(__m512i (&r)[16]) {
   }
 }
 
-/// The same where x lies transposed.
+/// Columns [out, out + 16) of the other factor as tiles with their parts, where it lies as w[outs, inner].
 template <int kParts>
-void pack_rows_turned(const Factor& x, std::int64_t row, std::uint16_t* to) {
-  const __mmask16 rows = lanes(x.size - row);
-  const auto load = [&](std::int64_t k) {
-    return k < x.end ? std::bit_cast<__m512i>(_mm512_maskz_loadu_ps(rows, x.values + k * x.stride + row)) : _mm512_setzero_si512();
-  };
-  for (std::int64_t k = x.begin; k < x.end; k += kDepth, to += kParts * kTile) {
-    __m512i low[kSide], high[kSide];
-    for (std::int64_t i = 0; i < kSide; ++i) {
-      low[i] = load(k + i);
-      high[i] = load(k + kSide + i);
-    }
-    transpose(low);
-    transpose(high);
-    for (std::int64_t r = 0; r < kSide; ++r) {
-      __m512i parts[kParts];
-      cut<kParts>(std::bit_cast<__m512>(low[r]), std::bit_cast<__m512>(high[r]), parts);
-      for (int part = 0; part < kParts; ++part) _mm512_store_si512(to + part * kTile + r * kDepth, parts[part]);
-    }
-  }
-}
-
-/// Columns [out, out + 16) of the other factor as tiles with their parts.
-template <int kParts>
-void pack_columns(const Factor& w, std::int64_t out, std::uint16_t* to) {
-  const __mmask16 columns = lanes(w.size - out);
-  const __m512i interleaved = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18,
-                                               2, 17, 1, 16, 0);
-  const auto load = [&](std::int64_t k) { return k < w.end ? _mm512_maskz_loadu_ps(columns, w.values + k * w.stride + out) : _mm512_setzero_ps(); };
-  for (std::int64_t k = w.begin; k < w.end; k += kDepth, to += kParts * kTile) {
-    for (std::int64_t pair = 0; pair < kSide; ++pair) {
-      __m512i parts[kParts];
-      cut<kParts>(load(k + 2 * pair), load(k + 2 * pair + 1), parts);
-      for (int part = 0; part < kParts; ++part)
-        _mm512_store_si512(to + part * kTile + pair * kDepth, _mm512_permutexvar_epi16(interleaved, parts[part]));
-    }
-  }
-}
-
-/// The same where it lies transposed.
-template <int kParts>
-void pack_columns_turned(const Factor& w, std::int64_t out, std::uint16_t* to) {
+void pack_transposed(const Factor& w, std::int64_t out, std::uint16_t* to) {
   for (std::int64_t k = w.begin; k < w.end; k += kDepth, to += kParts * kTile) {
     const __mmask16 low = lanes(w.end - k), high = lanes(w.end - k - 16);
     __m512i pairs[kParts][kSide] = {};
-    for (std::int64_t o = 0; o < kSide && out + o < w.size; ++o) {
-      const float* from = w.values + (out + o) * w.stride + k;
+    for (std::int64_t o = 0; o < kSide && out + o < w.rows; ++o) {
+      const float* from = w.values + (out + o) * w.columns + k;
       __m512i parts[kParts];
       cut<kParts>(_mm512_maskz_loadu_ps(low, from), _mm512_maskz_loadu_ps(high, from + 16), parts);
       for (int part = 0; part < kParts; ++part) pairs[part][o] = parts[part];
@@ -159,6 +113,26 @@ void pack_columns_turned(const Factor& w, std::int64_t out, std::uint16_t* to) {
     for (int part = 0; part < kParts; ++part) {
       transpose(pairs[part]);
       for (std::int64_t pair = 0; pair < kSide; ++pair) _mm512_store_si512(to + part * kTile + pair * kDepth, pairs[part][pair]);
+    }
+  }
+}
+
+/// The same where it lies as w[inner, outs].
+template <int kParts>
+void pack_columns(const Factor& w, std::int64_t out, std::uint16_t* to) {
+  const __mmask16 columns = lanes(w.columns - out);
+  const __m512i interleaved = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18,
+                                               2, 17, 1, 16, 0);
+  for (std::int64_t k = w.begin; k < w.end; k += kDepth, to += kParts * kTile) {
+    for (std::int64_t pair = 0; pair < kSide; ++pair) {
+      const std::int64_t row = k + 2 * pair;
+      const auto load = [&](std::int64_t at) {
+        return at < w.end ? _mm512_maskz_loadu_ps(columns, w.values + at * w.columns + out) : _mm512_setzero_ps();
+      };
+      __m512i parts[kParts];
+      cut<kParts>(load(row), load(row + 1), parts);
+      for (int part = 0; part < kParts; ++part)
+        _mm512_store_si512(to + part * kTile + pair * kDepth, _mm512_permutexvar_epi16(interleaved, parts[part]));
     }
   }
 }
@@ -289,11 +263,10 @@ void multiply(const std::uint16_t* a, const std::uint16_t* b, std::int64_t depth
 
 template <int kParts>
 void run(const SplitProduct& product, std::uint16_t* workspace, int threads) {
-  const auto& [x, w, result, result_stride, rows, inner, outs, parts, add] = product;
+  const auto& [x, w, result, rows, inner, outs, transposed, parts] = product;
   const std::int64_t strip = strip_values(product), row_strips = strips(rows), out_strips = strips(outs);
   const std::int64_t group = std::min(kStrips, strips(whole(out_strips, threads) * kSide));
-  const auto pack_x = x.transposed ? pack_rows_turned<kParts> : pack_rows<kParts>;
-  const auto pack_w = w.transposed ? pack_columns_turned<kParts> : pack_columns<kParts>;
+  const auto pack = transposed ? pack_transposed<kParts> : pack_columns<kParts>;
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
     std::uint16_t* a = workspace;
@@ -301,18 +274,17 @@ void run(const SplitProduct& product, std::uint16_t* workspace, int threads) {
     amx::configure();
     for (std::int64_t begin = 0; begin < inner; begin += kBlock) {
       const std::int64_t end = std::min(begin + kBlock, inner), depth = whole(end - begin, kDepth);
-      const Factor left = {x.values, x.stride, rows, begin, end}, right = {w.values, w.stride, outs, begin, end};
+      const Factor left = {x, rows, inner, begin, end}, right = {w, transposed ? outs : inner, transposed ? inner : outs, begin, end};
 #pragma omp for schedule(dynamic)
-      for (std::int64_t s = 0; s < row_strips; ++s) pack_x(left, s * kSide, a + s * strip);
+      for (std::int64_t s = 0; s < row_strips; ++s) pack_rows<kParts>(left, s * kSide, a + s * strip);
 #pragma omp for schedule(dynamic)
       for (std::int64_t first = 0; first < out_strips; first += group) {
         const std::int64_t here = std::min(group, out_strips - first);
-        for (std::int64_t s = 0; s < here; ++s) pack_w(right, (first + s) * kSide, b + s * strip);
+        for (std::int64_t s = 0; s < here; ++s) pack(right, (first + s) * kSide, b + s * strip);
         for (std::int64_t r = 0; r < row_strips; r += kPair) {
           for (std::int64_t s = 0; s < here; s += kPair) {
             const std::int64_t row = r * kSide, out = (first + s) * kSide;
-            multiply<kParts>(a + r * strip, b + s * strip, depth, strip, result + row * result_stride + out, result_stride,
-                             rows - row, outs - out, begin == 0 && !add);
+            multiply<kParts>(a + r * strip, b + s * strip, depth, strip, result + row * outs + out, outs, rows - row, outs - out, begin == 0);
           }
         }
       }
@@ -332,7 +304,6 @@ std::int64_t split_product_workspace(const SplitProduct& product, int threads) {
 
 void split_product(const SplitProduct& product, std::uint16_t* workspace, int threads) {
   check(product, threads);
-  check_strides(product);
   if (product.rows == 0) return;
   product.parts == 3 ? run<3>(product, workspace, threads) : run<2>(product, workspace, threads);
 }
@@ -342,10 +313,7 @@ std::int64_t split_product_workspace(const SplitProduct& product, int threads) {
   check(product, threads);
   return 0;
 }
-void split_product(const SplitProduct& product, std::uint16_t*, int threads) {
-  check(product, threads);
-  check_strides(product);
-}
+void split_product(const SplitProduct& product, std::uint16_t*, int threads) { check(product, threads); }
 #endif
 
 }  // namespace thinkrec::kernels

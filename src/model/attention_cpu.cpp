@@ -1,18 +1,15 @@
 #include "model/attention_cpu.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/record_function.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <memory>
 
 #include "core/error.h"
 #include "kernels/attention_softmax.h"
-#include "kernels/split_product.h"
 
 // BLAS as libtorch brings it: column-major C = alpha op(A) op(B) + beta C.
 extern "C" void sgemm_(const char* trans_a, const char* trans_b, const int* m, const int* n, const int* k, const float* alpha,
@@ -88,15 +85,27 @@ Plan make_plan(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, co
   return plan;
 }
 
-using Matrix = kernels::SplitFactor;
-constexpr std::int64_t kFewestToSplit = 32;  // rows and columns; below, cutting the factors takes longer than it saves
+struct Matrix {
+  const float* data;
+  std::int64_t stride;
+  bool transposed = false;
+};
+
+/// Row-major c [m, n] = (add ? c : 0) + alpha a b, with a [m, k] and b [k, n], each given as it lies or transposed.
+void gemm(std::int64_t m, std::int64_t n, std::int64_t k, float alpha, const Matrix& a, const Matrix& b, bool add, float* c,
+          std::int64_t stride) {
+  // Row-major is column-major of the transposed: c^T = b^T a^T.
+  const int rows = static_cast<int>(n), columns = static_cast<int>(m), inner = static_cast<int>(k);
+  const int lda = static_cast<int>(b.stride), ldb = static_cast<int>(a.stride), ldc = static_cast<int>(stride);
+  const float beta = add ? 1.0f : 0.0f;
+  sgemm_(b.transposed ? "T" : "N", a.transposed ? "T" : "N", &rows, &columns, &inner, &alpha, b.data, &lda, a.data, &ldb, &beta,
+         c, &ldc);
+}
 
 /// A thread's buffers, as memory gives them.
 struct Scratch {
   std::unique_ptr<float[]> queries, scores, grads, sums, lse, delta;
   std::unique_ptr<std::int64_t[]> seen;
-  at::Tensor workspace;  ///< of products on tiles; undefined without
-  int parts = 3;
   explicit Scratch(const Plan& plan, bool backward) {
     const auto rows = static_cast<std::size_t>(plan.query_block * plan.group);
     const auto wide = static_cast<std::size_t>(plan.width), columns = static_cast<std::size_t>(plan.most_columns);
@@ -106,41 +115,11 @@ struct Scratch {
     scores = floats(rows * columns);
     lse = floats(rows);
     seen = std::make_unique_for_overwrite<std::int64_t[]>(rows);
-    prepare_products(plan);
     if (!backward) return;
     grads = floats(rows * columns);
     delta = floats(rows);
   }
-
-  void prepare_products(const Plan& plan) {
-    const std::int64_t rows = plan.query_block * plan.group, columns = plan.most_columns;
-    if (!kernels::have_split_products() || std::min(rows, columns) < kFewestToSplit) return;
-    parts = at::globalContext().float32MatmulPrecision() == at::Float32MatmulPrecision::HIGHEST ? 3 : 2;
-    std::int64_t values = 0;
-    using Sizes = std::array<std::int64_t, 3>;
-    for (const auto& [m, n, k] : {Sizes{rows, columns, plan.width}, Sizes{rows, plan.width, columns}, Sizes{columns, plan.width, rows}}) {
-      const kernels::SplitProduct shape{{nullptr, 0}, {nullptr, 0}, nullptr, 0, m, k, n, parts};
-      values = std::max(values, kernels::split_product_workspace(shape, 1));
-    }
-    workspace = at::empty({values}, at::kShort);
-  }
 };
-
-/// Row-major c [m, n] = (add ? c : 0) + a b, with a [m, k] and b [k, n].
-void gemm(Scratch& scratch, std::int64_t m, std::int64_t n, std::int64_t k, const Matrix& a, const Matrix& b, bool add, float* c,
-          std::int64_t stride) {
-  if (scratch.workspace.defined() && std::min({m, n, k}) >= kFewestToSplit) {
-    kernels::split_product({a, b, c, stride, m, k, n, scratch.parts, add},
-                           reinterpret_cast<std::uint16_t*>(scratch.workspace.mutable_data_ptr<std::int16_t>()), 1);
-    return;
-  }
-  // Row-major is column-major of the transposed: c^T = b^T a^T.
-  const int rows = static_cast<int>(n), columns = static_cast<int>(m), inner = static_cast<int>(k);
-  const int lda = static_cast<int>(b.stride), ldb = static_cast<int>(a.stride), ldc = static_cast<int>(stride);
-  const float alpha = 1, beta = add ? 1.0f : 0.0f;
-  sgemm_(b.transposed ? "T" : "N", a.transposed ? "T" : "N", &rows, &columns, &inner, &alpha, b.values, &lda, a.values, &ldb, &beta,
-         c, &ldc);
-}
 
 /// Rows of a block: its queries for one query head after the other, of the heads that share key/value head `kv`.
 template <class Body>
@@ -151,51 +130,43 @@ void each_row(const Plan& plan, const Block& block, std::int64_t kv, const Body&
   }
 }
 
-/// to [rows, width] = scale times the block's rows of `from`; scatter: the other way.
-void gather(const Plan& plan, const Block& block, std::int64_t kv, float scale, const float* from, float* to) {
+void gather(const Plan& plan, const Block& block, std::int64_t kv, const float* from, float* to) {
   each_row(plan, block, kv, [&](std::int64_t row, std::int64_t query, std::int64_t head, std::int64_t) {
-    const float* one = from + (query * plan.heads + head) * plan.width;
-    std::transform(one, one + plan.width, to + row * plan.width, [scale](float x) { return scale * x; });
-  });
-}
-void scatter(const Plan& plan, const Block& block, std::int64_t kv, float scale, const float* from, float* to) {
-  each_row(plan, block, kv, [&](std::int64_t row, std::int64_t query, std::int64_t head, std::int64_t) {
-    const float* one = from + row * plan.width;
-    std::transform(one, one + plan.width, to + (query * plan.heads + head) * plan.width, [scale](float x) { return scale * x; });
+    std::copy_n(from + (query * plan.heads + head) * plan.width, plan.width, to + row * plan.width);
   });
 }
 
-/// Scores of a block: q k^T over its keys.
-void score(const Plan& plan, const Block& block, std::int64_t kv, Scratch& scratch, const float* queries, const float* keys,
+/// Scores of a block: scale q k^T over its keys.
+void score(const Plan& plan, const Block& block, std::int64_t kv, float scale, const float* queries, const float* keys,
            float* scores) {
   const std::int64_t rows = block.queries.count * plan.group, stride = plan.kv_heads * plan.width;
   std::int64_t column = 0;
   for (const Range& range : block.keys) {
-    gemm(scratch, rows, range.count, plan.width, {queries, plan.width},
+    gemm(rows, range.count, plan.width, scale, {queries, plan.width},
          {keys + range.begin * stride + kv * plan.width, stride, true}, false, scores + column, block.columns);
     column += range.count;
   }
 }
 
 /// sums [rows, width] = weights [rows, columns] x over the block's keys.
-void weigh(const Plan& plan, const Block& block, std::int64_t kv, Scratch& scratch, const float* weights, const float* x,
+void weigh(const Plan& plan, const Block& block, std::int64_t kv, float scale, const float* weights, const float* x,
            float* sums) {
   const std::int64_t rows = block.queries.count * plan.group, stride = plan.kv_heads * plan.width;
   std::int64_t column = 0;
   for (const Range& range : block.keys) {
-    gemm(scratch, rows, plan.width, range.count, {weights + column, block.columns},
+    gemm(rows, plan.width, range.count, scale, {weights + column, block.columns},
          {x + range.begin * stride + kv * plan.width, stride}, column > 0, sums, plan.width);
     column += range.count;
   }
 }
 
-/// grad, over the block's keys, += weights^T y, y [rows, width].
-void spread(const Plan& plan, const Block& block, std::int64_t kv, Scratch& scratch, const float* weights, const float* y,
+/// grad, over the block's keys, += scale weights^T y, y [rows, width].
+void spread(const Plan& plan, const Block& block, std::int64_t kv, float scale, const float* weights, const float* y,
             float* grad) {
   const std::int64_t rows = block.queries.count * plan.group, stride = plan.kv_heads * plan.width;
   std::int64_t column = 0;
   for (const Range& range : block.keys) {
-    gemm(scratch, range.count, plan.width, rows, {weights + column, block.columns, true}, {y, plan.width}, true,
+    gemm(range.count, plan.width, rows, scale, {weights + column, block.columns, true}, {y, plan.width}, true,
          grad + range.begin * stride + kv * plan.width, stride);
     column += range.count;
   }
@@ -241,12 +212,12 @@ CpuAttention attend_cpu(const at::Tensor& q, const at::Tensor& k, const at::Tens
   parallel(plan, static_cast<std::int64_t>(blocks.size()) * plan.kv_heads, false, [&](std::int64_t task, Scratch& scratch) {
     const Block& block = *blocks[static_cast<std::size_t>(task / plan.kv_heads)];
     const std::int64_t kv = task % plan.kv_heads;
-    gather(plan, block, kv, scale, queries, scratch.queries.get());
-    score(plan, block, kv, scratch, scratch.queries.get(), keys, scratch.scores.get());
+    gather(plan, block, kv, queries, scratch.queries.get());
+    score(plan, block, kv, scale, scratch.queries.get(), keys, scratch.scores.get());
     kernels::attention_softmax(softmax_rows(plan, block, scratch), scratch.scores.get(), scratch.lse.get());
-    weigh(plan, block, kv, scratch, scratch.scores.get(), values, scratch.sums.get());
-    scatter(plan, block, kv, 1, scratch.sums.get(), out);
+    weigh(plan, block, kv, 1, scratch.scores.get(), values, scratch.sums.get());
     each_row(plan, block, kv, [&](std::int64_t row, std::int64_t i, std::int64_t head, std::int64_t) {
+      std::copy_n(scratch.sums.get() + row * plan.width, plan.width, out + (i * plan.heads + head) * plan.width);
       lse[head * q.size(0) + i] = scratch.lse[static_cast<std::size_t>(row)];
     });
   });
@@ -284,16 +255,18 @@ QkvGradients attend_cpu_backward(const at::Tensor& grad_out, const at::Tensor& q
         scratch.delta[static_cast<std::size_t>(row)] = delta[i * plan.heads + head];
         scratch.lse[static_cast<std::size_t>(row)] = lse[head * q.size(0) + i];
       });
-      gather(plan, block, kv, scale, queries, scratch.queries.get());
-      gather(plan, block, kv, 1, given, scratch.sums.get());
-      score(plan, block, kv, scratch, scratch.queries.get(), keys, scratch.scores.get());
-      score(plan, block, kv, scratch, scratch.sums.get(), values, scratch.grads.get());
+      gather(plan, block, kv, queries, scratch.queries.get());
+      gather(plan, block, kv, given, scratch.sums.get());
+      score(plan, block, kv, scale, scratch.queries.get(), keys, scratch.scores.get());
+      score(plan, block, kv, 1, scratch.sums.get(), values, scratch.grads.get());
       kernels::attention_softmax_backward(softmax_rows(plan, block, scratch), scratch.lse.get(), scratch.delta.get(),
                                           scratch.scores.get(), scratch.grads.get());
-      spread(plan, block, kv, scratch, scratch.scores.get(), scratch.sums.get(), grad_v);
-      spread(plan, block, kv, scratch, scratch.grads.get(), scratch.queries.get(), grad_k);
-      weigh(plan, block, kv, scratch, scratch.grads.get(), keys, scratch.sums.get());
-      scatter(plan, block, kv, scale, scratch.sums.get(), grad_q);
+      spread(plan, block, kv, 1, scratch.scores.get(), scratch.sums.get(), grad_v);
+      spread(plan, block, kv, scale, scratch.grads.get(), scratch.queries.get(), grad_k);
+      weigh(plan, block, kv, scale, scratch.grads.get(), keys, scratch.sums.get());
+      each_row(plan, block, kv, [&](std::int64_t row, std::int64_t i, std::int64_t head, std::int64_t) {
+        std::copy_n(scratch.sums.get() + row * plan.width, plan.width, grad_q + (i * plan.heads + head) * plan.width);
+      });
     }
   });
   return grad;

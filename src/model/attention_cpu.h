@@ -1,6 +1,6 @@
 #pragma once
-// Causal attention of packed rows on the CPU: scores and sums on tiles (kernels/split_product.h) or by libtorch's GEMM, the
-// softmax by kernels/attention_softmax.h. Queries may be fewer than keys, so that the last layer asks only where it is read.
+// Causal attention of packed rows on the CPU: scores and sums by libtorch's GEMM, the softmax by kernels/attention_softmax.h. Queries
+// may be fewer than keys, so that the last layer asks only where it is read.
 
 #include <ATen/core/Tensor.h>
 

@@ -36,14 +36,8 @@ void product(at::Tensor into, const at::Tensor& x, const at::Tensor& weight, boo
     return;
   }
   RECORD_USER_SCOPE_WITH_INPUTS("thinkrec::product", (std::vector<c10::IValue>{x, into}));
-  const kernels::SplitProduct split{{x.const_data_ptr<float>(), x.size(1)},
-                                    {weight.const_data_ptr<float>(), weight.size(1), transposed},
-                                    into.mutable_data_ptr<float>(),
-                                    into.size(1),
-                                    x.size(0),
-                                    x.size(1),
-                                    into.size(1),
-                                    precision == at::Float32MatmulPrecision::HIGHEST ? 3 : 2};
+  const kernels::SplitProduct split{x.const_data_ptr<float>(), weight.const_data_ptr<float>(), into.mutable_data_ptr<float>(), x.size(0), x.size(1),
+                                    into.size(1), transposed, precision == at::Float32MatmulPrecision::HIGHEST ? 3 : 2};
   // Kept for the next product: its pages are expensive the first time.
   thread_local at::Tensor workspace;
   const std::int64_t values = workspace_values(split, at::get_num_threads());
@@ -231,7 +225,7 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight) { return Linear
 
 std::int64_t product_workspace_bytes(std::int64_t rows, std::int64_t inner, int threads) {
   if (!kernels::have_split_products()) return 0;
-  const kernels::SplitProduct split{{nullptr, inner}, {nullptr, inner, true}, nullptr, 1, rows, inner, 1};
+  const kernels::SplitProduct split{nullptr, nullptr, nullptr, rows, inner, 1, true};
   return workspace_values(split, threads) * static_cast<std::int64_t>(sizeof(std::uint16_t));
 }
 
