@@ -100,8 +100,15 @@ void CheckpointStore::save(const Checkpoint& checkpoint) const {
     fs::remove_all(staging, error);  // on a full disk the next save needs the room
     throw;
   }
-  // The same step again, or one that was damaged, is swapped out and never removed first: it may be all there is.
-  replace_synced(staging.string(), done.string());
+  const bool first = !fs::exists(done);
+  try {
+    // The same step again, or one that was damaged, is swapped out and never removed first: it may be all there is.
+    replace_synced(staging.string(), done.string());
+  } catch (const Error&) {
+    // Of a swap that failed half-way one of the two is whole, and the next start finds out which.
+    if (first && !fs::exists(done)) fs::remove_all(staging, error);
+    throw;
+  }
   fs::remove_all(staging, error);
   // Training that is at this step has gone back behind later ones: they could not be read.
   const auto all = steps();
@@ -132,7 +139,8 @@ Checkpoint CheckpointStore::load(const std::string& path) const {
   if (!facts.is_object() || !json_member(facts, "bytes").is_number_unsigned()) damaged();
   if (!unknown && json_member(facts, "bytes") != size) damaged();
   std::string image = read_file(state_path, json_member(facts, "bytes").get<std::uint64_t>());
-  if (json_member(facts, "bytes") != image.size() || json_text(facts, "xxh3_128", "", manifest_path) != xxh3_128_hex(image))
+  if (json_member(facts, "bytes") != image.size() || json_text(facts, "xxh3_128", "", manifest_path) != xxh3_128_hex(image) ||
+      json_text(facts, "sha256", "", manifest_path) != sha256_hex(image))
     damaged();
   const Json& identity = json_member(manifest, "identity");
   if (!identity.is_object()) fail(ExitCode::kBadData, "{}: no 'identity'", manifest_path);

@@ -70,8 +70,8 @@ def foreign(trace, ours):
     """Lines of a trace that start another program than `ours`, or connect or send to another machine."""
     bad = []
     for line in trace.splitlines():
-        started = re.search(r'execve\("([^"]*)"', line)
-        if started and " = 0" in line and os.path.basename(started.group(1)) not in ours:
+        started = re.search(r'execve(?:at)?\((?:\w+, )?"([^"]*)"', line)
+        if started and " = -1 " not in line and os.path.basename(started.group(1)) not in ours:
             bad.append(line)
         if re.search(r"\b(connect|sendto|sendmsg|bind)\(", line) and re.search(r"AF_INET", line):
             address = re.search(r'inet_addr\("([^"]*)"\)|inet_pton\(AF_INET6, "([^"]*)"', line)
@@ -87,7 +87,7 @@ def traced(world, folder):
     log = os.path.join(folder, "trace.txt")
 
     def trace(*command):
-        done = subprocess.run(["strace", "-f", "-qq", "-e", "trace=execve,connect,sendto,sendmsg,bind", "-o", log, *command], capture_output=True,
+        done = subprocess.run(["strace", "-f", "-qq", "-e", "trace=execve,execveat,connect,sendto,sendmsg,bind", "-o", log, *command], capture_output=True,
                               text=True, errors="replace", timeout=300, cwd=folder, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         with open(log, errors="replace") as lines:

@@ -43,27 +43,30 @@ def stopped_by_signals(world, folder):
             if len(metrics_or_none(run)) > 3:
                 break
             time.sleep(0.05)
-        sent = time.monotonic()
+        sent, clock = time.monotonic(), time.time()
         os.kill(process.pid if target == "mpirun" else ranks_of(process.pid)[-1], getattr(signal, name))
         _, text = process.communicate(timeout=60)
         took = time.monotonic() - sent
         assert process.returncode == 75, (name, process.returncode, text[-1500:])
         assert took < 10, (name, took)  # a step, the save, and what mpirun takes to end
+        rows = metrics(run, "activate/main")
+        longest = max(rows[s]["time"] - rows[s - 1]["time"] for s in rows if s - 1 in rows)
         status = json.load(open(os.path.join(run, "status.json")))
         saved = max(int(step[5:]) for step in os.listdir(f"{run}/checkpoints/activate-0-main"))
-        assert status["state"] == "stopped" and status["step"] == saved == max(metrics(run, "activate/main")), (name, status, saved)
+        assert status["state"] == "stopped" and status["step"] == saved == max(rows), (name, status, saved)
+        until = os.path.getmtime(f"{run}/checkpoints/activate-0-main/step-{saved}/MANIFEST.json") - clock
+        assert until < longest + 2, (name, until, longest)
         world.train(recipe, run, "--stages", "encode,activate", ranks=2)
         assert world.values(run, "activate-0-main") == wanted, name
-        print(f"{name} to {target}: saved step {saved}, ended after {took:.1f} s", flush=True)
-    # TERM to mpirun: it passes it on after a while, kills the ranks a second later unless told to wait, and its own code says nothing.
+        print(f"{name} to {target}: saved step {saved} after {until:.1f} s, ended after {took:.1f} s", flush=True)
+    # TERM to mpirun: it passes it on after a while, kills them ten seconds later (launch/run.sh), and its own code says nothing.
     # status.json does. The run is long enough not to be over before the signal has come through.
     recipe = world.recipe("terminated", steps=300)
     world.train(recipe, f"{folder}/terminated-whole", "--stages", "encode,activate", ranks=2)
     wanted = world.values(f"{folder}/terminated-whole", "activate-0-main")
     run = f"{folder}/terminated"
     process = subprocess.Popen(world.command("thinkrec_train", "--config", recipe, "--run-dir", run, "--stages", "encode,activate", ranks=2),
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-                               env={**os.environ, "OMPI_MCA_odls_base_sigkill_timeout": "10"})
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     while len(metrics_or_none(run)) <= 3:
         assert process.poll() is None, process.returncode
         time.sleep(0.05)

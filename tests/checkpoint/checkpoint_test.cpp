@@ -226,7 +226,7 @@ TEST_F(CheckpointTest, AManifestOfAnotherShapeIsDamageWhateverItsHash) {
       manifest.erase(field);
       falls_back(hashed(manifest));
     }
-    for (const char* field : {"bytes", "xxh3_128"}) {
+    for (const char* field : {"bytes", "xxh3_128", "sha256"}) {
       Json manifest = good;
       manifest["files"]["state.h5"][field] = odd;
       falls_back(hashed(manifest));

@@ -1,5 +1,6 @@
 // Preloaded into checkpoint_tool: counts the calls that change the disk below $CRASH_FOLDER and kills the process at number $CRASH_AT
-// (1, 2, ...), before it, or for a write after half of it. With $CRASH_AT 0 it writes the count to $CRASH_COUNT at the exit. With
+// (1, 2, ...), before it, or for a write after half of it. With $CRASH_AT 0 it writes the count to $CRASH_COUNT at the exit, and under it
+// each call with the last name of its path. With
 // $CRASH_ERRNO the call fails with that number instead. With $SLOW_FSYNC_MS each fsync below the folder takes so long, as on a slow disk.
 // With $CLOCK_JUMPS the wall clock is set an hour forward, then a day back, and so on: every fifth of a second another of the three.
 #define _GNU_SOURCE
@@ -17,6 +18,8 @@
 #include <unistd.h>
 
 static long calls;
+static char told[1 << 16];  // the calls and the last names of their paths, a line each
+static size_t told_length;
 
 static long number(const char* name) {
   const char* text = getenv(name);
@@ -28,17 +31,20 @@ static int below(const char* path) {
   return folder != NULL && path != NULL && strncmp(path, folder, strlen(folder)) == 0;
 }
 
-static int fd_below(int fd) {
-  char link[64], path[4096];
+static const char* path_of(int fd) {
+  static __thread char path[4096];
+  char link[64];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   const ssize_t length = readlink(link, path, sizeof path - 1);
-  if (length < 0) return 0;
-  path[length] = 0;
-  return below(path);
+  path[length < 0 ? 0 : length] = 0;
+  return path;
 }
 
 /// Whether this call is the one; does not come back when it is to end the process, unless half of a write comes first.
-static int chosen(int half) {
+static int chosen(int half, const char* call, const char* path) {
+  const char* slash = strrchr(path, '/');
+  told_length += (size_t)snprintf(told + told_length, sizeof told - told_length, "%s %s\n", call, slash != NULL ? slash + 1 : path);
+  if (told_length >= sizeof told) abort();
   if (++calls != number("CRASH_AT")) return 0;
   if (number("CRASH_ERRNO") == 0 && !half) kill(getpid(), SIGKILL);
   return 1;
@@ -55,8 +61,8 @@ static time_t jump(void) {
 }
 
 #define REAL(name) __typeof__(&name) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
-#define FAIL_IF_CHOSEN(condition)                  \
-  if ((condition) && chosen(0)) {                  \
+#define FAIL_IF_CHOSEN(condition, path)            \
+  if ((condition) && chosen(0, __func__, path)) {  \
     errno = (int)number("CRASH_ERRNO");            \
     return -1;                                     \
   }
@@ -65,12 +71,12 @@ __attribute__((destructor)) static void report(void) {
   const char* path = getenv("CRASH_COUNT");
   FILE* file = path != NULL && number("CRASH_AT") == 0 ? fopen(path, "w") : NULL;
   if (file == NULL) return;
-  fprintf(file, "%ld\n", calls);
+  fprintf(file, "%ld\n%s", calls, told);
   fclose(file);
 }
 
 static int open_any(int (*real)(const char*, int, ...), const char* path, int flags, mode_t mode) {
-  FAIL_IF_CHOSEN((flags & O_CREAT) != 0 && below(path))
+  FAIL_IF_CHOSEN((flags & O_CREAT) != 0 && below(path), path)
   return real(path, flags, mode);
 }
 
@@ -94,7 +100,7 @@ int open64(const char* path, int flags, ...) {
 
 ssize_t write(int fd, const void* bytes, size_t count) {
   REAL(write);
-  if (fd_below(fd) && chosen(1)) {
+  if (below(path_of(fd)) && chosen(1, __func__, path_of(fd))) {
     const int error = (int)number("CRASH_ERRNO");
     if (count > 1) (void)!real(fd, bytes, count / 2);
     if (error == 0) kill(getpid(), SIGKILL);
@@ -106,14 +112,14 @@ ssize_t write(int fd, const void* bytes, size_t count) {
 
 int fsync(int fd) {
   REAL(fsync);
-  FAIL_IF_CHOSEN(fd_below(fd))
-  if (number("SLOW_FSYNC_MS") > 0 && fd_below(fd)) usleep((useconds_t)(1000 * number("SLOW_FSYNC_MS")));
+  FAIL_IF_CHOSEN(below(path_of(fd)), path_of(fd))
+  if (number("SLOW_FSYNC_MS") > 0 && below(path_of(fd))) usleep((useconds_t)(1000 * number("SLOW_FSYNC_MS")));
   return real(fd);
 }
 
 int close(int fd) {
   REAL(close);
-  if (fd_below(fd) && chosen(0)) {
+  if (below(path_of(fd)) && chosen(0, __func__, path_of(fd))) {
     real(fd);
     errno = (int)number("CRASH_ERRNO");
     return -1;
@@ -123,37 +129,37 @@ int close(int fd) {
 
 int mkdir(const char* path, mode_t mode) {
   REAL(mkdir);
-  FAIL_IF_CHOSEN(below(path))
+  FAIL_IF_CHOSEN(below(path), path)
   return real(path, mode);
 }
 
 int rename(const char* from, const char* to) {
   REAL(rename);
-  FAIL_IF_CHOSEN(below(to))
+  FAIL_IF_CHOSEN(below(to), to)
   return real(from, to);
 }
 
 int renameat2(int from_fd, const char* from, int to_fd, const char* to, unsigned flags) {
   REAL(renameat2);
-  FAIL_IF_CHOSEN(below(to))
+  FAIL_IF_CHOSEN(below(to), to)
   return real(from_fd, from, to_fd, to, flags);
 }
 
 int unlink(const char* path) {
   REAL(unlink);
-  FAIL_IF_CHOSEN(below(path))
+  FAIL_IF_CHOSEN(below(path), path)
   return real(path);
 }
 
 int remove(const char* path) {
   REAL(remove);
-  FAIL_IF_CHOSEN(below(path))
+  FAIL_IF_CHOSEN(below(path), path)
   return real(path);
 }
 
 int unlinkat(int folder, const char* path, int flags) {
   REAL(unlinkat);
-  FAIL_IF_CHOSEN(path[0] == '/' ? below(path) : fd_below(folder))
+  FAIL_IF_CHOSEN(below(path[0] == '/' ? path : path_of(folder)), path)
   return real(folder, path, flags);
 }
 

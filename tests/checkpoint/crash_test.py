@@ -47,7 +47,7 @@ def saved(folder, *steps, keep):
         assert done.returncode == 0, done.stderr
 
 
-ERRORS = (errno.ENOSPC, errno.EIO, errno.EXDEV, errno.EROFS)
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EXDEV, errno.EROFS, errno.EDQUOT)
 
 # The steps there are, the one to save, how many are kept.
 SCENARIOS = {"first": ((), 1, 1), "next, the one before removed": ((1,), 2, 1), "next of three": ((1, 2, 3), 4, 3), "the same again": ((1,), 1, 1),
@@ -71,6 +71,18 @@ def again(start, folder):
     shutil.copytree(start, folder)
 
 
+def in_order(name, calls, step):
+    """What makes a save safe when the machine stops, which a killed process does not show: each file is on the disk before the next begins, both
+    before the folder has its name, and the name is, too."""
+    wanted = (f"mkdir step-{step}.tmp", "write state.h5", "fsync state.h5", "write MANIFEST.json", "fsync MANIFEST.json", f"fsync step-{step}.tmp",
+              f"renameat2 step-{step}", "fsync run")
+    at = [calls.index(call) if call in calls else -1 for call in wanted]
+    assert -1 not in at and at == sorted(at), f"{name}: {calls}"
+    for file in ("state.h5", "MANIFEST.json"):
+        last = max(i for i, call in enumerate(calls) if call == f"write {file}")
+        assert f"fsync {file}" in calls[last:], f"{name}: {calls}"
+
+
 def points(top):
     """Killed at call k, or call k failing, for every k."""
     killed = failed = 0
@@ -80,8 +92,10 @@ def points(top):
         again(start, folder)
         assert shimmed(folder, 0, "save", folder, step, keep).returncode == 0
         with open(folder + ".count") as file:
-            count = int(file.read())
-        assert count >= 10, f"{count} calls: is the shim in use?"
+            count, *calls = file.read().splitlines()
+        count = int(count)
+        assert count == len(calls) >= 10, f"{count} calls: is the shim in use?"
+        in_order(name, calls, step)
         for k in range(1, count + 1):
             again(start, folder)
             done = shimmed(folder, k, "save", folder, step, keep)
@@ -105,6 +119,9 @@ def points(top):
                     assert found == step, f"{place}: step {found} is loaded"
                 else:
                     assert found in (before, step), f"{place}: step {found} is loaded"
+                    # On a full disk the next save needs the room. Of a swap both may be needed.
+                    if "again" not in name:
+                        assert not [entry for entry in os.listdir(folder) if ".tmp" in entry], f"{place}: {os.listdir(folder)}"
                     assert folder in done.stderr and os.strerror(error) in done.stderr and done.stderr.count("\n") == 1, f"{place}: {done.stderr}"
                 failed += 1
     print(f"checkpoint: killed at {killed} points and failed at {failed}: whole and not older each time")

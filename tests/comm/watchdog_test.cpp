@@ -106,14 +106,23 @@ TEST(WatchdogDeathTest, EndsARankThatGetsNowhere) {
       {
         const auto solo = make_solo_collectives();
         Watchdog dog({::getenv(watch), 0.5, 0.5, false}, *solo);
-        dog.watch(*solo)->barrier();
+        const auto watched = dog.watch(*solo);
+        for (int i = 0; i < 2500; ++i) watched->barrier();
         dog.step("activate/main", 7);
         std::this_thread::sleep_for(std::chrono::seconds(20));
       },
       ::testing::ExitedWithCode(71),
-      "rank 0 \\(process [0-9]+ on .*\\) runs on without getting anywhere for .* in activate/main step 7, after collective #1 \\(barrier of 0 "
+      "rank 0 \\(process [0-9]+ on .*\\) runs on without getting anywhere for .* in activate/main step 7, after collective #2500 \\(barrier of 0 "
       "bytes in group 'world'\\)");
-  EXPECT_NE(folder.read("watch/flight-0.txt").find("barrier"), std::string::npos);
+  // Of them the last thousand, in their order.
+  std::istringstream flight(folder.read("watch/flight-0.txt"));
+  std::vector<std::string> barriers;
+  for (std::string line; std::getline(flight, line);) {
+    if (line.find("barrier") != std::string::npos) barriers.push_back(line);
+  }
+  ASSERT_EQ(barriers.size(), 1000U);
+  EXPECT_NE(barriers.front().find("1501"), std::string::npos) << barriers.front();
+  EXPECT_NE(barriers.back().find("2500"), std::string::npos) << barriers.back();
   ::unsetenv(watch);
 }
 
