@@ -144,7 +144,7 @@ class Bench:
         return path
 
     def part_scoring(self, threads):
-        return [json.loads(run([self.programs / "bench_scoring", self.data(), MODEL, threads, 24]))]
+        return [json.loads(run([self.programs / "bench_scoring", self.data(), MODEL, threads, 8]))]
 
     def part_checkpointing(self, yard):
         figures = {"yard": yard, "seconds": [], "memory": []}
