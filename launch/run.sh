@@ -190,8 +190,6 @@ if [ ${#gpu_domains[@]} -gt 0 ]; then
   setting CUDA_DEVICE_ORDER PCI_BUS_ID # as nvidia-smi counts them, by whose numbers ranks were bound
   setting NCCL_DEBUG WARN
 fi
-# TERM to mpirun: what ranks have to save their step before they are killed; a second, unless told so.
-setting OMPI_MCA_odls_base_sigkill_timeout 10
 if [ "$nodes" -eq 1 ]; then
   setting OMPI_MCA_btl self,vader
 else

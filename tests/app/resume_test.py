@@ -59,14 +59,15 @@ def stopped_by_signals(world, folder):
         world.train(recipe, run, "--stages", "encode,activate", ranks=2)
         assert world.values(run, "activate-0-main") == wanted, name
         print(f"{name} to {target}: saved step {saved} after {until:.1f} s, ended after {took:.1f} s", flush=True)
-    # TERM to mpirun: it passes it on after a while, kills them ten seconds later (launch/run.sh), and its own code says nothing.
+    # TERM to mpirun: it passes it on after a while, kills the ranks a second later unless told to wait, and its own code says nothing.
     # status.json does. The run is long enough not to be over before the signal has come through.
     recipe = world.recipe("terminated", steps=300)
     world.train(recipe, f"{folder}/terminated-whole", "--stages", "encode,activate", ranks=2)
     wanted = world.values(f"{folder}/terminated-whole", "activate-0-main")
     run = f"{folder}/terminated"
     process = subprocess.Popen(world.command("thinkrec_train", "--config", recipe, "--run-dir", run, "--stages", "encode,activate", ranks=2),
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+                               env={**os.environ, "OMPI_MCA_odls_base_sigkill_timeout": "10"})
     while len(metrics_or_none(run)) <= 3:
         assert process.poll() is None, process.returncode
         time.sleep(0.05)
