@@ -5,7 +5,6 @@
 """
 import json
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -14,27 +13,25 @@ sys.path.insert(0, f"{ROOT}/tests/app")
 from tiny_world import World  # noqa: E402
 
 
-def run(*command):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, (command, done.returncode, done.stdout[-1000:], done.stderr[-1000:])
-    return done.stdout
-
-
 def main():
     with tempfile.TemporaryDirectory() as folder:
         world = World(PROGRAMS, ROOT, folder)
         data, model = f"{folder}/data.h5", f"{folder}/model"
-        assert json.loads(run(f"{PROGRAMS}/bench_data", data, model))["open"]
-        assert json.loads(run(f"{PROGRAMS}/bench_scoring", data, model, "1", "4"))
+
+        def run(program, *arguments):
+            return world.run(program, *arguments, env={**os.environ, "OMP_NUM_THREADS": "1"}).stdout
+
+        assert json.loads(run("bench_data", data, model))["open"]
+        assert json.loads(run("bench_scoring", data, model, "1", "4"))
         with open(f"{folder}/prompts.json", "w") as out:
             json.dump([[3, 4, 5], [6, 7]], out)
         for precision in ("fp32", "int8"):
-            assert json.loads(run(f"{PROGRAMS}/bench_generate", model, f"{folder}/prompts.json", "3", precision, "1").splitlines()[-1])
-        assert len(run(f"{PROGRAMS}/bench_serve", "0", "64").splitlines()) == 4
-        assert "groups" in run(f"{PROGRAMS}/bench_plan", "5")
+            assert json.loads(run("bench_generate", model, f"{folder}/prompts.json", "3", precision, "1").splitlines()[-1])
+        assert len(run("bench_serve", "0", "64").splitlines()) == 4
+        assert "groups" in run("bench_plan", "5")
         # A served run, by one client and by several.
         world.train(world.recipe(steps=2, expert_steps=1), f"{folder}/run")
-        said = run(sys.executable, f"{ROOT}/tests/bench/serve_load.py", f"{folder}/run", "--programs", PROGRAMS, "--clients", "1,4", "--requests", "8",
+        said = run(f"{ROOT}/tests/bench/serve_load.py", f"{folder}/run", "--programs", PROGRAMS, "--clients", "1,4", "--requests", "8",
                    "--explain", "--", "--max-new-tokens", "4")
         assert [line.split(" | ")[0] for line in said.splitlines()[2:]] == ["| 1", "| 4"], said
     print("the benches run")
