@@ -192,7 +192,8 @@ std::optional<std::string> nearest_name(std::string_view name, std::span<const s
   std::size_t best_distance =
       std::max<std::size_t>(1, name.size() / 3) + 1;  // near enough: a third of it wrong, at least one letter
   for (const auto& candidate : candidates) {
-    if (candidate.size() > kLongest) continue;
+    const std::size_t apart = std::max(candidate.size(), name.size()) - std::min(candidate.size(), name.size());
+    if (candidate.size() > kLongest || apart >= best_distance) continue;  // the distance is at least that of the lengths
     // Optimal string alignment: three rows of the table of distances between prefixes.
     const std::size_t width = candidate.size() + 1;
     std::vector<std::size_t> before(width), previous(width), current(width);

@@ -1,6 +1,7 @@
 #include "core/recipe_reader.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -49,9 +50,12 @@ bool may_be_empty(const Option& option) {
 std::string read_file(const std::string& path, std::string& text) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
   if (!file) return std::strerror(errno);
-  text.resize(kMaxRecipeBytes + 1);
   errno = 0;
-  text.resize(std::fread(text.data(), 1, text.size(), file.get()));
+  std::array<char, 1 << 14> part;
+  for (std::size_t got = 1; got > 0 && text.size() <= kMaxRecipeBytes;) {
+    got = std::fread(part.data(), 1, std::min(part.size(), kMaxRecipeBytes + 1 - text.size()), file.get());
+    text.append(part.data(), got);
+  }
   if (std::ferror(file.get()) != 0) return std::strerror(errno);
   return "";
 }
