@@ -26,7 +26,7 @@ std::size_t Batcher::queued() const {
   return queue_.size();
 }
 
-BatchOutcome Batcher::rank(RankRequest request, Clock::time_point deadline) {
+BatchOutcome Batcher::rank(RankRequest request, Clock::time_point deadline, const std::function<bool()>& gone) {
   const auto job = std::make_shared<Job>();
   job->request = std::move(request);
   job->deadline = deadline;
@@ -35,9 +35,14 @@ BatchOutcome Batcher::rank(RankRequest request, Clock::time_point deadline) {
   if (queue_.size() >= config_.queue) return {BatchOutcome::kQueueFull};
   queue_.push_back(job);
   arrived_.notify_one();
-  if (finished_.wait_until(lock, deadline, [&] { return job->done; })) return std::move(job->outcome);
+  bool left = false;
+  while (!left && Clock::now() < deadline) {
+    const auto look = gone ? std::min(deadline, Clock::now() + std::chrono::milliseconds(100)) : deadline;
+    if (finished_.wait_until(lock, look, [&] { return job->done; })) return std::move(job->outcome);
+    left = gone && gone();
+  }
   std::erase(queue_, job);  // makes room at once; a batch that already holds it finishes without a reader
-  return {BatchOutcome::kTooLate};
+  return {left ? BatchOutcome::kGone : BatchOutcome::kTooLate};
 }
 
 void Batcher::work() {

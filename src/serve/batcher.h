@@ -20,7 +20,7 @@ struct BatcherConfig {
 };
 
 struct BatchOutcome {
-  enum Kind { kReplied, kQueueFull, kTooLate, kFailed, kStopping } kind = kFailed;
+  enum Kind { kReplied, kQueueFull, kTooLate, kGone, kFailed, kStopping } kind = kFailed;
   RankReply reply{};    ///< kReplied
   std::string error{};  ///< kFailed: what the backend threw; for the log, not for clients
 };
@@ -34,9 +34,10 @@ class Batcher {
   Batcher(const Batcher&) = delete;
   Batcher& operator=(const Batcher&) = delete;
 
-  /// Waits for the reply, until `deadline` at most. A request whose deadline passes in the queue is never ranked. When a batch throws, its
-  /// requests are tried one by one, so that only the one that is to blame fails. A reply for another user or id than asked is kFailed.
-  BatchOutcome rank(RankRequest request, Clock::time_point deadline);
+  /// Waits for the reply, until `deadline` at most. A request whose deadline passes in the queue is never ranked, nor
+  /// one of which `gone`, asked ten times a second, says meanwhile that nobody waits for it (kGone). When a batch throws, its requests are
+  /// tried one by one, so that only the one that is to blame fails. A reply for another user or id than asked is kFailed.
+  BatchOutcome rank(RankRequest request, Clock::time_point deadline, const std::function<bool()>& gone = {});
   std::size_t queued() const;
   /// Ranks what is queued, takes no more, and ends the thread.
   void stop();

@@ -22,6 +22,7 @@ using httplib::Request;
 using httplib::Response;
 
 constexpr std::size_t kMaxHeaders = 32768;  // request line and headers
+constexpr int kClientGone = 499;            // as in nginx's logs; nobody reads it
 constexpr const char* kJson = "application/json";
 
 /// Waits until the socket is ready for `events`; false after the deadline, or when `give_up` says so.
@@ -46,6 +47,11 @@ class BoundedStream : public httplib::Stream {
   bool too_much() const { return too_much_; }
   bool too_slow() const { return too_slow_; }
   bool silent() const { return silent_; }
+  /// The client has closed its side: it reads no reply.
+  bool gone() const {
+    pollfd entry = {socket_, POLLRDHUP, 0};
+    return ::poll(&entry, 1, 0) > 0 && (entry.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+  }
 
   bool is_readable() const override { return begin_ < end_ || wait_to_read(); }
   bool is_writable() const override { return wait_to_write(); }
@@ -355,7 +361,7 @@ class RecommendServer::Listener : public httplib::Server {
   };
 
   Refusal ask(RankRequest wanted, Clock::time_point begin, RankReply& reply) {
-    BatchOutcome outcome = batcher_.rank(std::move(wanted), begin + config_.deadline);
+    BatchOutcome outcome = batcher_.rank(std::move(wanted), begin + config_.deadline, [stream = current_stream] { return stream->gone(); });
     reply = std::move(outcome.reply);
     switch (outcome.kind) {
       case BatchOutcome::kReplied:
@@ -367,6 +373,8 @@ class RecommendServer::Listener : public httplib::Server {
         return {503, "the server is stopping"};
       case BatchOutcome::kTooLate:
         return {504, fmt::format("no reply within {} ms", config_.deadline.count())};
+      case BatchOutcome::kGone:
+        return {kClientGone, "the client closed the connection"};
       case BatchOutcome::kFailed:
         log_warning("ranking failed: {}", outcome.error);
         return {500, "ranking failed; the server's log says why"};

@@ -7,6 +7,7 @@
   soak_test.py slow PROGRAMS SOURCE [MINUTES]    at a tenth of the speed, one life: the watchdog says nothing; memory and descriptors stay.
 Default 60 minutes; `kills` then trains the run that it compares with.
 """
+import glob
 import os
 import random
 import signal
@@ -103,6 +104,24 @@ def start(world, recipe, run, log, *more):
                             stdout=log, stderr=log, start_new_session=True)
 
 
+class Saves:
+    """When each checkpoint became whole, by the time of its folder."""
+
+    def __init__(self, run):
+        self.pattern, self.times = f"{run}/checkpoints/{STAGE}/step-*/MANIFEST.json", {}
+
+    def take(self, life):
+        for path in glob.glob(self.pattern):
+            try:
+                self.times.setdefault((life, path), os.stat(path).st_mtime)
+            except FileNotFoundError:  # an older one, removed meanwhile
+                pass
+
+    def intervals(self):
+        times = sorted((life, when) for (life, _), when in self.times.items())
+        return [b[1] - a[1] for a, b in zip(times, times[1:]) if a[0] == b[0]]
+
+
 def kill_all(job):
     try:
         os.killpg(job.pid, signal.SIGKILL)
@@ -120,17 +139,20 @@ def last_step(run):
 
 def kills(world, folder, minutes):
     rng, recipe, run = random.Random(17), world.recipe("soak", steps=100000), f"{folder}/run"
-    end, lives, ends, use, every = time.monotonic() + 60 * minutes, 0, {}, Usage(), "60"
+    end, lives, ends, use, saves, every = time.monotonic() + 60 * minutes, 0, {}, Usage(), Saves(run), 20
     log_path = f"{folder}/log.txt"
     while True:
         with open(log_path, "a") as log:
             job = start(world, recipe, run, log, "--set", f"run.checkpoint_every={every}")
             lives += 1
             slowed = Slowed(job.pid, .2)
+            before, began = last_step(run), time.monotonic()
             stop = min(end, time.monotonic() + rng.uniform(60, 300))
             while time.monotonic() < stop and job.poll() is None:
                 time.sleep(5)
                 use.take(job.pid)
+                saves.take(lives)
+            every = max(1, round(20 * (last_step(run) - before) / (time.monotonic() - began)))  # of the next life: 20 s at this one's speed
             assert job.poll() is None, f"life {lives} ended by itself with code {job.returncode}, see {log_path}"
             final = time.monotonic() >= end
             way = "pre-empted" if final else rng.choice(("a rank", "all", "pre-empted"))
@@ -151,6 +173,8 @@ def kills(world, folder, minutes):
             break
     reached = last_step(run)
     memory, files = use.growth(30)
+    seconds = sorted(saves.intervals())
+    print(f"{len(seconds)} intervals between saves: median {statistics.median(seconds):.0f} s, nine of ten up to {seconds[len(seconds) * 9 // 10]:.0f} s", flush=True)
     print(f"{lives} lives in {minutes:g} minutes, ended {ends}; at step {reached}; in a life memory grew by at most {memory:.2%}, descriptors by {files:g}", flush=True)
     whole = f"{folder}/whole"
     with open(f"{folder}/whole.txt", "w") as log:

@@ -73,6 +73,24 @@ TEST(Batcher, QueueFullAndTooLate) {
   EXPECT_EQ(backend.calls(), 2u);  // the late ones were never ranked
 }
 
+TEST(Batcher, WhatNobodyWaitsForIsNotRanked) {
+  FakeBackend backend;
+  Batcher batcher(backend, {1, 0ms, 4});
+  std::thread busy([&] { batcher.rank(ask("slow-800"), in(20s)); });
+  while (backend.calls() == 0) std::this_thread::sleep_for(1ms);
+  std::atomic<bool> closed = false;
+  std::thread closing([&] {
+    while (batcher.queued() == 0) std::this_thread::sleep_for(1ms);
+    closed = true;
+  });
+  EXPECT_EQ(batcher.rank(ask("left"), in(20s), [&] { return closed.load(); }).kind, Kind::kGone);
+  EXPECT_EQ(batcher.queued(), 0u);
+  EXPECT_EQ(batcher.rank(ask("stays"), in(20s), [] { return false; }).kind, Kind::kReplied);
+  busy.join();
+  closing.join();
+  EXPECT_EQ(backend.calls(), 2u);
+}
+
 TEST(Batcher, StopRanksWhatIsQueued) {
   FakeBackend backend;
   backend.delay_ms = 100;

@@ -239,6 +239,26 @@ TEST(Server, FullQueueAndDeadline) {
   EXPECT_EQ(other, 0);
 }
 
+TEST(Server, AClientThatLeavesIsNotServed) {
+  FakeBackend backend;
+  ServeConfig config = any_port();
+  config.max_batch = 1;
+  const RecommendServer server(backend, config);
+  std::thread busy([&] { EXPECT_EQ(code_of(post(server, R"({"user":"slow-1000"})")), 200); });
+  while (backend.calls() == 0) std::this_thread::sleep_for(1ms);
+  auto client = client_of(server);
+  const auto says = [&](const std::string& line) { return client.Get("/metrics")->body.find(line) != std::string::npos; };
+  {
+    Raw leaves(server.port());
+    leaves.send("POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"user\":\"u\"}");
+    while (!says("thinkrec_queue_length 1\n")) std::this_thread::sleep_for(1ms);
+  }
+  busy.join();
+  EXPECT_TRUE(says("thinkrec_requests_total{code=\"499\"} 1\n"));
+  EXPECT_EQ(code_of(post(server, R"({"user":"u"})")), 200);
+  EXPECT_EQ(backend.calls(), 2u);
+}
+
 TEST(Server, MoreConnectionsThanThreadsAreRefused) {
   FakeBackend backend;
   ServeConfig config = any_port();
