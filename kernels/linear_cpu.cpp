@@ -17,7 +17,7 @@ constexpr std::int64_t kOuts = simd::kLanes == 16 ? 4 : 3;
 template <std::int64_t T, std::int64_t O>
 void multiply_tile(const float* x, const float* weights, std::int64_t width, float* result, std::int64_t stride) {
   Vec sums[T][O] = {};
-  simd::for_lanes(0, width, [&](std::int64_t i, std::int64_t count, auto whole) [[gnu::always_inline]] {
+  simd::for_lanes(0, width, [&](std::int64_t i, std::int64_t count, auto whole) __attribute__((always_inline)) {
     Vec row[O];
 #pragma GCC unroll 4
     for (std::int64_t o = 0; o < O; ++o) row[o] = simd::load_lanes<whole>(weights + o * width + i, count);

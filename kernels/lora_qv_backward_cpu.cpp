@@ -27,7 +27,7 @@ template <std::int64_t T>
 THINKREC_INLINE void add_outer(const float* coefficient, const float* const (&rows)[lora::kTokens], std::int64_t rank,
                                std::int64_t width, float* partial) {
   const std::int64_t stride = lora::padded(width);
-  simd::for_lanes(0, width, [&](std::int64_t i, std::int64_t count, auto whole) [[gnu::always_inline]] {
+  simd::for_lanes(0, width, [&](std::int64_t i, std::int64_t count, auto whole) __attribute__((always_inline)) {
     Vec row[T];
 #pragma GCC unroll 4
     for (std::int64_t t = 0; t < T; ++t) row[t] = simd::load_lanes<whole>(rows[t] + i, count);
@@ -59,7 +59,7 @@ void backward_group(const LoraBatch& batch, const Projection (&projections)[2], 
     add_outer<T>(grad_low[p], rows, rank, width, partial_a[p]);
   }
   if (grad_x == nullptr) return;
-  simd::for_lanes(0, width, [&](std::int64_t i, std::int64_t count, auto whole) [[gnu::always_inline]] {
+  simd::for_lanes(0, width, [&](std::int64_t i, std::int64_t count, auto whole) __attribute__((always_inline)) {
     Vec q_sums[T], v_sums[T];
     lora::combine<T>(grad_low[0], rank, projections[0].a.data(), stride, rank, i, q_sums);
     lora::combine<T>(grad_low[1], rank, projections[1].a.data(), stride, rank, i, v_sums);

@@ -59,7 +59,7 @@ void forward_group(const LoraBatch& batch, const Projection (&projections)[2], s
     lora::dots<T>(rows, projection.a.data(), rank, batch.width, 1.0f, low, rank);
     if (projection.low != nullptr) std::copy_n(low, T * rank, projection.low + token * rank);
     const std::int64_t out = projection.out, stride = lora::padded(out);
-    simd::for_lanes(0, out, [&](std::int64_t i, std::int64_t count, auto whole) [[gnu::always_inline]] {
+    simd::for_lanes(0, out, [&](std::int64_t i, std::int64_t count, auto whole) __attribute__((always_inline)) {
       Vec sums[T];
       lora::combine<T>(low, rank, projection.b_transposed.data(), stride, rank, i, sums);
       for (std::int64_t t = 0; t < T; ++t) {

@@ -28,7 +28,7 @@ template <std::int64_t T, std::int64_t J>
 THINKREC_INLINE void dots_tile(const float* const (&x)[kTokens], const float* a, std::int64_t stride, std::int64_t width,
                                float scale, float* low, std::int64_t low_stride) {
   Vec sums[T][J] = {};
-  simd::for_lanes(0, width, [&](std::int64_t i, std::int64_t count, auto whole) [[gnu::always_inline]] {
+  simd::for_lanes(0, width, [&](std::int64_t i, std::int64_t count, auto whole) __attribute__((always_inline)) {
     Vec row[J];
 #pragma GCC unroll 4
     for (std::int64_t j = 0; j < J; ++j) row[j] = simd::load(a + j * stride + i);

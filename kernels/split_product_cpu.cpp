@@ -263,10 +263,10 @@ void multiply(const std::uint16_t* a, const std::uint16_t* b, std::int64_t depth
 
 template <int kParts>
 void run(const SplitProduct& product, std::uint16_t* workspace, int threads) {
-  const auto& [x, w, result, rows, inner, outs, transposed, parts] = product;
+  const std::int64_t rows = product.rows, inner = product.inner, outs = product.outs;
   const std::int64_t strip = strip_values(product), row_strips = strips(rows), out_strips = strips(outs);
   const std::int64_t group = std::min(kStrips, strips(whole(out_strips, threads) * kSide));
-  const auto pack = transposed ? pack_transposed<kParts> : pack_columns<kParts>;
+  const auto pack = product.transposed ? pack_transposed<kParts> : pack_columns<kParts>;
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
     std::uint16_t* a = workspace;
@@ -274,7 +274,8 @@ void run(const SplitProduct& product, std::uint16_t* workspace, int threads) {
     amx::configure();
     for (std::int64_t begin = 0; begin < inner; begin += kBlock) {
       const std::int64_t end = std::min(begin + kBlock, inner), depth = whole(end - begin, kDepth);
-      const Factor left = {x, rows, inner, begin, end}, right = {w, transposed ? outs : inner, transposed ? inner : outs, begin, end};
+      const Factor left = {product.x, rows, inner, begin, end};
+      const Factor right = {product.w, product.transposed ? outs : inner, product.transposed ? inner : outs, begin, end};
 #pragma omp for schedule(dynamic)
       for (std::int64_t s = 0; s < row_strips; ++s) pack_rows<kParts>(left, s * kSide, a + s * strip);
 #pragma omp for schedule(dynamic)
@@ -284,7 +285,7 @@ void run(const SplitProduct& product, std::uint16_t* workspace, int threads) {
         for (std::int64_t r = 0; r < row_strips; r += kPair) {
           for (std::int64_t s = 0; s < here; s += kPair) {
             const std::int64_t row = r * kSide, out = (first + s) * kSide;
-            multiply<kParts>(a + r * strip, b + s * strip, depth, strip, result + row * outs + out, outs, rows - row, outs - out, begin == 0);
+            multiply<kParts>(a + r * strip, b + s * strip, depth, strip, product.result + row * outs + out, outs, rows - row, outs - out, begin == 0);
           }
         }
       }

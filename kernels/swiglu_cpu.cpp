@@ -21,7 +21,7 @@ void for_chunks(std::int64_t n, int threads, const Body& body) {
 
 void swiglu_forward(const float* gate, const float* up, std::int64_t n, float* out, int threads) {
   THINKREC_CHECK(n >= 0 && threads >= 1, "n {}, threads {}", n, threads);
-  for_chunks(n, threads, [=](std::int64_t i, std::int64_t count, auto whole) [[gnu::always_inline]] {
+  for_chunks(n, threads, [=](std::int64_t i, std::int64_t count, auto whole) __attribute__((always_inline)) {
     const Vec g = simd::load_lanes<whole>(gate + i, count);
     const Vec u = simd::load_lanes<whole>(up + i, count);
     simd::store_lanes<whole>(out + i, g / (1.0f + simd::exp(-g)) * u, count);
@@ -31,7 +31,7 @@ void swiglu_forward(const float* gate, const float* up, std::int64_t n, float* o
 void swiglu_backward(const float* grad_out, const float* gate, const float* up, std::int64_t n, float* grad_gate, float* grad_up,
                      int threads) {
   THINKREC_CHECK(n >= 0 && threads >= 1, "n {}, threads {}", n, threads);
-  for_chunks(n, threads, [=](std::int64_t i, std::int64_t count, auto whole) [[gnu::always_inline]] {
+  for_chunks(n, threads, [=](std::int64_t i, std::int64_t count, auto whole) __attribute__((always_inline)) {
     const Vec d = simd::load_lanes<whole>(grad_out + i, count);
     const Vec g = simd::load_lanes<whole>(gate + i, count);
     const Vec u = simd::load_lanes<whole>(up + i, count);

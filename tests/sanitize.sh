@@ -2,7 +2,7 @@
 # Builds with sanitizers and runs the tests under them; fails at any report.
 #   tests/sanitize.sh asan     g++: AddressSanitizer and UBSan over the libraries without libtorch, and one kernel broken on purpose; in CI
 #   tests/sanitize.sh clang    clang-19: those, float-cast-overflow and implicit-conversion, over the same libraries
-#   tests/sanitize.sh tsan     ThreadSanitizer over what has threads: read-ahead, checkpoint writer, logs, watchdog, server, status
+#   tests/sanitize.sh tsan     ThreadSanitizer over what has threads (label threads): read-ahead, checkpoint writer, logs, watchdog, server, status
 #   tests/sanitize.sh all [-R ...]   AddressSanitizer and UBSan over everything, libtorch's users too: hours on two cores
 #   tests/sanitize.sh fast [-R ...]  of that the label fast
 set -euo pipefail
@@ -14,8 +14,8 @@ export UBSAN_OPTIONS=print_stacktrace=1
 # No detect_stack_use_after_return: g++ 12 aligns its stand-in stack to less than a vector of 64 bytes needs.
 asan=strict_string_checks=1
 
-build() { # PRESET
-  cmake --preset "$1" >/dev/null && cmake --build --preset "$1" -j "$jobs" -- --quiet
+build() { # PRESET [TARGET]
+  cmake --preset "$1" >/dev/null && cmake --build --preset "$1" --target "${2:-all}" -j "$jobs" -- --quiet
 }
 run() { # PRESET ctest's arguments
   local preset=$1
@@ -45,8 +45,8 @@ case $what in
     fi
     ;;
   tsan)
-    build tsan
-    run tsan -L fast -LE mpi -R "read_ahead|writer|log|watchdog|metrics|status|progress|batcher|server|sampler|tensorboard|checkpoint_test" || failed=$?
+    build tsan tests_of_threads
+    run tsan -L threads || failed=$?
     ;;
   all | fast)
     build asan-all

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 ./launch/setup.sh
-cmake --preset release -DTHINKREC_TESTS=OFF -DTHINKREC_ARCH=x86-64-v3 "$@" >/dev/null
+cmake --fresh --preset release -DTHINKREC_TESTS=OFF -DTHINKREC_ARCH=x86-64-v3 "$@" >/dev/null
 cmake --build --preset release -- --quiet
 for program in build/release/thinkrec_*; do
   if [ -x "$program" ] && [ -f "$program" ]; then ln -sf "$PWD/$program" /usr/local/bin/; fi

@@ -143,6 +143,18 @@ void inspect(const std::string& path) {
   fail(ExitCode::kBadData, "{}: not a file that thinkrec knows (data set, checkpoint, .gguf, .safetensors)", path);
 }
 
+/// The index of --phase, or the last.
+std::int64_t phase_of(const CommandLine& line, const Recipe& recipe) {
+  const std::string wanted = line.text("phase");
+  std::vector<std::string> names;
+  for (std::int64_t i = 0; i < phase_count(recipe); ++i) {
+    names.push_back(recipe.text(fmt::format("activate.phases.{}.name", i)));
+    if (names.back() == wanted) return i;
+  }
+  if (!wanted.empty()) fail(ExitCode::kUsage, "--phase {}: the recipe's phases are {}", wanted, fmt::join(names, ", "));
+  return phase_count(recipe) - 1;
+}
+
 /// `count` train rows, spread over the split, then as many reasons.
 void show_prompts(const CommandLine& line) {
   const Recipe recipe = Recipe::load(line.required("config"), line.list("set"), recipe_options());
@@ -155,7 +167,7 @@ void show_prompts(const CommandLine& line) {
   check_in_guard(data);
   const Dataset dataset = load_dataset(data);
   const auto tokenizer = load_tokenizer(path("model.tokenizer", "model.path"));
-  const PromptBuilder prompts(dataset, *tokenizer, prompt_config(recipe, phase_template(recipe, phase_count(recipe) - 1)));
+  const PromptBuilder prompts(dataset, *tokenizer, prompt_config(recipe, phase_template(recipe, phase_of(line, recipe))));
   const bool all = recipe.text("loss.span") == "all";
   const auto count = static_cast<std::size_t>(line.integer("prompts"));
   const auto print = [&](const EncodedRow& row) { std::fputs(list_prompt(dataset, *tokenizer, row, all).c_str(), stdout); };
@@ -188,11 +200,11 @@ int main(int argc, char** argv) {
     if (line.has("json")) fail(ExitCode::kUsage, "--json goes with --environment only");
     if (line.has("prompts")) {
       if (line.flag("encode") || line.flag("check") || line.has("tokenizer") || !line.positional().empty())
-        fail(ExitCode::kUsage, "--prompts goes with --config and --set alone");
+        fail(ExitCode::kUsage, "--prompts goes with --config, --set and --phase alone");
       show_prompts(line);
       return 0;
     }
-    for (const char* name : {"config", "set"}) {
+    for (const char* name : {"config", "set", "phase"}) {
       if (line.has(name)) fail(ExitCode::kUsage, "--{} goes with --prompts only", name);
     }
     if (line.flag("encode")) {

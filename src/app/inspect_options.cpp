@@ -16,10 +16,11 @@ OptionTable options() {
   return {
       {"tokenizer", kPath, "", "", "", "tokenizer file or folder, for --encode"},
       {"prompts", kInteger, "0", "[0, 10000]", "rows",
-       "so many train rows, and reasons, of a recipe's data set as the model will see them in its last phase: tokens, vectors at their slots, "
+       "so many train rows, and reasons, of a recipe's data set as the model will see them: tokens, vectors at their slots, "
        "and where the losses are"},
       {"config", kPath, "", "", "", "recipe, for --prompts", true, Completion::kRecipes},
       {"set", kTextList, "", "", "", "name=value, over that recipe; may be repeated", true, Completion::kRecipeKeys},
+      {"phase", kText, "", "", "", "--prompts of the phase of this name; empty: of the last"},
       {"check", kFlag, "false", "", "", "only say whether each file can be read, found out within bounds of time and memory"},
       {"reasons", kFlag, "false", "", "", "of data sets: every reason with its row and provenance, as JSON, one a line"},
       {"items", kFlag, "false", "", "", "of data sets: every item with its title, keywords and profile, as JSON, one a line"},

@@ -30,18 +30,22 @@ bool gave_recipes(const CommandLine& line) {
   return copy || line.flag("list-recipes");
 }
 
-/// Every value that is not allowed; then, when all are, what they say against each other.
+/// Every value that is not allowed, and what the others say against each other. A file that is not there is no error: it may be elsewhere.
 int validate(const CommandLine& line) {
   read_run_plan(line.text("stages"), line.text("experts"));
   const std::string config = line.text("config");
-  auto errors = Recipe::validate(config, train_sets(line), recipe_options());
-  if (errors.empty()) {
-    for (const std::string& conflict : recipe_conflicts(Recipe::load(config, train_sets(line), recipe_options())))
-      errors.push_back(fmt::format("{}: {}", config, conflict));
-  }
+  const auto errors = Recipe::validate(config, train_sets(line), recipe_options(), recipe_conflicts);
   for (const std::string& error : errors) std::fprintf(stderr, "%s\n", error.c_str());
-  if (errors.empty()) std::printf("%s: no errors\n", config.c_str());
-  return errors.empty() ? 0 : static_cast<int>(ExitCode::kConfig);
+  if (!errors.empty()) return static_cast<int>(ExitCode::kConfig);
+  std::printf("%s: no errors\n", config.c_str());
+  const Recipe recipe = Recipe::load(config, train_sets(line), recipe_options());
+  for (const Option& option : recipe_options()) {
+    std::error_code ignored;
+    if (option.type != OptionType::kPath || recipe.text(option.name).empty()) continue;
+    if (const std::string path = recipe.text(option.name); !std::filesystem::exists(path, ignored))
+      std::printf("note: %s: %s is not on this machine\n", option.name.c_str(), path.c_str());
+  }
+  return 0;
 }
 
 }  // namespace

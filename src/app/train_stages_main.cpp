@@ -23,10 +23,7 @@ using namespace thinkrec;
 
 /// The recipe of a run that can begin: kConfig with every reason why it cannot.
 Recipe load_recipe(const CommandLine& line) {
-  Recipe recipe = Recipe::load(line.text("config"), train_sets(line), recipe_options());
-  const std::vector<std::string> conflicts = recipe_conflicts(recipe);
-  if (!conflicts.empty()) fail(ExitCode::kConfig, "{}", fmt::join(conflicts, "\n"));
-  return recipe;
+  return Recipe::load(line.text("config"), train_sets(line), recipe_options(), recipe_conflicts);
 }
 
 /// --dry-run, in this process alone. Code 78 when the run would not work.

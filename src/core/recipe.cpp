@@ -38,9 +38,10 @@ std::string generic_name(const std::string& name) {
   return result;
 }
 
-Recipe Recipe::load(const std::string& path, std::span<const std::string> sets, const OptionTable& table) {
+Recipe Recipe::load(const std::string& path, std::span<const std::string> sets, const OptionTable& table,
+                    const RecipeConflicts& conflicts) {
   RecipeReader reader(table);
-  reader.read(path, sets);
+  reader.read(path, sets, conflicts);
   if (!reader.errors().empty()) {
     std::string message;
     for (const auto& line : reader.errors()) message += (message.empty() ? "" : "\n") + line;
@@ -49,10 +50,11 @@ Recipe Recipe::load(const std::string& path, std::span<const std::string> sets, 
   return reader.take();
 }
 
-std::vector<std::string> Recipe::validate(const std::string& path, std::span<const std::string> sets, const OptionTable& table) {
+std::vector<std::string> Recipe::validate(const std::string& path, std::span<const std::string> sets, const OptionTable& table,
+                                          const RecipeConflicts& conflicts) {
   RecipeReader reader(table);
   try {
-    reader.read(path, sets);
+    reader.read(path, sets, conflicts);
   } catch (const Error& error) {
     if (error.code() != ExitCode::kNoInput) throw;
     return {error.what()};

@@ -7,6 +7,7 @@
 // A recipe that is no file may be an embedded one, by its name (core/embedded_recipes.h).
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -17,16 +18,23 @@
 namespace thinkrec {
 
 struct RecipeSchema;
+class Recipe;
+
+/// What is wrong between values of a recipe that are each allowed: a line each, which names their options ("expert.rank 4 is above ...").
+using RecipeConflicts = std::function<std::vector<std::string>(const Recipe&)>;
 
 class Recipe {
  public:
   /// Reads `path` (empty: no file, only defaults and sets). `sets` are "name=value"; "a.0.b=5" reaches into a list that exists.
   /// Error kNoInput when a file cannot be read; kConfig with one line "file:line:column: ..." per error. Bounds: 1 MiB a file,
-  /// depth 64, 100,000 nodes with aliases expanded, a chain of 16 bases.
-  static Recipe load(const std::string& path, std::span<const std::string> sets, const OptionTable& table);
+  /// depth 64, 100,000 nodes with aliases expanded, a chain of 16 bases. Conflicts are errors as well, at the place of the first option
+  /// that they name and a file or set gives; those that name an option with an error of its own are left out.
+  static Recipe load(const std::string& path, std::span<const std::string> sets, const OptionTable& table,
+                     const RecipeConflicts& conflicts = {});
 
   /// The same checks, returning the errors (empty: the recipe is good). A missing file is an error line too.
-  static std::vector<std::string> validate(const std::string& path, std::span<const std::string> sets, const OptionTable& table);
+  static std::vector<std::string> validate(const std::string& path, std::span<const std::string> sets, const OptionTable& table,
+                                           const RecipeConflicts& conflicts = {});
 
   // By concrete name ("activate.phases.0.steps"). Unknown name, or a getter that does not fit the type: Error kInternal.
   std::string text(const std::string& name) const;  ///< kText, kChoice, kPath

@@ -74,7 +74,7 @@ std::string read_bounded(std::string& path, std::string& text) {
 
 RecipeReader::RecipeReader(const OptionTable& table) : table_(table), schema_(build_schema(table_)) { recipe_.table_ = table; }
 
-void RecipeReader::read(const std::string& given, std::span<const std::string> sets) {
+void RecipeReader::read(const std::string& given, std::span<const std::string> sets, const RecipeConflicts& conflicts) {
   std::string path = given;
   try {
     if (!path.empty()) {
@@ -89,6 +89,8 @@ void RecipeReader::read(const std::string& given, std::span<const std::string> s
     }
     for (const auto& set : sets) apply_set(set);
     fill(*schema_, "");
+    if (!conflicts) return;
+    for (const auto& line : conflicts(recipe_)) add_conflict(path, line);
   } catch (const TooManyErrors&) {
     errors_.push_back(fmt::format("{}: more than {} errors; the others are not listed", path, kMaxErrors));
   }
@@ -135,7 +137,10 @@ void RecipeReader::read_base(const std::string& path, const YamlNode& root) {
 
 void RecipeReader::apply(const RecipeSchema& schema, const std::string& name, const YamlNode& node) {
   if (schema.option != nullptr) {
+    const std::size_t before = errors_.size();
+    places_[name] = fmt::format("{}:{}:{}", file_, node.place.line, node.place.column);
     apply_option(*schema.option, name, node);
+    if (errors_.size() > before) refused_.insert(name);
   } else if (schema.is_list()) {
     apply_list(schema, name, node);
   } else {
@@ -175,6 +180,7 @@ void RecipeReader::apply_option(const Option& option, const std::string& name, c
 
 void RecipeReader::apply_list(const RecipeSchema& schema, const std::string& name, const YamlNode& node) {
   if (node.kind != YamlNode::Kind::kSequence && node.kind != YamlNode::Kind::kNull) {
+    refused_.insert(name);
     return error(node.place, name + " must be a list (lines that begin with '- ')");
   }
   if (node.items.size() > kMaxElements) return error(node.place, fmt::format("{} has more than {} elements", name, kMaxElements));
@@ -256,8 +262,12 @@ void RecipeReader::apply_set(const std::string& text) {
   if (at->option == nullptr) return complain(fmt::format("{} is a {}, not an option", name, at->is_list() ? "list" : "section"));
   const Option& option = *at->option;
   auto texts = is_list(option.type) ? split_list(value) : std::vector<std::string>{value};
+  places_[name] = fmt::format("--set {}", text.substr(0, 200));
   if (!value.empty() || !may_be_empty(option)) {
-    if (const auto problem = validate_value(option, value)) return complain(*problem);
+    if (const auto problem = validate_value(option, value)) {
+      refused_.insert(name);
+      return complain(*problem);
+    }
   }
   store(option, name, std::move(texts), true);
 }
@@ -277,6 +287,21 @@ void RecipeReader::fill(const RecipeSchema& schema, const std::string& name) {
   } else {
     for (const auto& child : schema.children) fill(*child, join_name(name, child->key));
   }
+}
+
+void RecipeReader::add_conflict(const std::string& file, const std::string& line) {
+  // The line's words that look like names of options: places_ and refused_ tell which are.
+  std::string place = file;
+  bool placed = false;
+  constexpr const char* kLetters = "abcdefghijklmnopqrstuvwxyz0123456789_.";
+  for (std::size_t from = line.find_first_of(kLetters); from != line.npos;) {
+    const std::size_t end = std::min(line.find_first_not_of(kLetters, from), line.size());
+    const std::string word = line.substr(from, end - from);
+    if (refused_.contains(word)) return;
+    if (const auto given = places_.find(word); given != places_.end() && !std::exchange(placed, true)) place = given->second;
+    from = line.find_first_of(kLetters, end);
+  }
+  add_error(place.empty() ? line : fmt::format("{}: {}", place, line));
 }
 
 void RecipeReader::forget(const std::string& name) {

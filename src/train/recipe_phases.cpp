@@ -48,11 +48,11 @@ PhaseConfig activate_phase(const Recipe& recipe, std::int64_t index) {
   config.train_soft = train == "soft" || train == "lora+soft";
   config.stream = static_cast<std::uint64_t>(index);
   if (config.train_projector && !template_has_features(prompt)) {
-    fail(ExitCode::kConfig, "phase '{}' trains the projector, but its template '{}' has no features", name,
+    fail(ExitCode::kConfig, "{}train: phase '{}' trains the projector, but its template '{}' has no features", prefix, name,
          phase_template(recipe, index));
   }
   if (config.train_soft && soft_tokens(prompt) == 0) {
-    fail(ExitCode::kConfig, "phase '{}' trains learnt tokens, but its template '{}' has none", name,
+    fail(ExitCode::kConfig, "{}train: phase '{}' trains learnt tokens, but its template '{}' has none", prefix, name,
          phase_template(recipe, index));
   }
   return config;

@@ -61,8 +61,8 @@ void write_origin(const Session& session) {
                                            {"tokenizer", session.tokenizer().hash()}}},
                                          {"changed", recipe.changed()}};
   write_file_atomic(session.path("run.json"), origin.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-  log_info("thinkrec {}, commit {}; recipe {}: {}", program_version(), program_commit(), recipe.hash().substr(0, 12),
-           fmt::join(recipe.changed(), ", "));
+  log_info("thinkrec {}, commit {}; recipe {}: {}; all of it: {}", program_version(), program_commit(), recipe.hash().substr(0, 12),
+           fmt::join(recipe.changed(), ", "), session.path("recipe.yaml"));
 }
 
 }  // namespace

@@ -51,7 +51,7 @@ class Case:
 
 def is_the_run(case):
     recipe = case.world.recipe("run", steps=12)
-    for ranks in (1, 2, 3):
+    for ranks in (1, 2, 3, 8):
         forecast = case.forecast(recipe, "--ranks", str(ranks))
         run = f"{case.folder}/run-{ranks}"
         peaks, log = case.peaks(recipe, run, ranks)

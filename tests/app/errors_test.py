@@ -95,7 +95,8 @@ def main():
         # Twelve errors planted in a recipe: twelve lines, each with its place.
         planted = f"{folder}/planted.yaml"
         open(planted, "w").write("run: {seed: x, thread: 2, micro_tokens: 0}\nencoder:\n  kind: sasrek\n  width: 1.5\nlora: {rank: 0, alhpa: 8}\n"
-                                 "activate:\n  phases:\n    - {name: a, steps: -1, batch: many, lerning_rate: 1}\ngrop: {count: 2}\ngate: 3\n")
+                                 "activate:\n  phases:\n    - {name: a, steps: -1, batch: many, lerning_rate: 1}\ngrop: {count: 2}\ngate: 3\n"
+                                 "data: {path: d.h5}\nmodel: {path: m}\n")
         took = []
         for _ in range(5):
             start = time.perf_counter()
@@ -117,14 +118,20 @@ def main():
         open(torn, "w").write("activate:\n  phases:\n    - {name: a, template: text, train: soft}\n"
                               "    - {name: b, template: text, train: projector, learning_rate: 1e-5, min_learning_rate: 1e-4}\n"
                               "encoder: {width: 10, heads: 3}\nrun: {dtype: bf16, device: cpu}\nexpert: {learning_rate: 1e-6, min_learning_rate: 1e-5}\n")
-        wanted = ("data.path is not set", "model.path is not set", "encoder.heads must be a divisor of encoder.width 10, not 3", "phase 'a' trains learnt tokens",
-                  "phase 'b' trains the projector", "activate.phases.1.min_learning_rate 0.0001 is above", "expert.min_learning_rate 1e-05 is above",
-                  "run.dtype bf16 is for GPUs")
+        wanted = [f"{torn}{words}" for words in (
+            ": data.path is not set", ": model.path is not set", ":5:29: encoder.heads must be a divisor of encoder.width 10, not 3",
+            ":3:40: activate.phases.0.train: phase 'a' trains learnt tokens", ":4:40: activate.phases.1.train: phase 'b' trains the projector",
+            ":4:91: activate.phases.1.min_learning_rate 0.0001 is above", ":7:50: expert.min_learning_rate 1e-05 is above", ":6:14: run.dtype bf16 is for GPUs")]
         for options in (["--validate"], ["--dry-run"], ["--run-dir", f"{folder}/torn"]):
             lines = world.run("thinkrec_train", "--config", torn, *options, code=78).stderr.splitlines()
             lines = [line for line in lines if any(words in line for words in wanted)]
             assert len(lines) == len(wanted) and all(words in line for words, line in zip(wanted, lines)), (options, lines)
         assert not os.path.exists(f"{folder}/torn")
+        # With a value that is refused: the conflicts of the others are there as well.
+        open(torn, "a").write("data: {path: d.h5}\nmodel: {path: m}\nlora: {rank: many}\n")
+        lines = world.run("thinkrec_train", "--config", torn, "--validate", "--set", "encoder.width=wide", code=78).stderr
+        assert "lora.rank must be an integer" in lines and "--set encoder.width=wide: must be an integer" in lines and "phase 'b'" in lines, lines
+        assert "encoder.heads" not in lines and "not set" not in lines, lines
         expect(world, 64, ["evaluat"], "thinkrec_train", "--config", recipe, "--validate", "--stages", "evaluat")
         alone = f"{folder}/alone"
         os.mkdir(alone)

@@ -27,7 +27,7 @@ def prompts(build, inspect, folder):
                    check=True, capture_output=True)
     with open(f"{folder}/recipe.yaml", "w") as out:
         out.write(f"data: {{path: {folder}/data.h5}}\nmodel: {{path: {folder}/model}}\nprompt: {{history: 2}}\n"
-                  "activate: {phases: [{name: main, template: thinkrec, train: both}]}\n")
+                  "activate: {phases: [{name: plain, template: text, train: lora}, {name: main, template: thinkrec, train: both}]}\n")
     said = run(inspect, "--prompts", "2", "--config", f"{folder}/recipe.yaml").stdout.splitlines()
     heads = [i for i, line in enumerate(said) if line.startswith("row ")]
     assert len(heads) == 2, said
@@ -42,8 +42,20 @@ def prompts(build, inspect, folder):
     assert "#Answer:" in text, text
     everywhere = run(inspect, "--prompts", "1", "--config", f"{folder}/recipe.yaml", "--set", "loss.span=all").stdout.splitlines()[1:]
     assert sum(line.endswith("CE") for line in everywhere) == sum("<slot>" not in line for line in everywhere[1:]), everywhere
+    plain = run(inspect, "--prompts", "1", "--config", f"{folder}/recipe.yaml", "--phase", "plain").stdout
+    assert "<slot>" not in plain and plain.startswith("row "), plain
+    assert "the recipe's phases are plain, main" in run(inspect, "--prompts", "1", "--config", f"{folder}/recipe.yaml", "--phase", "mian", code=64).stderr
+    # A row with its reason: the token loss lies on its whole answer and nowhere else.
+    subprocess.run([f"{build}/thinkrec_synthesize", "reasons", "--data", f"{folder}/data.h5", "--model", f"{folder}/model", "--rows", "1", "--reveal",
+                    "--min-words", "1", "--max-new-tokens", "24"], check=True, capture_output=True)
+    said = run(inspect, "--prompts", "1", "--config", f"{folder}/recipe.yaml").stdout
+    head, *tokens = said[said.rindex("row "):].splitlines()
+    count, answer = map(int, re.search(r"reason: (\d+) tokens, \d+ of them slots, (\d+) the answer", head).groups())
+    assert len(tokens) == count and answer > 5, said
+    assert [line.endswith("CE") for line in tokens] == [False] * (count - answer) + [True] * answer, said
+    assert sum("BCE" in line for line in tokens) == 1 and "BCE" in tokens[count - answer], said
     assert "goes with --prompts" in run(inspect, "--config", "quickstart", code=64).stderr
-    assert "--config and --set alone" in run(inspect, "--prompts", "1", "--config", "quickstart", "file.h5", code=64).stderr
+    assert "--config, --set and --phase alone" in run(inspect, "--prompts", "1", "--config", "quickstart", "file.h5", code=64).stderr
     assert "data.path is not set" in run(inspect, "--prompts", "1", "--config", f"{folder}/recipe.yaml", "--set", "data.path=", code=78).stderr
     assert "--config" in run(inspect, "--prompts", "1", code=64).stderr
 

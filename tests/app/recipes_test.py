@@ -67,6 +67,13 @@ def main():
             assert bool(re.search(r"^  gamma: 0(\.0)?$", text, re.M)) == (name != "thinkrec"), name
         assert re.search(r'train: "?lora\+soft', losses["prompt4nr-soft"]), losses["prompt4nr-soft"]
 
+        # With and without reasons side by side, and the counting baselines.
+        beside = f"{folder}/beside.json"
+        files = ",".join(f"{trained[name]}/scores.csv:fused" for name in ("thinkrec", "without-thinking"))
+        compared = world.run("thinkrec_eval", "--compare", files, "--json", beside).stdout
+        assert all(words in compared for words in ("thinkrec", "without-thinking", "item_mean", "logistic")), compared
+        assert json.load(open(beside))["difference"], compared
+
         # Experts over the global adapter of another run.
         for recipe in recipes:
             name = os.path.basename(recipe)[:-5]

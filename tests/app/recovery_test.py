@@ -81,6 +81,16 @@ def on_a_slow_disk(world, folder, shim):
     taken = os.path.getmtime(f"{run}/checkpoints/{STAGE}/step-{every}/MANIFEST.json") - rows[every]["time"]
     assert taken > 0.9 * delay / 1000, f"the disk was not slow: {taken} s"
     print(f"slow disk: the step after a save took {gaps[every + 1]:.3f} s, usually {usual:.3f} s", flush=True)
+    # Less than a step: over many saves, since one step among hundreds may be slow for any reason. Each syncs for longer than several steps.
+    run, every, delay = f"{folder}/saves", 40, 100
+    environment.update(CRASH_FOLDER=f"{run}/checkpoints", SLOW_FSYNC_MS=str(delay))
+    world.run("thinkrec_train", "--config", recipe, "--run-dir", run, *STAGES, "--set", f"run.checkpoint_every={every}", "--set",
+              "activate.phases.0.validate_every=0", env=environment)
+    rows = metrics(run, "activate/main")
+    gaps = {s: rows[s]["time"] - rows[s - 1]["time"] for s in range(2, 401)}
+    usual, after = statistics.median(gaps.values()), statistics.median(gaps[s + 1] for s in range(every, 400, every))
+    print(f"saves: the step after one takes {after * 1e3:.1f} ms, any step {usual * 1e3:.1f} ms (medians)", flush=True)
+    assert after < 2 * usual, (after, usual)
 
 
 def while_the_clock_jumps(world, folder, shim):

@@ -312,6 +312,33 @@ TEST_F(RecipeTest, HashFollowsResultsOnly) {
   EXPECT_EQ(Recipe::load(write("t.yaml", kGood), {}, turned).hash(), recipe.hash());
 }
 
+TEST_F(RecipeTest, ConflictsStandWhereTheirFirstOptionIsGiven) {
+  const auto conflicts = [](const Recipe& recipe) {
+    std::vector<std::string> lines;
+    if (recipe.integer("seed") > 9) lines.push_back(fmt::format("seed {} is above log.every", recipe.integer("seed")));
+    if (recipe.text("model.path").empty()) lines.emplace_back("model.path is not set");
+    return lines;
+  };
+  const auto lines = [&](const std::string& text, const std::vector<std::string>& sets = {}) {
+    const std::string path = write("c.yaml", text);
+    std::vector<std::string> result = Recipe::validate(path, sets, table(), conflicts);
+    for (std::string& line : result) {
+      if (line.starts_with(path)) line.erase(0, path.size());
+    }
+    return result;
+  };
+  using Lines = std::vector<std::string>;
+  EXPECT_EQ(lines("seed: 3\nmodel: {path: m}\n"), Lines{});
+  EXPECT_EQ(lines("log: {every: 2}\nseed: 12\n"), (Lines{":2:7: seed 12 is above log.every", ": model.path is not set"}));
+  EXPECT_EQ(lines("log: {every: 2}\n", {"model.path=m"}), Lines{":1:14: seed 17 is above log.every"});  // a default has no place
+  EXPECT_EQ(lines("", {"seed=20", "model.path=m"}), Lines{"--set seed=20: seed 20 is above log.every"});
+  // Beside errors; what names an option that has one says nothing.
+  EXPECT_EQ(lines("log: {every: often}\n").size(), 2U);
+  EXPECT_EQ(lines("log: {every: often}\n")[1], ": model.path is not set");
+  EXPECT_EQ(lines("log: {every: 2}\n", {"seed=-1"}).size(), 2U);
+  EXPECT_THROW(Recipe::load(write("c.yaml", "seed: 12\n"), {}, table(), conflicts), Error);
+}
+
 TEST_F(RecipeTest, GenericNames) {
   EXPECT_EQ(generic_name("a.0.b.12"), "a.*.b.*");
   EXPECT_EQ(generic_name("a"), "a");
