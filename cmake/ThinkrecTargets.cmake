@@ -21,6 +21,7 @@ target_link_libraries(thinkrec_flags INTERFACE fmt::fmt)
 if(THINKREC_SANITIZE)
   target_compile_options(thinkrec_flags INTERFACE -fsanitize=${THINKREC_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(thinkrec_flags INTERFACE -fsanitize=${THINKREC_SANITIZE})
+  target_compile_definitions(thinkrec_flags INTERFACE THINKREC_SANITIZED)  # for bounds of memory and time
 endif()
 
 # One precompiled header for what links libtorch (its headers cost 20-30 s a file), one for the rest.

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Builds with sanitizers and runs the tests under them; fails at any report.
-#   tests/sanitize.sh asan     g++: AddressSanitizer and UBSan over the libraries without libtorch, and one kernel broken on purpose; in CI
-#   tests/sanitize.sh clang    clang-19: those, float-cast-overflow and implicit-conversion, over the same libraries
-#   tests/sanitize.sh tsan     ThreadSanitizer over what has threads (label threads): read-ahead, checkpoint writer, logs, watchdog, server, status
-#   tests/sanitize.sh all [-R ...]   AddressSanitizer and UBSan over everything, libtorch's users too: hours on two cores
+#   tests/sanitize.sh asan     clang-19: AddressSanitizer, UBSan, float-cast-overflow and implicit-conversion over the libraries without
+#                              libtorch, and one kernel broken on purpose; in CI
+#   tests/sanitize.sh tsan     g++: ThreadSanitizer over what has threads (label threads): read-ahead, checkpoint writer, logs, watchdog,
+#                              server, status; in CI
+#   tests/sanitize.sh all [-R ...]   g++: AddressSanitizer and UBSan over everything, libtorch's users too: hours on two cores
 #   tests/sanitize.sh fast [-R ...]  of that the label fast
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,19 +31,15 @@ without_leaks() { ASAN_OPTIONS=$asan:detect_leaks=0 run "$@"; }
 
 failed=0
 case $what in
-  asan | clang)
-    preset=asan
-    [ "$what" = asan ] || preset=asan-clang
-    build "$preset"
-    with_leaks "$preset" -L fast -LE mpi || failed=$?
-    without_leaks "$preset" -L fast -L mpi || failed=$?
-    if [ "$what" = asan ]; then
-      # Some barriers and bounds of one kernel, chosen by the commit, are broken in turn (`ctest --test-dir build/asan -L slow`: all of all).
-      mapfile -t kernels < <(ctest --test-dir build/asan -N -R '^mutation_' | sed -n 's/.*: \(mutation_[a-z_]*\)$/\1/p')
-      commit=$(git rev-parse HEAD)
-      one=${kernels[$((16#${commit:0:6} % ${#kernels[@]}))]}
-      THINKREC_MUTANTS="8 $commit" ctest --test-dir build/asan --output-on-failure --no-tests=error -R "^$one\$" || failed=$?
-    fi
+  asan)
+    build asan
+    with_leaks asan -L fast -LE mpi || failed=$?
+    without_leaks asan -L fast -L mpi || failed=$?
+    # Some barriers and bounds of one kernel, chosen by the commit, are broken in turn (`ctest --test-dir build/asan -L slow`: all of all).
+    mapfile -t kernels < <(ctest --test-dir build/asan -N -R '^mutation_' | sed -n 's/.*: \(mutation_[a-z_]*\)$/\1/p')
+    commit=$(git rev-parse HEAD)
+    one=${kernels[$((16#${commit:0:6} % ${#kernels[@]}))]}
+    THINKREC_MUTANTS="8 $commit" ctest --test-dir build/asan --output-on-failure --no-tests=error -R "^$one\$" || failed=$?
     ;;
   tsan)
     build tsan tests_of_threads

@@ -100,7 +100,7 @@ using Walk = std::function<std::string(const std::string&)>;
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_CPU, limits.seconds);
-#if !defined(__SANITIZE_ADDRESS__)  // whose own tables are larger
+#if !defined(THINKREC_SANITIZED)  // AddressSanitizer's own tables are larger
   limit(RLIMIT_AS, limits.memory);
 #endif
   ::alarm(static_cast<unsigned>(limits.seconds));

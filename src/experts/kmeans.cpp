@@ -230,9 +230,10 @@ Points cluster_means(const Points& points, const std::vector<std::int32_t>& clus
   for (const std::int32_t c : cluster) ++size[static_cast<std::size_t>(c)];
   // Threads share out the dimensions, so that every sum runs over the points in their order.
   constexpr std::int64_t kTogether = 8;
+  const std::int64_t parts = (points.d + kTogether - 1) / kTogether;
 #pragma omp parallel for schedule(static) if (points.count * points.d > kThreadedWork)
-  for (std::int64_t first = 0; first < points.d; first += kTogether) {
-    const std::int64_t last = std::min(points.d, first + kTogether);
+  for (std::int64_t part = 0; part < parts; ++part) {
+    const std::int64_t first = part * kTogether, last = std::min(points.d, first + kTogether);
     for (std::int64_t i = 0; i < points.count; ++i) {
       double* const sum = means.values.data() + cluster[static_cast<std::size_t>(i)] * points.d;
       for (std::int64_t j = first; j < last; ++j) sum[j] += points[i][j];

@@ -85,7 +85,8 @@ class Usage:
                 pass
 
     def growth(self, warm_s):
-        """Largest growth of memory and of descriptors over a life, first fifth against last fifth (medians) after the warm-up."""
+        """Largest growth over a life, first fifth against last fifth after the warm-up: of memory's median and of the fewest descriptors, of
+        which a save at work has more."""
         worst_memory = worst_files = 0
         for samples in self.samples.values():
             late = [sample for sample in samples if sample[0] - samples[0][0] >= warm_s]
@@ -95,7 +96,7 @@ class Usage:
             first, last = late[:fifth], late[-fifth:]
             middle = lambda part, at: statistics.median(sample[at] for sample in part)
             worst_memory = max(worst_memory, middle(last, 1) / middle(first, 1) - 1)
-            worst_files = max(worst_files, middle(last, 2) - middle(first, 2))
+            worst_files = max(worst_files, min(sample[2] for sample in last) - min(sample[2] for sample in first))
         return worst_memory, worst_files
 
 

@@ -782,7 +782,7 @@ std::size_t bound_of(const char* name, std::uintptr_t function) {
     }
   }
   bool marked = function - nearest <= kMaxThreads;
-#if defined(__x86_64__) && !defined(__clang__)  // clang joins no-ops into longer ones
+#if defined(__x86_64__)
   for (std::uintptr_t at = nearest; marked && at < function; ++at) {
     marked = *reinterpret_cast<const unsigned char*>(at) == 0x90;
   }

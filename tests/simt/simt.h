@@ -375,8 +375,14 @@ GuardedArray<T> guarded(const std::vector<T>& values) {
 
 // The bound is written as that many no-ops ahead of the function's entry, and read back from the function's address (bound_of):
 // nothing else of a declaration is left once a launch goes through a pointer. sizeof, since gcc 12 folds no other constant there.
+// Clang's -fsanitize=function would put a signature of its own between the two.
+#if defined(__clang__)
+#define THINKREC_SIMT_NO_SIGNATURE __attribute__((no_sanitize("function")))
+#else
+#define THINKREC_SIMT_NO_SIGNATURE
+#endif
 #define THINKREC_KERNEL(max_threads) \
-  __attribute__((patchable_function_entry(sizeof(char[max_threads]), sizeof(char[max_threads]))))
+  THINKREC_SIMT_NO_SIGNATURE __attribute__((patchable_function_entry(sizeof(char[max_threads]), sizeof(char[max_threads]))))
 #define THINKREC_DEVICE inline
 #define THINKREC_SHARED(T, name, count)                            \
   static constinit ::simt::detail::Declaration name##_declaration; \

@@ -142,7 +142,7 @@ TEST(ByteBpe, LongWordsTakeLinearithmicTime) {
       right = token;
     }
   }
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(NDEBUG)
+#if defined(THINKREC_SANITIZED) || !defined(NDEBUG)
   constexpr double kMostSeconds = 20.0;
 #else
   constexpr double kMostSeconds = 1.0;
