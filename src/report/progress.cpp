@@ -35,8 +35,9 @@ int terminal_width() {
   return columns >= 20 && columns <= 10000 ? static_cast<int>(columns) : 0;
 }
 
-std::string time_left(std::int64_t done, std::int64_t total, double rate) {
-  return total > done && rate > 0 ? fmt::format("ETA {}", format_duration(static_cast<double>(total - done) / rate)) : "";
+std::string time_left(std::int64_t done, std::int64_t total, double rate, const BesideSteps& beside) {
+  if (total <= done || rate <= 0) return "";
+  return fmt::format("ETA {}", format_duration((static_cast<double>(total - done) + beside.steps) / rate + beside.seconds));
 }
 
 void append(std::string& line, const std::string& part) {
@@ -70,12 +71,12 @@ std::string format_duration(double seconds) {
 }
 
 std::string progress_line(const std::string& stage, std::int64_t done, std::int64_t total, const std::string& detail, double rate,
-                          int width) {
+                          int width, const BesideSteps& beside) {
   const auto columns = static_cast<std::size_t>(std::max(width, 1));
   std::string tail;
   append(tail, counter(done, total));
   append(tail, detail);
-  append(tail, time_left(done, total, rate));
+  append(tail, time_left(done, total, rate, beside));
   std::string line = stage;
   const std::size_t used = display_width(stage) + display_width(tail) + 5;  // brackets and blanks
   if (total > 0 && used + 8 <= columns) {
@@ -100,7 +101,7 @@ Progress::~Progress() {
   set_live_line(false);
 }
 
-void Progress::update(std::int64_t done, const std::string& detail) {
+void Progress::update(std::int64_t done, const std::string& detail, const BesideSteps& beside) {
   if (!active_ || finished_) return;
   const auto now = Clock::now();
   const bool first = first_done_ < 0;
@@ -115,13 +116,15 @@ void Progress::update(std::int64_t done, const std::string& detail) {
   detail_ = detail;
   if (!first && seconds_between(last_print_, now) < (terminal_ ? kTerminalInterval : kPlainInterval)) return;
   last_print_ = now;
-  print(done, detail);
+  print(done, detail, beside);
 }
 
-void Progress::print(std::int64_t done, const std::string& detail) {
+void Progress::no_step() { last_update_ = Clock::now(); }
+
+void Progress::print(std::int64_t done, const std::string& detail, const BesideSteps& beside) {
   if (terminal_) {
     // The last column stays free: some terminals wrap as soon as it is written.
-    const auto line = progress_line(stage_, done, total_, detail, meter_.rate(), terminal_width() - 1);
+    const auto line = progress_line(stage_, done, total_, detail, meter_.rate(), terminal_width() - 1, beside);
     std::fputs(fmt::format("\r\x1b[K{}", line).c_str(), stderr);
     std::fflush(stderr);
     open_line_ = true;
@@ -132,7 +135,7 @@ void Progress::print(std::int64_t done, const std::string& detail) {
   append(line, counter(done, total_));
   if (total_ > 0) append(line, fmt::format("({:.0f} %)", 100 * static_cast<double>(done) / static_cast<double>(total_)));
   append(line, detail);
-  append(line, time_left(done, total_, meter_.rate()));
+  append(line, time_left(done, total_, meter_.rate(), beside));
   log_info("{}", line);
 }
 

@@ -20,6 +20,11 @@ class RateMeter {
   double seconds_ = 0;
 };
 
+/// What is to be done beside the steps that are left, as validations: in steps, where it was not timed yet, and in seconds.
+struct BesideSteps {
+  double steps = 0, seconds = 0;
+};
+
 class Progress {
  public:
   /// `total` 0: unknown, so neither bar nor time left. active false (ranks other than 0): prints nothing.
@@ -30,14 +35,19 @@ class Progress {
 
   /// `done` of `total`; `detail` is shown as it is ("loss 0.412, 380 rows/s"). The first call sets the start of the rate, so a
   /// resumed stage that begins at step 900 does not count those 900 as its own speed.
-  void update(std::int64_t done, const std::string& detail);
+  void update(std::int64_t done, const std::string& detail, const BesideSteps& beside = {});
+
+  /// What was done since the last update was no step: its time is not theirs.
+  void no_step();
+
+  double rate() const { return meter_.rate(); }  ///< steps a second; 0: not known yet
 
   /// The last line: steps, time taken. Further calls do nothing.
   void finish();
 
  private:
   using Clock = std::chrono::steady_clock;
-  void print(std::int64_t done, const std::string& detail);
+  void print(std::int64_t done, const std::string& detail, const BesideSteps& beside);
 
   std::string stage_;
   std::int64_t total_;
@@ -59,6 +69,6 @@ std::string format_duration(double seconds);
 
 /// The live line itself: "activate [=====>    ]  60/100  detail  ETA 12 s", no wider than `width` columns.
 std::string progress_line(const std::string& stage, std::int64_t done, std::int64_t total, const std::string& detail, double rate,
-                          int width);
+                          int width, const BesideSteps& beside = {});
 
 }  // namespace thinkrec

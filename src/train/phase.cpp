@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <limits>
+#include <optional>
 
 #include "checkpoint/writer.h"
 #include "core/error.h"
@@ -90,10 +91,15 @@ class Lane {
                   {"computed_share", static_cast<double>(result.computed) / static_cast<double>(result.tokens)},
                   {"tokens_per_s", rate * static_cast<double>(result.tokens) / static_cast<double>(part.rows.size())}});
     }
-    progress_.update(step_,
-                     fmt::format("loss {:.4f} (bce {:.3f}, ce {:.3f}), {:.2f} rows/s", result.loss, result.bce, result.ce, rate));
+    progress_.update(step_, fmt::format("loss {:.4f} (bce {:.3f}, ce {:.3f}), {:.2f} rows/s", result.loss, result.bce, result.ce, rate),
+                     validations_left());
     const bool last = step_ == config_.steps;
-    if (last || (config_.validate_every > 0 && step_ % config_.validate_every == 0)) validate();
+    if (last || (config_.validate_every > 0 && step_ % config_.validate_every == 0)) {
+      const auto start = std::chrono::steady_clock::now();
+      validate();
+      validation_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      progress_.no_step();
+    }
     if (!last && (result.stop || step_ % session_.recipe().integer("run.checkpoint_every") == 0)) save();
     if (result.stop && team_.rank() == 0) {
       session_.enter_save();
@@ -219,6 +225,15 @@ class Lane {
             {"rows", std::move(rows)}};
   }
 
+  /// For the time left. A row that is only scored costs about half of one that is trained, whose backward is a forward again: the base
+  /// model has no gradients of its own.
+  BesideSteps validations_left() const {
+    const std::int64_t every = config_.validate_every > 0 ? config_.validate_every : config_.steps;
+    const auto left = static_cast<double>((config_.steps + every - 1) / every - (step_ - 1) / every);  // with that of this step
+    if (validation_seconds_) return {.seconds = left * *validation_seconds_};
+    return {.steps = left * static_cast<double>(rows_.valid.size()) / (2 * static_cast<double>(config_.batch))};
+  }
+
   void validate() {
     double score = 0;
     session_.enter_validation();
@@ -270,6 +285,7 @@ class Lane {
   CheckpointStore store_;
   CheckpointWriter writer_;
   Progress progress_;
+  std::optional<double> validation_seconds_;
   Batch batch_;
   std::int64_t step_ = 0, best_step_ = -1;
   double best_score_ = -std::numeric_limits<double>::infinity();

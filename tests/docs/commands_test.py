@@ -31,8 +31,8 @@ NOT_RUN = {
         "./launch/test.sh": "is what runs this test",
     },
     "CONTRIBUTING.md": {
-        "cmake --preset dev && cmake --build --preset dev": "a whole build; launch/test.sh makes that of the preset release",
-        "ctest --test-dir build/dev -L fast": "launch/test.sh runs these tests of the preset release",
+        "cmake --preset dev && cmake --build --preset dev": "docs_dev_preset (slow)",
+        "ctest --test-dir build/dev -L fast": "docs_dev_preset (slow)",
     },
     "docs/tutorial.md": {
         "./launch/setup.sh": "launch/test.sh begins with it",
@@ -54,7 +54,7 @@ NOT_RUN = {
         "tensorboard --logdir runs/mine/tensorboard": "a server of another project; tensorboard_oracle_test reads the events with it",
     },
     "docs/encoders.md": {
-        "tests/bench/recbole/setup.sh .cache/recbole": "fetches 30 packages of RecBole's for a comparison that is run by hand",
+        "tests/bench/recbole/setup.sh .cache/recbole": "bench_by_hand (slow): it fetches 30 packages of RecBole's",
         "tests/bench/recbole/compare.py --programs build/release --data data/ml1m.h5 --python .cache/recbole/bin/python": "see the line above",
     },
     "docs/scaling.md": {

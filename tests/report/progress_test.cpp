@@ -74,6 +74,28 @@ TEST(Progress, LineFitsItsWidth) {
   EXPECT_EQ(progress_line("a", 100, 100, "", 5, 80).find("ETA"), std::string::npos);
 }
 
+TEST(Progress, TimeLeftHoldsWhatIsNoStep) {
+  EXPECT_NE(progress_line("a", 50, 100, "", 10, 80).find("ETA 5.0 s"), std::string::npos);
+  EXPECT_NE(progress_line("a", 50, 100, "", 10, 80, {.steps = 20, .seconds = 3}).find("ETA 10 s"), std::string::npos);
+  init_log("test", 0);
+  testing::internal::CaptureStderr();
+  {
+    Progress progress("stage", 1000, true);
+    const auto wait = [](int ms) { ::usleep(static_cast<useconds_t>(1000 * ms)); };
+    progress.update(0, "");
+    for (int step = 1; step <= 20; ++step) {
+      wait(2);
+      if (step % 5 == 0) {
+        wait(100);
+        progress.no_step();
+      }
+      progress.update(step, "");
+    }
+    EXPECT_GT(progress.rate(), 50) << "the waits are not the steps'";
+  }
+  testing::internal::GetCapturedStderr();
+}
+
 TEST(Progress, PlainLinesAreFew) {
   init_log("test", 0);
   testing::internal::CaptureStderr();
