@@ -16,7 +16,7 @@ import pages
 
 SECTIONS = "run data model encoder prompt lora projector features mix loss activate valid group expert gate evaluate".split()
 # Of other programs, in spans that do not begin with their name.
-FOREIGN = {"--nv", "--gpus", "--exclusive", "--requeue", "--signal", "--nodes", "--gpus-per-node", "--ntasks-per-node", "--no-deps", "--mca", "--preset",
+FOREIGN = {"--nv", "--shm-size", "--gpus", "--exclusive", "--requeue", "--signal", "--nodes", "--gpus-per-node", "--ntasks-per-node", "--no-deps", "--mca", "--preset",
            "--test-dir"}
 EXAMPLE = "gelu"  # docs/extending.md adds it
 PLACEHOLDER = re.compile(r"[A-Z]{4,}|[<>*{}]|\bK\b|\bNAME\b|\bDIR\b|\.\.\.")
