@@ -94,7 +94,7 @@ class Lane {
     progress_.update(step_, fmt::format("loss {:.4f} (bce {:.3f}, ce {:.3f}), {:.2f} rows/s", result.loss, result.bce, result.ce, rate),
                      validations_left());
     const bool last = step_ == config_.steps;
-    if (last || (config_.validate_every > 0 && step_ % config_.validate_every == 0)) {
+    if (last || step_ % steps_to_validation() == 0) {
       const auto start = std::chrono::steady_clock::now();
       validate();
       validation_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -225,10 +225,13 @@ class Lane {
             {"rows", std::move(rows)}};
   }
 
+  /// From one validation to the next; the last step has one anyway.
+  std::int64_t steps_to_validation() const { return config_.validate_every > 0 ? config_.validate_every : config_.steps; }
+
   /// For the time left. A row that is only scored costs about half of one that is trained, whose backward is a forward again: the base
   /// model has no gradients of its own.
   BesideSteps validations_left() const {
-    const std::int64_t every = config_.validate_every > 0 ? config_.validate_every : config_.steps;
+    const std::int64_t every = steps_to_validation();
     const auto left = static_cast<double>((config_.steps + every - 1) / every - (step_ - 1) / every);  // with that of this step
     if (validation_seconds_) return {.seconds = left * *validation_seconds_};
     return {.steps = left * static_cast<double>(rows_.valid.size()) / (2 * static_cast<double>(config_.batch))};
