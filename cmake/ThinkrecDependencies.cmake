@@ -1,12 +1,8 @@
 # Everything comes from Debian 12, except libtorch, which launch/setup.sh unpacks from its PyPI wheel into .deps/.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-if(THINKREC_FUZZ)  # clang has no OpenMP of its own here, and what is fuzzed needs none
-  add_library(OpenMP::OpenMP_CXX INTERFACE IMPORTED)
-else()
-  find_package(OpenMP REQUIRED COMPONENTS CXX)
-  find_package(MPI REQUIRED COMPONENTS CXX)
-endif()
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(MPI REQUIRED COMPONENTS CXX)
 find_package(Boost REQUIRED COMPONENTS program_options)
 find_package(spdlog REQUIRED)
 find_package(fmt REQUIRED)
@@ -19,7 +15,7 @@ pkg_check_modules(HDF5 REQUIRED IMPORTED_TARGET hdf5-serial)
 pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
-if(THINKREC_TESTS AND NOT THINKREC_FUZZ)
+if(THINKREC_TESTS)
   find_package(GTest REQUIRED)
 endif()
 

@@ -3,7 +3,7 @@
 # unpacked into the git-ignored .deps/. Safe to run again: what is there is left alone.
 #   launch/setup.sh            what a build and the quickstart need
 #   launch/setup.sh --oracles  also the Python packages that the `oracle` tests compare against
-#   launch/setup.sh --fuzz     also clang-19 and LLVM's tools, for the presets `asan`, `fuzz` and `coverage`
+#   launch/setup.sh --fuzz     also clang-19 and LLVM's tools, for the presets `asan` and `coverage`
 #   launch/setup.sh --simulation  also SimGrid, for launch/simulate.py
 #   launch/setup.sh --llama    also llama.cpp with its server (a build of 10 minutes or more), for slow tests and for speeds beside it
 #   launch/setup.sh --browser  also Chromium, for the test of report.html as a picture

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds with sanitizers and runs the tests under them; fails at any report.
 #   tests/sanitize.sh asan     clang-19: AddressSanitizer, UBSan, float-cast-overflow and implicit-conversion over the libraries without
-#                              libtorch, and one kernel broken on purpose; in CI
+#                              libtorch, and one kernel broken on purpose; builds the fuzz targets as well; in CI
 #   tests/sanitize.sh tsan     g++: ThreadSanitizer over what has threads (label threads): read-ahead, checkpoint writer, logs, watchdog,
 #                              server, status; in CI
 #   tests/sanitize.sh all [-R ...]   g++: AddressSanitizer and UBSan over everything, libtorch's users too: hours on two cores
@@ -34,7 +34,7 @@ failed=0
 case $what in
   asan)
     build asan
-    with_leaks asan -L fast -LE mpi || failed=$?
+    with_leaks asan -L fast -LE 'mpi|scripts' || failed=$?
     without_leaks asan -L fast -L mpi || failed=$?
     # Some barriers and bounds of one kernel, chosen by the commit, are broken in turn (`ctest --test-dir build/asan -L slow`: all of all).
     mapfile -t kernels < <(ctest --test-dir build/asan -N -R '^mutation_' | sed -n 's/.*: \(mutation_[a-z_]*\)$/\1/p')
@@ -50,8 +50,8 @@ case $what in
     ;;
   all | fast)
     build asan-all
-    labels=(-LE 'slow|gpu|mpi')
-    [ "$what" = all ] || labels=(-L fast -LE 'mpi|gpu')
+    labels=(-LE 'slow|gpu|mpi|scripts')
+    [ "$what" = all ] || labels=(-L fast -LE 'mpi|gpu|scripts')
     with_leaks asan-all "${labels[@]}" "$@" || failed=$?
     labels=(-L mpi -LE 'slow|gpu')
     [ "$what" = all ] || labels=(-L fast -L mpi)

@@ -6,6 +6,7 @@
 #include <ATen/ops/_flash_attention_backward.h>
 #include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <optional>
 

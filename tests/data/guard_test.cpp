@@ -138,7 +138,7 @@ TEST(Guard, EveryEndOfTheWalkIsAVerdict) {
             }).find("takes more than 1 s"),
             std::string::npos);
   EXPECT_NE(line_of([] { return ::sleep(60), std::string(); }).find("takes more than 1 s"), std::string::npos);
-#if !defined(__SANITIZE_ADDRESS__)
+#if !defined(THINKREC_SANITIZED)
   EXPECT_NE(line_of([] { return std::string(std::size_t{2} << 30, 'x'); }).find("1024 MiB of memory"), std::string::npos);
 #endif
   EXPECT_EQ(line_of([]() -> std::string { throw std::runtime_error("odd\nlines"); }), "x.h5: odd lines");
@@ -168,7 +168,7 @@ TEST(Guard, TenThousandMutantsLeaveTheCallerStanding) {
   const std::string good[2] = {read_file(folder.path("data.h5")), read_file(folder.path("old.h5"))};
   std::mt19937 random(11);
   const auto start = std::chrono::steady_clock::now();
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(THINKREC_SANITIZED)
   constexpr int kRounds = 4;  // a fork costs much more there
 #else
   constexpr int kRounds = 40;

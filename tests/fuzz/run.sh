@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs the fuzz targets of build/fuzz (cmake --preset fuzz && cmake --build --preset fuzz), each for some seconds or inputs, JOBS (2) at a
-# time, from the seeds and from what earlier runs found (build/fuzz/corpus). Fails when one finds something: the input is then in
-# build/fuzz/findings.
+# Runs the fuzz targets of build/asan (cmake --preset asan && cmake --build --preset asan --target fuzz_targets), each for some seconds or
+# inputs, JOBS (2) at a time, from the seeds and from what earlier runs found (build/fuzz/corpus). Fails when one finds something: the input
+# is then in build/fuzz/findings.
 #   tests/fuzz/run.sh                      10 s each
 #   tests/fuzz/run.sh 1800                 half an hour each
 #   tests/fuzz/run.sh 1000000x             a million inputs each
 #   tests/fuzz/run.sh 1800 gguf tokenizer  only these
-#   build/fuzz/fuzz_gguf build/fuzz/findings/gguf-crash-...   one input again
+#   build/asan/fuzz_gguf build/fuzz/findings/gguf-crash-...   one input again
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 case ${1:-10} in
@@ -24,7 +24,7 @@ mkdir -p build/fuzz/findings
 fuzz() {
   local name=$1 log=build/fuzz/$1.log
   mkdir -p "build/fuzz/corpus/$name"
-  if "build/fuzz/fuzz_$name" "$limit" -max_len=8192 -rss_limit_mb=512 -malloc_limit_mb=256 -timeout=5 \
+  if "build/asan/fuzz_$name" "$limit" -max_len=8192 -rss_limit_mb=512 -malloc_limit_mb=256 -timeout=5 \
     -use_value_profile=1 -print_final_stats=1 -verbosity=1 -artifact_prefix="build/fuzz/findings/$name-" \
     "build/fuzz/corpus/$name" "tests/fuzz/seeds/$name" >"$log" 2>&1 </dev/null; then
     echo "fuzz: $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs, nothing found"

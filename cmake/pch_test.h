@@ -1,0 +1,4 @@
+// Precompiled for every test that does not link libtorch.
+#include <gtest/gtest.h>
+
+#include "pch_base.h"
