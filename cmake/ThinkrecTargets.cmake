@@ -30,7 +30,7 @@ endif()
 # What runs once is optimised less: a quarter of the compiler's time. Not -O0: a test brings its own copies of templates, which the linker may
 # give to a library.
 function(thinkrec_compiled_fast target)
-  if(NOT THINKREC_SANITIZE)  # their presets are no faster
+  if(NOT THINKREC_SANITIZE)  # whose presets optimise no more
     target_compile_options(${target} PRIVATE -O1)
   endif()
 endfunction()
