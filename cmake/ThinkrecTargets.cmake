@@ -27,21 +27,16 @@ if(THINKREC_SANITIZE)
   target_compile_definitions(thinkrec_flags INTERFACE THINKREC_SANITIZED)  # for bounds of memory and time
 endif()
 
-# What runs once is optimised less: a quarter of the compiler's time. Not -O0: a test brings its own copies of templates, which the linker may
-# give to a library.
-function(thinkrec_compiled_fast target)
-  if(NOT THINKREC_SANITIZE)  # whose presets optimise no more
-    target_compile_options(${target} PRIVATE -O1)
-  endif()
-endfunction()
-
 # Three precompiled headers: for what links libtorch (its headers cost 20-30 s a file), for the tests that do not, and for the rest.
-function(thinkrec_pch target kind) # kind: torch, test or base
+# kind: torch, test or base; torch as well where a third argument is true.
+function(thinkrec_pch target kind)
+  if("${ARGN}")
+    set(kind torch)
+  endif()
   target_link_libraries(${target} PUBLIC thinkrec_flags spdlog::spdlog nlohmann_json::nlohmann_json OpenMP::OpenMP_CXX)
   if(kind STREQUAL torch)
     target_link_libraries(${target} PUBLIC thinkrec_torch)
   elseif(kind STREQUAL test)
-    thinkrec_compiled_fast(${target})
     target_link_libraries(${target} PUBLIC GTest::gtest)
   endif()
   set(owner thinkrec_pch_${kind})
@@ -61,11 +56,7 @@ function(thinkrec_library name)
   cmake_parse_arguments(arg "TORCH" "" "SOURCES;LIBS" ${ARGN})
   add_library(thinkrec_${name} STATIC ${arg_SOURCES})
   target_link_libraries(thinkrec_${name} PUBLIC ${arg_LIBS})
-  if(arg_TORCH)
-    thinkrec_pch(thinkrec_${name} torch)
-  else()
-    thinkrec_pch(thinkrec_${name} base)
-  endif()
+  thinkrec_pch(thinkrec_${name} base "${arg_TORCH}")
 endfunction()
 
 function(thinkrec_program name)
@@ -73,13 +64,11 @@ function(thinkrec_program name)
   set(target program_${name})  # thinkrec_train and thinkrec_eval are libraries as well
   add_executable(${target} ${arg_SOURCES})
   set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name})
-  target_link_libraries(${target} PRIVATE ${arg_LIBS})
   if(arg_TORCH)  # installed, it finds libtorch and what that brings where the build found them
     set_target_properties(${target} PROPERTIES INSTALL_RPATH "${THINKREC_DEPS}/python/torch/lib;${THINKREC_DEPS}/python/nvidia/cu13/lib")
-    thinkrec_pch(${target} torch)
-  else()
-    thinkrec_pch(${target} base)
   endif()
+  target_link_libraries(${target} PRIVATE ${arg_LIBS})
+  thinkrec_pch(${target} base "${arg_TORCH}")
 endfunction()
 
 # What the label `threads` holds, for ThreadSanitizer: tests/sanitize.sh tsan builds nothing else.
@@ -106,11 +95,11 @@ function(thinkrec_test name)
   endif()
   target_compile_definitions(${name} PRIVATE THINKREC_SOURCE_DIR="${CMAKE_SOURCE_DIR}" THINKREC_BINARY_DIR="${CMAKE_BINARY_DIR}" THINKREC_DEPS_DIR="${THINKREC_DEPS}")
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
-  if(arg_TORCH)
-    thinkrec_pch(${name} torch)
-    thinkrec_compiled_fast(${name})
-  else()
-    thinkrec_pch(${name} test)
+  thinkrec_pch(${name} test "${arg_TORCH}")
+  # What runs once is optimised less: a quarter of the compiler's time. Not -O0: a test brings its own copies of templates, which the linker
+  # may give to a library.
+  if(NOT THINKREC_SANITIZE)  # whose presets optimise no more
+    target_compile_options(${name} PRIVATE -O1)
   endif()
   if(arg_RANKS)
     foreach(ranks IN LISTS arg_RANKS)
