@@ -1,5 +1,6 @@
 // Precompiled for every target that does not link libtorch.
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>

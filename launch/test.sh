@@ -17,7 +17,7 @@ start=$SECONDS
 echo "test: set-up took $((SECONDS - start)) s"
 start=$SECONDS
 cmake --preset release -DTHINKREC_TESTS=ON >/dev/null
-cmake --build --preset release -- --quiet
+cmake --build --preset release -j "$(nproc)" -- --quiet  # Ninja's one job more costs a sixth
 echo "test: build took $((SECONDS - start)) s"
 
 if [ -z "${THINKREC_DATA:-}" ] && [ -d ../shared/data/ml1m ]; then
