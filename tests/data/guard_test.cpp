@@ -18,6 +18,7 @@
 #include "data/walk.h"
 #include "io/file.h"
 #include "io/safetensors.h"
+#include "support/sanitized.h"
 
 namespace thinkrec {
 namespace {
@@ -168,11 +169,7 @@ TEST(Guard, TenThousandMutantsLeaveTheCallerStanding) {
   const std::string good[2] = {read_file(folder.path("data.h5")), read_file(folder.path("old.h5"))};
   std::mt19937 random(11);
   const auto start = std::chrono::steady_clock::now();
-#if defined(THINKREC_SANITIZED)
-  constexpr int kRounds = 4;  // a fork costs much more there
-#else
-  constexpr int kRounds = 40;
-#endif
+  constexpr int kRounds = unless_sanitized(40, 4);
   constexpr int kFiles = 250;
   int fine = 0, refused = 0, crashed = 0, hung = 0;
   for (int round = 0; round < kRounds; ++round) {

@@ -248,7 +248,7 @@ TEST(GroupUsers, ScalesDimensions) {
 }
 
 TEST(GroupUsers, TheSameForAnyNumberOfThreads) {
-  const std::int64_t users = 270, d = 8000;  // above the size where threads are started
+  const std::int64_t users = 68, d = 32000;  // above the size where threads are started, few enough for sanitizers
   const Vector vectors = random_vectors(users, d, 77);
   const int before = omp_get_max_threads();
   for (const GroupingMethod method : kMethods) {
