@@ -58,7 +58,9 @@ class MutateTest(unittest.TestCase):
         command = cls.flags.format(tree=folder)
         pathlib.Path(folder, "test.cpp").write_text(TEST.replace("@FIRST@", "5.0f"))
         pathlib.Path(folder, "wrong.cpp").write_text(TEST.replace("@FIRST@", "7.0f"))
-        subprocess.run(f"{command} -c {HERE}/simt.cpp -o {folder}/simt.o", shell=True, check=True)
+        emulator = [path for path in sorted(HERE.glob("*.cpp")) if not path.name.endswith("_test.cpp")]
+        pathlib.Path(folder, "simt.cpp").write_text("".join(f'#include "{path}"\n' for path in emulator))  # in one go: seconds less
+        subprocess.run(f"{command} -c {folder}/simt.cpp -o {folder}/simt.o", shell=True, check=True)
         for name in ("test", "wrong"):
             subprocess.run(f"{command} -c {folder}/{name}.cpp -o {folder}/{name}.o", shell=True, check=True)
         os.chdir(folder)

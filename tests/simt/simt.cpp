@@ -1,71 +1,33 @@
-// The scheduler of the emulator: fibres on pooled stacks, barriers resolved when every lane has stopped, and the shadow of shared
-// memory. The order of accesses inside a warp is kept as vector clocks (who has met whom at a __syncwarp), across warps as epochs
-// (the number of the block barrier).
+// The scheduler of the emulator: launches, blocks in turn, and barriers, which are resolved when every lane has stopped.
 
 #include "simt/simt.h"
-
-#include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <boost/context/detail/fcontext.hpp>
-#include <deque>
 #include <exception>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <numeric>
 
-#if THINKREC_SIMT_ASAN
-#include <sanitizer/common_interface_defs.h>
-#endif
-
-// Where the no-ops of each THINKREC_KERNEL begin: a section of the executable, bounded by the linker.
-extern "C" {
-extern const std::uintptr_t __start___patchable_function_entries[] __attribute__((weak, visibility("hidden")));
-extern const std::uintptr_t __stop___patchable_function_entries[] __attribute__((weak, visibility("hidden")));
-}
+#include "simt/fibres.h"
+#include "simt/lane_clocks.h"
+#include "simt/names.h"
+#include "simt/red_zones.h"
+#include "simt/shared_memory.h"
 
 namespace simt {
 namespace detail {
 namespace {
 
-namespace context = boost::context::detail;
-
-constexpr std::size_t kStackBytes = std::size_t{256} << 10;
-constexpr std::size_t kPage = 4096;
-constexpr std::size_t kMaxThreads = 1024;
-constexpr unsigned char kRedByte = 0xa5;
-
 /// Thrown in the fibres that are still waiting when a launch ends with a Fault, to leave their stacks.
 struct Unwind {};
-
-void start_switch([[maybe_unused]] void** fake, [[maybe_unused]] const void* bottom, [[maybe_unused]] std::size_t size) {
-#if THINKREC_SIMT_ASAN
-  __sanitizer_start_switch_fiber(fake, bottom, size);
-#endif
-}
-void finish_switch([[maybe_unused]] void* fake, [[maybe_unused]] const void** bottom, [[maybe_unused]] std::size_t* size) {
-#if THINKREC_SIMT_ASAN
-  __sanitizer_finish_switch_fiber(fake, bottom, size);
-#endif
-}
-
-/// A stack with a guard page below it, and the coroutine that runs one CUDA thread after another on it. Lives as long as the process.
-struct Fibre {
-  void* bottom = nullptr;
-  context::fcontext_t where = nullptr;
-  void* fake_stack = nullptr;
-};
 
 enum class Status : std::uint8_t { ready, block_barrier, warp_operation, exited };
 
 struct Thread {
   Fibre* fibre = nullptr;
   uint3 index{};
-  int linear = 0;
   int warp = 0;
   int lane = 0;
   Status status = Status::exited;
@@ -80,9 +42,7 @@ struct Thread {
 struct Warp {
   unsigned lanes = 0;  // those that exist
   unsigned waiting = 0;
-  std::uint32_t ticket = 1;
-  std::array<std::uint32_t, kWarpSize> time;                          // stamps the lane's accesses
-  std::array<std::array<std::uint32_t, kWarpSize>, kWarpSize> known;  // known[a][b]: b's accesses up to it come before a's next
+  LaneClocks clocks;
 };
 
 struct Random {
@@ -103,91 +63,38 @@ struct Random {
   }
 };
 
-const char* name_of(Kind kind) {
-  switch (kind) {
-    case Kind::barrier:
-      return "divergent barrier";
-    case Kind::bounds:
-      return "out of bounds";
-    case Kind::uninitialised:
-      return "uninitialised shared memory";
-    case Kind::race:
-      return "race";
-    case Kind::misaligned:
-      return "misaligned";
-    case Kind::launch:
-      return "invalid launch";
-  }
-  return "";
-}
-
-const char* name_of(Operation operation) {
-  switch (operation) {
-    case Operation::block:
-      return "__syncthreads";
-    case Operation::warp:
-      return "__syncwarp";
-    case Operation::shfl:
-      return "__shfl_sync";
-    case Operation::shfl_xor:
-      return "__shfl_xor_sync";
-    case Operation::shfl_down:
-      return "__shfl_down_sync";
-    case Operation::ballot:
-      return "__ballot_sync";
-    case Operation::any:
-      return "__any_sync";
-  }
-  return "";
-}
-
-template <class Index>
-std::string show(const Index& index) {
-  return fmt::format("({}, {}, {})", index.x, index.y, index.z);
-}
-
-std::string show(const Site& site) { return fmt::format("{}:{}", site.file_name(), site.line()); }
-
 bool same(const Site& a, const Site& b) {
   return a.line() == b.line() && a.column() == b.column() &&
          (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
 
-unsigned bit(int lane) { return 1u << lane; }
-
 class Emulator {
  public:
   std::uint64_t seed = 1;
   Statistics statistics;
-  std::map<std::byte*, std::size_t> watched;
+  SharedMemory shared;
 
   void launch(const LaunchShape& shape, const std::function<void()>& thread);
   void block_barrier(Site site);
   std::uint64_t warp_operation(Operation operation, unsigned mask, std::uint64_t value, int parameter, int width, Site site);
-  SharedArray* static_shared(Declaration& declaration, const char* name, std::size_t bytes, std::size_t granule);
-  SharedArray* dynamic_shared(const char* name, std::size_t granule);
-  std::byte* touch(const SharedArray& array, std::ptrdiff_t offset, std::size_t bytes, Use use);
-  [[noreturn]] void fault(Kind kind, const std::string& message, const Thread* thread);
-  const Thread* running() const { return running_; }
+  Toucher toucher() const { return {running_->warp, running_->lane, &warps_[static_cast<std::size_t>(running_->warp)].clocks}; }
+  /// Of the thread that runs, or of none.
+  [[noreturn]] void fault(Kind kind, const std::string& message) const { fault(kind, message, running_); }
 
  private:
-  static void entry(context::transfer_t from);
+  [[noreturn]] void fault(Kind kind, const std::string& message, const Thread* thread) const;
   void validate(const LaunchShape& shape);
   void run_block(std::uint64_t block);
+  void run_thread();
   void resume(Thread& thread);
   void suspend();
   void unwind();
-  Fibre* fibre(std::size_t i);
   bool resolve_block_barrier();
   bool resolve_warps();
-  void complete(Warp& warp, int first, unsigned lanes);
+  void complete(Warp& warp, Thread* threads, int first, unsigned lanes);
+  void exchange(Operation operation, Thread* threads, unsigned lanes);
   void make_ready(Thread& thread);
   [[noreturn]] void diagnose();
-  SharedArray* add_array(const char* name, std::size_t bytes, std::size_t granule);
-  bool concurrent(const Access& access, const Thread& me, unsigned* others) const;
-  void record(Access& access, const Thread& me, bool atomic) const;
-  [[noreturn]] void race(const SharedArray& array, std::size_t offset, const char* what, const Access& access, unsigned others);
-  void next_epoch();
 
   const LaunchShape* shape_ = nullptr;
   const std::function<void()>* kernel_ = nullptr;
@@ -195,29 +102,13 @@ class Emulator {
   bool unwinding_ = false;
   std::exception_ptr error_;
   Thread* running_ = nullptr;
-  context::fcontext_t scheduler_ = nullptr;
-  const void* scheduler_stack_ = nullptr;
-  std::size_t scheduler_size_ = 0;
 
-  std::deque<Fibre> fibres_;
+  Fibres fibres_{[this] { run_thread(); }};
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
   std::vector<Thread*> ready_;
   std::vector<Thread*> turn_;
   std::size_t at_block_barrier_ = 0;
-
-  std::uint64_t block_serial_ = 0;
-  std::uint32_t epoch_ = 0;
-  std::uint32_t block_epoch_ = 0;  // the first of this block: what was written before it is not initialised
-  std::deque<SharedArray> arrays_;
-  SharedArray* dynamic_ = nullptr;
-  struct alignas(128) Line {
-    std::byte bytes[128];
-  };
-  std::vector<Line> arena_ = std::vector<Line>(kSharedLimit / sizeof(Line) + 1);
-  std::size_t arena_used_ = 0;
-  std::vector<Granule> granules_;
-  std::size_t granules_used_ = 0;
 };
 
 Emulator& emulator() {
@@ -225,69 +116,40 @@ Emulator& emulator() {
   return *instance;
 }
 
-std::recursive_mutex& launch_mutex() {
-  static std::recursive_mutex mutex;
-  return mutex;
-}
-
-void Emulator::fault(Kind kind, const std::string& message, const Thread* thread) {
+void Emulator::fault(Kind kind, const std::string& message, const Thread* thread) const {
   const std::string where = thread == nullptr ? "" : fmt::format(", block {}, thread {}", show(blockIdx), show(thread->index));
   throw Fault(kind,
               fmt::format("simt: kernel {}{}: {}: {}", shape_ == nullptr ? "?" : shape_->kernel, where, name_of(kind), message));
 }
 
-// Fibres.
+// Threads.
 
-Fibre* Emulator::fibre(std::size_t i) {
-  while (fibres_.size() <= i) {
-    void* memory = mmap(nullptr, kPage + kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED || mprotect(memory, kPage, PROT_NONE) != 0) {
-      throw std::bad_alloc();
+void Emulator::run_thread() {
+  try {
+    (*kernel_)();
+  } catch (const Unwind&) {
+  } catch (...) {
+    if (!error_) {
+      error_ = std::current_exception();
     }
-    Fibre made;
-    made.bottom = static_cast<char*>(memory) + kPage;
-    made.where = context::make_fcontext(static_cast<char*>(made.bottom) + kStackBytes, kStackBytes, &Emulator::entry);
-    fibres_.push_back(made);
   }
-  return &fibres_[i];
-}
-
-void Emulator::entry(context::transfer_t from) {
-  Emulator& self = emulator();
-  finish_switch(nullptr, &self.scheduler_stack_, &self.scheduler_size_);
-  self.scheduler_ = from.fctx;
-  while (true) {
-    try {
-      (*self.kernel_)();
-    } catch (const Unwind&) {
-    } catch (...) {
-      if (!self.error_) {
-        self.error_ = std::current_exception();
-      }
-    }
-    self.running_->status = Status::exited;
-    self.suspend();
-  }
+  running_->status = Status::exited;
 }
 
 void Emulator::resume(Thread& thread) {
   ++statistics.switches;
   running_ = &thread;
   threadIdx = thread.index;
-  void* fake_stack = nullptr;
-  start_switch(&fake_stack, thread.fibre->bottom, kStackBytes);
-  const context::transfer_t back = context::jump_fcontext(thread.fibre->where, nullptr);
-  finish_switch(fake_stack, nullptr, nullptr);
-  thread.fibre->where = back.fctx;
+  fibres_.resume(*thread.fibre);
   running_ = nullptr;
 }
 
+/// Until the barrier of the thread that runs is resolved.
 void Emulator::suspend() {
-  Fibre& mine = *running_->fibre;
-  start_switch(&mine.fake_stack, scheduler_stack_, scheduler_size_);
-  const context::transfer_t back = context::jump_fcontext(scheduler_, nullptr);
-  finish_switch(mine.fake_stack, &scheduler_stack_, &scheduler_size_);
-  scheduler_ = back.fctx;
+  fibres_.suspend();
+  if (unwinding_) {
+    throw Unwind{};
+  }
 }
 
 void Emulator::unwind() {
@@ -309,24 +171,22 @@ void Emulator::validate(const LaunchShape& shape) {
   const dim3 block = shape.block;
   const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) {
-    fault(Kind::launch, fmt::format("a grid of {} blocks", show(grid)), nullptr);
+    fault(Kind::launch, fmt::format("a grid of {} blocks", show(grid)));
   }
   if (threads == 0 || block.x > 1024 || block.y > 1024 || block.z > 64 || threads > kMaxThreads) {
-    fault(Kind::launch, fmt::format("a block of {} = {} threads", show(block), threads), nullptr);
+    fault(Kind::launch, fmt::format("a block of {} = {} threads", show(block), threads));
   }
   if (threads > shape.max_threads) {
-    fault(Kind::launch, fmt::format("a block of {} threads, where THINKREC_KERNEL allows {}", threads, shape.max_threads),
-          nullptr);
+    fault(Kind::launch, fmt::format("a block of {} threads, where THINKREC_KERNEL allows {}", threads, shape.max_threads));
   }
   if (shape.shared_bytes > kSharedLimit) {
-    fault(Kind::launch, fmt::format("{} bytes of dynamic shared memory, of at most {}", shape.shared_bytes, kSharedLimit),
-          nullptr);
+    fault(Kind::launch, fmt::format("{} bytes of dynamic shared memory, of at most {}", shape.shared_bytes, kSharedLimit));
   }
 }
 
 void Emulator::launch(const LaunchShape& shape, const std::function<void()>& kernel) {
   if (shape_ != nullptr) {
-    fault(Kind::launch, fmt::format("launched {} from a kernel", shape.kernel), running_);
+    fault(Kind::launch, fmt::format("launched {} from a kernel", shape.kernel));
   }
   shape_ = &shape;
   struct Reset {
@@ -344,18 +204,14 @@ void Emulator::launch(const LaunchShape& shape, const std::function<void()>& ker
   random_ = Random{seed * 0x2545f4914f6cdd1d};
   gridDim = shape.grid;
   blockDim = shape.block;
-  if (epoch_ > 0x80000000u) {  // start again before the counter wraps
-    granules_.assign(granules_.size(), Granule{});
-    epoch_ = 0;
-  }
+  shared.start_launch(shape.shared_bytes);
 
   const std::size_t count = std::size_t{shape.block.x} * shape.block.y * shape.block.z;
   threads_.assign(count, Thread{});
   warps_.resize((count + kWarpSize - 1) / kWarpSize);
   for (std::size_t i = 0; i < count; ++i) {
     Thread& thread = threads_[i];
-    thread.fibre = fibre(i);
-    thread.linear = static_cast<int>(i);
+    thread.fibre = fibres_.at(i);
     thread.warp = static_cast<int>(i / kWarpSize);
     thread.lane = static_cast<int>(i % kWarpSize);
     thread.index.x = static_cast<unsigned>(i % shape.block.x);
@@ -373,22 +229,12 @@ void Emulator::launch(const LaunchShape& shape, const std::function<void()>& ker
 
 void Emulator::run_block(std::uint64_t block) {
   ++statistics.blocks;
-  ++block_serial_;
-  next_epoch();
-  block_epoch_ = epoch_;
-  arrays_.clear();
-  arena_used_ = 0;
-  granules_used_ = 0;
-  dynamic_ = nullptr;
+  shared.start_block();
   blockIdx.x = static_cast<unsigned>(block % gridDim.x);
   blockIdx.y = static_cast<unsigned>(block / gridDim.x % gridDim.y);
   blockIdx.z = static_cast<unsigned>(block / gridDim.x / gridDim.y);
   for (Warp& warp : warps_) {
-    warp.lanes = 0;
-    warp.waiting = 0;
-    warp.ticket = 1;
-    warp.time.fill(1);
-    warp.known = {};
+    warp = Warp{};
   }
   ready_.clear();
   at_block_barrier_ = 0;
@@ -420,8 +266,6 @@ void Emulator::run_block(std::uint64_t block) {
   }
 }
 
-void Emulator::next_epoch() { ++epoch_; }
-
 // Barriers.
 
 void Emulator::make_ready(Thread& thread) {
@@ -437,9 +281,6 @@ void Emulator::block_barrier(Site site) {
   me.site = site;
   ++at_block_barrier_;
   suspend();
-  if (unwinding_) {
-    throw Unwind{};
-  }
 }
 
 std::uint64_t Emulator::warp_operation(Operation operation, unsigned mask, std::uint64_t value, int parameter, int width,
@@ -448,11 +289,10 @@ std::uint64_t Emulator::warp_operation(Operation operation, unsigned mask, std::
   if ((mask & bit(me.lane)) == 0) {
     fault(Kind::barrier,
           fmt::format("{} at {} with a mask {:#010x} which leaves out the calling lane {}", name_of(operation), show(site), mask,
-                      me.lane),
-          &me);
+                      me.lane));
   }
   if (width < 1 || width > kWarpSize || !std::has_single_bit(static_cast<unsigned>(width))) {
-    fault(Kind::barrier, fmt::format("{} at {} with a width of {}", name_of(operation), show(site), width), &me);
+    fault(Kind::barrier, fmt::format("{} at {} with a width of {}", name_of(operation), show(site), width));
   }
   me.status = Status::warp_operation;
   me.operation = operation;
@@ -463,9 +303,6 @@ std::uint64_t Emulator::warp_operation(Operation operation, unsigned mask, std::
   me.site = site;
   warps_[static_cast<std::size_t>(me.warp)].waiting |= bit(me.lane);
   suspend();
-  if (unwinding_) {
-    throw Unwind{};
-  }
   return me.value;
 }
 
@@ -482,7 +319,7 @@ bool Emulator::resolve_block_barrier() {
     }
   }
   at_block_barrier_ = 0;
-  next_epoch();
+  shared.block_barrier();
   for (Thread& thread : threads_) {
     make_ready(thread);
   }
@@ -509,7 +346,7 @@ bool Emulator::resolve_warps() {
                 same(other.site, leader.site);
       }
       if (agree) {
-        complete(warp, static_cast<int>(w * kWarpSize) + first, lanes);
+        complete(warp, threads, first, lanes);
         left &= ~lanes;
         moved = true;
       }
@@ -518,65 +355,47 @@ bool Emulator::resolve_warps() {
   return moved;
 }
 
-void Emulator::complete(Warp& warp, int first, unsigned lanes) {
-  Thread* const threads = &threads_[static_cast<std::size_t>(first / kWarpSize * kWarpSize)];
-  const Operation operation = threads_[static_cast<std::size_t>(first)].operation;
-  if (operation == Operation::warp) {
-    std::array<std::uint32_t, kWarpSize> met{};
-    for (unsigned rest = lanes; rest != 0; rest &= rest - 1) {
-      const auto lane = static_cast<std::size_t>(std::countr_zero(rest));
-      for (std::size_t i = 0; i < met.size(); ++i) {
-        met[i] = std::max(met[i], warp.known[lane][i]);
-      }
-      met[lane] = std::max(met[lane], warp.time[lane]);
-    }
-    ++warp.ticket;
-    for (unsigned rest = lanes; rest != 0; rest &= rest - 1) {
-      const auto lane = static_cast<std::size_t>(std::countr_zero(rest));
-      warp.known[lane] = met;
-      warp.time[lane] = warp.ticket;
-    }
+/// All of the lanes wait at the same operation; `first` is one of them.
+void Emulator::complete(Warp& warp, Thread* threads, int first, unsigned lanes) {
+  if (threads[first].operation == Operation::warp) {
+    warp.clocks.meet(lanes);
   } else {
-    std::array<std::uint64_t, kWarpSize> given{};
-    std::uint64_t ballot = 0;
-    for (unsigned rest = lanes; rest != 0; rest &= rest - 1) {
-      const int lane = std::countr_zero(rest);
-      given[static_cast<std::size_t>(lane)] = threads[lane].value;
-      ballot |= threads[lane].value != 0 ? bit(lane) : 0;
-    }
-    for (unsigned rest = lanes; rest != 0; rest &= rest - 1) {
-      const int lane = std::countr_zero(rest);
-      Thread& me = threads[lane];
-      if (operation == Operation::ballot) {
-        me.value = ballot;
-      } else if (operation == Operation::any) {
-        me.value = ballot != 0;
-      } else {
-        const int begin = lane & ~(me.width - 1);
-        int source = lane;
-        if (operation == Operation::shfl) {
-          source = begin + (me.parameter & (me.width - 1));
-        } else if (operation == Operation::shfl_xor) {
-          source = lane ^ me.parameter;
-          source = source >= begin + me.width ? lane : source;
-        } else {
-          source = lane + me.parameter;
-          source = source >= begin + me.width ? lane : source;
-        }
-        if (source < 0 || source >= kWarpSize || (lanes & bit(source)) == 0) {
-          fault(Kind::barrier,
-                fmt::format("{} at {} reads lane {}, which does not take part (mask {:#010x})", name_of(operation), show(me.site),
-                            source, me.mask),
-                &me);
-        }
-        me.value = given[static_cast<std::size_t>(source)];
-      }
-    }
+    exchange(threads[first].operation, threads, lanes);
   }
   warp.waiting &= ~lanes;
-  for (unsigned rest = lanes; rest != 0; rest &= rest - 1) {
-    make_ready(threads[std::countr_zero(rest)]);
-  }
+  for_lanes(lanes, [&](int lane) { make_ready(threads[lane]); });
+}
+
+/// Shuffles and votes.
+void Emulator::exchange(Operation operation, Thread* threads, unsigned lanes) {
+  std::array<std::uint64_t, kWarpSize> given{};
+  std::uint64_t ballot = 0;
+  for_lanes(lanes, [&](int lane) {
+    given[static_cast<std::size_t>(lane)] = threads[lane].value;
+    ballot |= threads[lane].value != 0 ? bit(lane) : 0;
+  });
+  for_lanes(lanes, [&](int lane) {
+    Thread& me = threads[lane];
+    if (operation == Operation::ballot || operation == Operation::any) {
+      me.value = operation == Operation::ballot ? ballot : ballot != 0;
+      return;
+    }
+    const int begin = lane & ~(me.width - 1);
+    int source = lane;
+    if (operation == Operation::shfl) {
+      source = begin + (me.parameter & (me.width - 1));
+    } else {
+      source = operation == Operation::shfl_xor ? lane ^ me.parameter : lane + me.parameter;
+      source = source >= begin + me.width ? lane : source;
+    }
+    if (source < 0 || source >= kWarpSize || (lanes & bit(source)) == 0) {
+      fault(Kind::barrier,
+            fmt::format("{} at {} reads lane {}, which does not take part (mask {:#010x})", name_of(operation), show(me.site),
+                        source, me.mask),
+            &me);
+    }
+    me.value = given[static_cast<std::size_t>(source)];
+  });
 }
 
 /// Nothing can move: says which threads wait for whom.
@@ -616,137 +435,6 @@ void Emulator::diagnose() {
         waits);
 }
 
-// Shared memory.
-
-SharedArray* Emulator::add_array(const char* name, std::size_t bytes, std::size_t granule) {
-  const std::size_t start = (arena_used_ + 127) / 128 * 128;
-  const std::size_t count = bytes / granule;
-  if (granules_.size() < granules_used_ + count) {
-    // Pointers into it are only held by arrays of this block.
-    std::vector<Granule> grown(granules_used_ + count);
-    std::copy(granules_.begin(), granules_.end(), grown.begin());
-    for (SharedArray& array : arrays_) {
-      array.granules = grown.data() + (array.granules - granules_.data());
-    }
-    granules_.swap(grown);
-  }
-  if (start + bytes > kSharedLimit) {
-    fault(Kind::launch,
-          fmt::format("shared array {} brings the block to {} bytes, of at most {}", name, start + bytes, kSharedLimit),
-          running_);
-  }
-  arrays_.push_back({name, arena_[0].bytes + start, bytes, granule, granules_.data() + granules_used_});
-  arena_used_ = start + bytes;
-  granules_used_ += count;
-  return &arrays_.back();
-}
-
-SharedArray* Emulator::static_shared(Declaration& declaration, const char* name, std::size_t bytes, std::size_t granule) {
-  if (declaration.block != block_serial_) {
-    std::size_t used = bytes;
-    for (const SharedArray& array : arrays_) {
-      used += &array == dynamic_ ? 0 : array.size;
-    }
-    if (used > kStaticSharedLimit) {
-      fault(Kind::launch,
-            fmt::format("shared array {} brings static shared memory to {} bytes, of at most {}", name, used, kStaticSharedLimit),
-            running_);
-    }
-    declaration = {block_serial_, add_array(name, bytes, granule)};
-  }
-  return declaration.array;
-}
-
-SharedArray* Emulator::dynamic_shared(const char* name, std::size_t granule) {
-  if (dynamic_ == nullptr) {
-    dynamic_ = add_array(name, shape_->shared_bytes / granule * granule, granule);
-  }
-  if (granule < dynamic_->granule) {
-    fault(Kind::launch,
-          fmt::format("dynamic shared memory {} was declared before as {} with wider elements", name, dynamic_->name), running_);
-  }
-  return dynamic_;
-}
-
-bool Emulator::concurrent(const Access& access, const Thread& me, unsigned* others) const {
-  if (access.epoch != epoch_) {
-    return false;
-  }
-  *others = access.lanes;
-  if (access.warp != me.warp) {
-    return true;
-  }
-  *others = access.lanes & ~bit(me.lane);
-  if (access.many_warps) {
-    return true;
-  }
-  const auto& known = warps_[static_cast<std::size_t>(me.warp)].known[static_cast<std::size_t>(me.lane)];
-  for (unsigned rest = *others; rest != 0; rest &= rest - 1) {
-    if (known[static_cast<std::size_t>(std::countr_zero(rest))] < access.stamp) {
-      return true;
-    }
-  }
-  return false;
-}
-
-/// Adds me to the accesses that nothing orders, or replaces those that all come before.
-void Emulator::record(Access& access, const Thread& me, bool atomic) const {
-  const std::uint32_t stamp = warps_[static_cast<std::size_t>(me.warp)].time[static_cast<std::size_t>(me.lane)];
-  unsigned others = 0;
-  if (!concurrent(access, me, &others)) {
-    access = {epoch_, stamp, bit(me.lane), static_cast<std::uint16_t>(me.warp), false, atomic};
-  } else if (access.warp != me.warp) {
-    access.many_warps = true;
-  } else {
-    access.lanes |= bit(me.lane);
-    access.stamp = std::min(access.stamp, stamp);
-  }
-}
-
-void Emulator::race(const SharedArray& array, std::size_t offset, const char* what, const Access& access, unsigned others) {
-  std::string who = "another thread";
-  if (others != 0) {
-    who = "thread " + show(threads_[static_cast<std::size_t>(access.warp * kWarpSize + std::countr_zero(others))].index);
-  }
-  fault(Kind::race, fmt::format("{} shared {} at byte {} as {} did, with no barrier between", what, array.name, offset, who),
-        running_);
-}
-
-std::byte* Emulator::touch(const SharedArray& array, std::ptrdiff_t offset, std::size_t bytes, Use use) {
-  if (offset < 0 || static_cast<std::size_t>(offset) + bytes > array.size) {
-    fault(Kind::bounds,
-          fmt::format("shared {}: bytes {} to {} of {}{}", array.name, offset, offset + static_cast<std::ptrdiff_t>(bytes),
-                      array.size, &array == dynamic_ ? " that the launch asked for" : ""),
-          running_);
-  }
-  const Thread& me = *running_;
-  const auto begin = static_cast<std::size_t>(offset);
-  unsigned others = 0;
-  for (std::size_t at = begin; at < begin + bytes; at += array.granule) {
-    Granule& granule = array.granules[at / array.granule];
-    if (use != Use::write && granule.write.epoch < block_epoch_) {
-      fault(Kind::uninitialised, fmt::format("shared {} at byte {} is read before it is written", array.name, at), running_);
-    }
-    if (use == Use::read) {
-      if (concurrent(granule.write, me, &others)) {
-        race(array, at, "read after write (RAW): reads", granule.write, others);
-      }
-      record(granule.read, me, false);
-      continue;
-    }
-    const bool atomic = use == Use::atomic;
-    if (!(atomic && granule.write.atomic) && concurrent(granule.write, me, &others)) {
-      race(array, at, "write after write (WAW): writes", granule.write, others);
-    }
-    if (concurrent(granule.read, me, &others)) {
-      race(array, at, "write after read (WAR): writes", granule.read, others);
-    }
-    record(granule.write, me, atomic);
-    granule.read = Access{};
-  }
-  return array.bytes + begin;
-}
-
 }  // namespace
 
 void block_barrier(Site site) { emulator().block_barrier(site); }
@@ -756,16 +444,16 @@ std::uint64_t warp_operation(Operation operation, unsigned mask, std::uint64_t v
 }
 
 SharedArray* static_shared(Declaration& declaration, const char* name, std::size_t bytes, std::size_t granule) {
-  return emulator().static_shared(declaration, name, bytes, granule);
+  return emulator().shared.static_array(declaration, name, bytes, granule);
 }
 
-SharedArray* dynamic_shared(const char* name, std::size_t granule) { return emulator().dynamic_shared(name, granule); }
+SharedArray* dynamic_shared(const char* name, std::size_t granule) { return emulator().shared.dynamic_array(name, granule); }
 
 std::byte* touch(const SharedArray& array, std::ptrdiff_t offset, std::size_t bytes, Use use) {
-  return emulator().touch(array, offset, bytes, use);
+  return emulator().shared.touch(array, offset, bytes, use, emulator().toucher());
 }
 
-void fault(Kind kind, const std::string& message) { emulator().fault(kind, message, emulator().running()); }
+void fault(Kind kind, const std::string& message) { emulator().fault(kind, message); }
 
 void check_aligned(std::uintptr_t address, std::size_t bytes, Site site) {
   if (address % bytes != 0) {
@@ -773,57 +461,10 @@ void check_aligned(std::uintptr_t address, std::size_t bytes, Site site) {
   }
 }
 
-std::size_t bound_of(const char* name, std::uintptr_t function) {
-  std::uintptr_t nearest = 0;
-  for (const std::uintptr_t* entry = __start___patchable_function_entries; entry != __stop___patchable_function_entries;
-       ++entry) {
-    if (*entry <= function) {
-      nearest = std::max(nearest, *entry);
-    }
-  }
-  bool marked = function - nearest <= kMaxThreads;
-#if defined(__x86_64__)
-  for (std::uintptr_t at = nearest; marked && at < function; ++at) {
-    marked = *reinterpret_cast<const unsigned char*>(at) == 0x90;
-  }
-#endif
-  if (!marked) {
-    throw Fault(Kind::launch, fmt::format("simt: kernel {}: {}: it has no THINKREC_KERNEL of at most {}", name,
-                                          name_of(Kind::launch), kMaxThreads));
-  }
-  return function - nearest;
-}
-
 void launch(const LaunchShape& shape, const std::function<void()>& thread) {
-  const std::scoped_lock lock(launch_mutex());
+  static std::recursive_mutex mutex;  // so that a launch from a kernel is a Fault
+  const std::scoped_lock lock(mutex);
   emulator().launch(shape, thread);
-}
-
-void watch(void* bytes, std::size_t size) {
-  auto* const first = static_cast<std::byte*>(bytes);
-  std::memset(first - kRedZone, kRedByte, kRedZone);
-  std::memset(first + size, kRedByte, kRedZone);
-  const std::scoped_lock lock(launch_mutex());
-  emulator().watched[first] = size;
-}
-
-void unwatch(void* bytes) {
-  const std::scoped_lock lock(launch_mutex());
-  emulator().watched.erase(static_cast<std::byte*>(bytes));
-}
-
-void check_red_zones(const char* kernel) {
-  for (const auto& [bytes, size] : emulator().watched) {
-    for (std::size_t i = 0; i < kRedZone; ++i) {
-      for (std::byte* at : {bytes - 1 - i, bytes + size + i}) {
-        if (*at != std::byte{kRedByte}) {
-          *at = std::byte{kRedByte};
-          throw Fault(Kind::bounds, fmt::format("simt: kernel {}: {}: byte {} of a guarded array of {} bytes was written", kernel,
-                                                name_of(Kind::bounds), at - bytes, size));
-        }
-      }
-    }
-  }
 }
 
 }  // namespace detail

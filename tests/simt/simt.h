@@ -102,6 +102,7 @@ const Statistics& statistics();
 inline constexpr std::size_t kStaticSharedLimit = 48 * 1024;
 inline constexpr std::size_t kSharedLimit = 227 * 1024;
 inline constexpr int kWarpSize = 32;
+inline constexpr std::size_t kMaxThreads = 1024;  // of a block
 
 namespace detail {
 
@@ -146,7 +147,7 @@ enum class Use { read, write, atomic };
 
 SharedArray* static_shared(Declaration& declaration, const char* name, std::size_t bytes, std::size_t granule);
 SharedArray* dynamic_shared(const char* name, std::size_t granule);
-/// Checks bounds, initialisation and races of an access, records it and returns where the bytes are.
+/// SharedMemory::touch (shared_memory.h) by the thread that runs.
 std::byte* touch(const SharedArray& array, std::ptrdiff_t offset, std::size_t bytes, Use use);
 [[noreturn]] void fault(Kind kind, const std::string& message);
 void check_aligned(std::uintptr_t address, std::size_t bytes, Site site);
@@ -176,7 +177,6 @@ void launch_with(const char* name, void (*kernel)(Parameters...), dim3 grid, dim
 
 void watch(void* bytes, std::size_t size);  // red zones of size kRedZone before and after
 void unwatch(void* bytes);
-void check_red_zones(const char* kernel);
 inline constexpr std::size_t kRedZone = THINKREC_SIMT_ASAN ? 0 : 64;
 
 }  // namespace detail
