@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "app/programs.h"
 #include "core/embedded_recipes.h"
@@ -34,15 +35,18 @@ bool gave_recipes(const CommandLine& line) {
 int validate(const CommandLine& line) {
   read_run_plan(line.text("stages"), line.text("experts"));
   const std::string config = line.text("config");
-  const auto errors = Recipe::validate(config, train_sets(line), recipe_options(), recipe_conflicts);
+  std::optional<Recipe> recipe;  // once every value is allowed
+  const auto errors = Recipe::validate(config, train_sets(line), recipe_options(), [&](const Recipe& read) {
+    recipe.emplace(read);
+    return recipe_conflicts(read);
+  });
   for (const std::string& error : errors) std::fprintf(stderr, "%s\n", error.c_str());
   if (!errors.empty()) return static_cast<int>(ExitCode::kConfig);
   std::printf("%s: no errors\n", config.c_str());
-  const Recipe recipe = Recipe::load(config, train_sets(line), recipe_options());
   for (const Option& option : recipe_options()) {
     std::error_code ignored;
-    if (option.type != OptionType::kPath || recipe.text(option.name).empty()) continue;
-    if (const std::string path = recipe.text(option.name); !std::filesystem::exists(path, ignored))
+    if (option.type != OptionType::kPath || recipe->text(option.name).empty()) continue;
+    if (const std::string path = recipe->text(option.name); !std::filesystem::exists(path, ignored))
       std::printf("note: %s: %s is not on this machine\n", option.name.c_str(), path.c_str());
   }
   return 0;

@@ -180,9 +180,15 @@ std::vector<std::string> Recipe::changed() const {
   return all;
 }
 
-std::string Recipe::hash() const {
+std::string Recipe::hash() const { return hash_of([](const std::string&) { return true; }); }
+
+std::string Recipe::hash_of_given() const { return hash_of([this](const std::string& name) { return given(name); }); }
+
+std::string Recipe::hash_of(const std::function<bool(const std::string&)>& counts) const {
   std::string text;
-  for (const auto& [name, value] : affecting()) text += name + ": " + value + "\n";
+  for (const auto& [name, value] : affecting()) {
+    if (counts(name)) text += name + ": " + value + "\n";
+  }
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned length = 0;
   THINKREC_CHECK(EVP_Digest(text.data(), text.size(), digest, &length, EVP_sha256(), nullptr) == 1, "SHA-256 is not available");
