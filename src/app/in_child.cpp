@@ -17,6 +17,9 @@ namespace {
 
 using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
+/// Ahead of an answer: its bytes. Its end would not do: what the child started may keep the pipe open.
+using Length = std::uint64_t;
+
 /// In the child: the body's value or its exception, through the pipe.
 [[noreturn]] void answer(int pipe, const std::function<OrderedJson()>& body) {
   OrderedJson result;
@@ -25,7 +28,9 @@ using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
   } catch (const std::exception& error) {
     result = {{"error", error.what()}};
   }
-  const std::string text = result.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+  const std::string json = result.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+  const Length length = json.size();
+  const std::string text = std::string(reinterpret_cast<const char*>(&length), sizeof length) + json;
   std::size_t sent = 0;
   while (sent < text.size()) {
     const auto count = ::write(pipe, text.data() + sent, text.size() - sent);
@@ -33,6 +38,13 @@ using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
     sent += static_cast<std::size_t>(count);
   }
   std::_Exit(0);
+}
+
+bool is_whole(const std::string& text) {
+  Length length = 0;
+  if (text.size() < sizeof length) return false;
+  std::memcpy(&length, text.data(), sizeof length);
+  return text.size() - sizeof length >= length;
 }
 
 /// The last line with words in it of what the child printed.
@@ -84,7 +96,7 @@ OrderedJson in_child(double timeout_s, const std::function<OrderedJson()>& body)
     const auto count = polled > 0 ? ::read(ends[0], buffer, sizeof buffer) : 0;
     if (count <= 0) break;
     text.append(buffer, static_cast<std::size_t>(count));
-    if (OrderedJson::accept(text)) break;  // whole: what the child started may keep the pipe open
+    if (is_whole(text)) break;
   }
   ::close(ends[0]);
   if (late) ::kill(-child, SIGKILL);
@@ -92,7 +104,7 @@ OrderedJson in_child(double timeout_s, const std::function<OrderedJson()>& body)
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  if (OrderedJson result = OrderedJson::parse(text, nullptr, false); result.is_object()) return result;
+  if (is_whole(text)) return OrderedJson::parse(text.substr(sizeof(Length)));
   const std::string words = last_words(noise.get());
   if (late) return {{"error", fmt::format("not done after {} s{}", timeout_s, words)}};
   if (WIFSIGNALED(status)) return {{"error", fmt::format("ended by signal {}{}", WTERMSIG(status), words)}};
