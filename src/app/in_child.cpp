@@ -104,7 +104,7 @@ OrderedJson in_child(double timeout_s, const std::function<OrderedJson()>& body)
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  if (is_whole(text)) return OrderedJson::parse(text.substr(sizeof(Length)));
+  if (is_whole(text)) return OrderedJson::parse(text.begin() + sizeof(Length), text.end());
   const std::string words = last_words(noise.get());
   if (late) return {{"error", fmt::format("not done after {} s{}", timeout_s, words)}};
   if (WIFSIGNALED(status)) return {{"error", fmt::format("ended by signal {}{}", WTERMSIG(status), words)}};

@@ -180,14 +180,10 @@ std::vector<std::string> Recipe::changed() const {
   return all;
 }
 
-std::string Recipe::hash() const { return hash_of([](const std::string&) { return true; }); }
-
-std::string Recipe::hash_of_given() const { return hash_of([this](const std::string& name) { return given(name); }); }
-
-std::string Recipe::hash_of(const std::function<bool(const std::string&)>& counts) const {
+std::string Recipe::hash(bool only_given) const {
   std::string text;
   for (const auto& [name, value] : affecting()) {
-    if (counts(name)) text += name + ": " + value + "\n";
+    if (!only_given || given(name)) text += name + ": " + value + "\n";
   }
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned length = 0;

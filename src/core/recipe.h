@@ -59,9 +59,9 @@ class Recipe {
   std::string resolved() const;
 
   /// SHA-256 (hex) over the values of the options that affect the result; independent of the order of the table.
-  std::string hash() const;
+  std::string hash() const { return hash(false); }
   /// The same over those of them that a file or --set gave: for a recipe.yaml, the options of the version that wrote it.
-  std::string hash_of_given() const;
+  std::string hash_of_given() const { return hash(true); }
 
  private:
   struct Value {
@@ -70,7 +70,7 @@ class Recipe {
   };
   friend class RecipeReader;
 
-  std::string hash_of(const std::function<bool(const std::string&)>& counts) const;
+  std::string hash(bool only_given) const;
   const Value& value(const std::string& name, std::span<const OptionType> types) const;
   void write_section(const RecipeSchema& section, const std::string& name, std::size_t depth, std::string& text) const;
 

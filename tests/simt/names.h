@@ -17,10 +17,10 @@ std::string show(const Index& index) {
   return fmt::format("({}, {}, {})", index.x, index.y, index.z);
 }
 inline std::string show(const Site& site) { return fmt::format("{}:{}", site.file_name(), site.line()); }
-/// The thread of that linear index in the block that runs.
-inline std::string show_thread(int linear) {
-  const auto i = static_cast<unsigned>(linear);
-  return show(uint3{i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y});
+/// Of the thread in its block, or of the block in its grid, that has this linear index.
+inline uint3 index_in(const dim3& shape, std::uint64_t linear) {
+  return {static_cast<unsigned>(linear % shape.x), static_cast<unsigned>(linear / shape.x % shape.y),
+          static_cast<unsigned>(linear / shape.x / shape.y)};
 }
 
 }  // namespace simt::detail

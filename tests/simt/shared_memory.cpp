@@ -9,8 +9,10 @@ namespace simt::detail {
 namespace {
 
 [[noreturn]] void race(const SharedArray& array, std::size_t offset, const char* what, const Access& access, unsigned others) {
-  const std::string who =
-      others == 0 ? "another thread" : "thread " + show_thread(access.warp * kWarpSize + std::countr_zero(others));
+  std::string who = "another thread";
+  if (others != 0) {
+    who = "thread " + show(index_in(blockDim, static_cast<std::uint64_t>(access.warp * kWarpSize + std::countr_zero(others))));
+  }
   fault(Kind::race, fmt::format("{} shared {} at byte {} as {} did, with no barrier between", what, array.name, offset, who));
 }
 

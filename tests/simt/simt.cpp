@@ -214,9 +214,7 @@ void Emulator::launch(const LaunchShape& shape, const std::function<void()>& ker
     thread.fibre = fibres_.at(i);
     thread.warp = static_cast<int>(i / kWarpSize);
     thread.lane = static_cast<int>(i % kWarpSize);
-    thread.index.x = static_cast<unsigned>(i % shape.block.x);
-    thread.index.y = static_cast<unsigned>(i / shape.block.x % shape.block.y);
-    thread.index.z = static_cast<unsigned>(i / shape.block.x / shape.block.y);
+    thread.index = index_in(shape.block, i);
   }
   std::vector<std::uint64_t> blocks(std::uint64_t{shape.grid.x} * shape.grid.y * shape.grid.z);
   std::iota(blocks.begin(), blocks.end(), std::uint64_t{0});
@@ -230,9 +228,7 @@ void Emulator::launch(const LaunchShape& shape, const std::function<void()>& ker
 void Emulator::run_block(std::uint64_t block) {
   ++statistics.blocks;
   shared.start_block();
-  blockIdx.x = static_cast<unsigned>(block % gridDim.x);
-  blockIdx.y = static_cast<unsigned>(block / gridDim.x % gridDim.y);
-  blockIdx.z = static_cast<unsigned>(block / gridDim.x / gridDim.y);
+  blockIdx = index_in(gridDim, block);
   for (Warp& warp : warps_) {
     warp = Warp{};
   }
@@ -340,11 +336,11 @@ bool Emulator::resolve_warps() {
         continue;
       }
       bool agree = true;
-      for (unsigned rest = lanes; rest != 0; rest &= rest - 1) {
-        const Thread& other = threads[std::countr_zero(rest)];
+      for_lanes(lanes, [&](int lane) {
+        const Thread& other = threads[lane];
         agree = agree && other.operation == leader.operation && other.mask == leader.mask && other.width == leader.width &&
                 same(other.site, leader.site);
-      }
+      });
       if (agree) {
         complete(warp, threads, first, lanes);
         left &= ~lanes;
