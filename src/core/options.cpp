@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "core/error.h"
 
@@ -198,7 +199,9 @@ std::optional<std::string> nearest_name(std::string_view name, std::span<const s
     const std::size_t width = candidate.size() + 1;
     std::vector<std::size_t> before(width), previous(width), current(width);
     for (std::size_t j = 0; j < width; ++j) previous[j] = j;
-    for (std::size_t i = 1; i <= name.size(); ++i) {
+    std::size_t least_before = 0, least = 0;  // of the last two rows: the distance is at least the lesser
+    for (std::size_t i = 1; i <= name.size() && std::min(least_before, least) < best_distance; ++i) {
+      least_before = std::exchange(least, i);
       current[0] = i;
       for (std::size_t j = 1; j < width; ++j) {
         const bool same = name[i - 1] == candidate[j - 1];
@@ -206,11 +209,12 @@ std::optional<std::string> nearest_name(std::string_view name, std::span<const s
         if (i > 1 && j > 1 && name[i - 1] == candidate[j - 2] && name[i - 2] == candidate[j - 1]) {
           current[j] = std::min(current[j], before[j - 2] + 1);
         }
+        least = std::min(least, current[j]);
       }
       std::swap(before, previous);
       std::swap(previous, current);
     }
-    if (previous.back() < best_distance) {
+    if (std::min(least_before, least) < best_distance && previous.back() < best_distance) {
       best_distance = previous.back();
       best = candidate;
     }

@@ -100,7 +100,9 @@ class Lane {
       validation_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       progress_.no_step();
     }
-    if (!last && (result.stop || step_ % session_.recipe().integer("run.checkpoint_every") == 0)) save();
+    save_due_ |= step_ % session_.recipe().integer("run.checkpoint_every") == 0;
+    // Not amid steps that are not finite: if they end the run, it goes on from before the first of them.
+    if (!last && (result.stop || (save_due_ && !guard_.losing()))) save();
     if (result.stop && team_.rank() == 0) {
       session_.enter_save();
       writer_.finish();
@@ -267,6 +269,7 @@ class Lane {
   }
 
   void save() {
+    save_due_ = false;
     if (team_.rank() != 0) return;
     Checkpoint checkpoint{step_, facts(), parameters_.store("now/", false)};
     checkpoint.tensors.insert(checkpoint.tensors.end(), best_.begin(), best_.end());
@@ -292,7 +295,7 @@ class Lane {
   Batch batch_;
   std::int64_t step_ = 0, best_step_ = -1;
   double best_score_ = -std::numeric_limits<double>::infinity();
-  bool done_ = false;
+  bool done_ = false, save_due_ = false;
   std::vector<StoredTensor> best_;
   std::unique_ptr<ReadAhead<Batch>> ahead_;  // last, so that its thread ends first
 };

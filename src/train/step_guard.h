@@ -24,6 +24,8 @@ class StepGuard {
   void add(double loss);
   /// Takes in a step that was not. Why the run has to end, or nothing.
   std::string lost(std::int64_t step);
+  /// Whether the last step was not finite.
+  bool losing() const { return in_a_row_ > 0; }
 
   /// For a checkpoint, and back.
   nlohmann::json state() const { return {{"losses", losses_}, {"lost", lost_}, {"in_a_row", in_a_row_}}; }

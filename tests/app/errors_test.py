@@ -169,7 +169,7 @@ def main():
             with open(path, "wb") as file:
                 file.write(content.replace(old, new, 1))
         model = changed("weights", lambda at: flip(f"{at}/model.safetensors"))
-        tokenizer = changed("tokenizer", lambda at: replace(f"{at}/tokenizer.json", b'"t h", "e r"', b'"e r", "t h"'))
+        tokenizer = changed("tokenizer", lambda at: replace(f"{at}/tokenizer.json", b'"N o", "Q u"', b'"Q u", "N o"'))
         again = ("thinkrec_train", "--config", recipe, "--run-dir", run, "--set")
         expect(world, 65, ["belongs to another model", "new --run-dir"], *again, f"model.path={model}")
         expect(world, 65, ["belongs to another tokenizer", "new --run-dir"], *again, f"model.path={tokenizer}")

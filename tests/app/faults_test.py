@@ -171,7 +171,11 @@ def errors(world, folder, wanted):
         assert {stage: world.values(run, stage) for stage in wanted} == wanted, fault
 
 
-def not_finite(world, folder, prepared, wanted):
+def losses(run_dir):
+    return {step: row["loss"] for step, row in metrics(run_dir, "activate/main").items()}
+
+
+def not_finite(world, folder, calm, prepared, wanted):
     """NaN and Inf in what one rank computes or holds (R9): all ranks skip the step, or end the run with 76."""
     recipe, none, strict = world.recipe(), ("--set", "run.skip_nonfinite=0"), f"{folder}/strict"
     world.train(recipe, strict, "--stages", "encode", *none, ranks=2)
@@ -191,8 +195,9 @@ def not_finite(world, folder, prepared, wanted):
         for rank in (0, 1):
             run, said = train(f"{value}-weight-{rank}", "--inject", f"{rank}:5:{value}-weight", code=76)
             assert "steps in a row were not finite" in said, said
-            world.train(recipe, run, *STAGES, ranks=2)
-            assert world.values(run, STAGE) == wanted, (value, rank)
+            done = world.train(recipe, run, *STAGES, ranks=2)
+            assert "resumed at step 4 of 8" in done.stderr, done.stderr  # no checkpoint amid the steps that were skipped
+            assert world.values(run, STAGE) == wanted and losses(run) == losses(calm), (value, rank)
 
 
 def main():
@@ -206,7 +211,7 @@ def main():
         killed_in_the_evaluation(world, folder, calm)
         hangs(world, folder)
         errors(world, folder, wanted)
-        not_finite(world, folder, prepared, wanted[STAGE])
+        not_finite(world, folder, calm, prepared, wanted[STAGE])
         for fault, words in (("1:2", "RANK:STEP:KIND"), ("x:2:kill", "ranks count from 0"), ("0:0:kill", "steps from 1"), ("0:1:kil", "did you mean 'kill'")):
             assert words in world.train(recipe, f"{folder}/none", "--inject", fault, code=64).stderr
     print("faults: passed")

@@ -21,11 +21,31 @@ def byte_alphabet():
     return letters
 
 
+# Each of these words is one token: prompts take a fifth of the tokens that they would take in letters, and the tests of the time.
+WORDS = """Yes No # Question A user has have given gave high ratings to the following items these Additionally we information about user's preferences
+ encoded in feature with Based on of and enjoyment each item historical sequence construct a persona reevaluate whether would enjoy titled Please begin
+ your analysis answer or Answer none evaluation description Film Drama War tag Using all available make prediction Now considers Will it is""".split()
+
+
+def word_merges(letters):
+    """Merges of byte-pair encoding after which each of WORDS, at the start and after a space, is one token; pairs in the order of their rank."""
+    rank = {}
+    for word in [*WORDS, *(" " + word for word in WORDS)]:
+        pieces = [letters[b] for b in word.encode()]
+        while len(pieces) > 1:
+            pairs = list(zip(pieces, pieces[1:]))
+            best = min(pairs, key=lambda pair: rank.get(pair, len(rank)))  # the first pair where none is known
+            rank.setdefault(best, len(rank))
+            at = pairs.index(best)
+            pieces[at:at + 2] = ["".join(best)]
+    return list(rank)
+
+
 def write_tokenizer(folder):
     letters = byte_alphabet()
     vocab = {letters[b]: b for b in range(256)}
     merges = []
-    for left, right in (("Y", "e"), ("Ye", "s"), ("N", "o"), (letters[32], "f"), ("t", "h"), ("e", "r")):
+    for left, right in word_merges(letters):
         merges.append(f"{left} {right}")
         vocab[left + right] = len(vocab)
     end = len(vocab)
@@ -62,7 +82,7 @@ def write_model(folder):
     def ones(name):
         tensors[name] = ([WIDTH], [1.0] * WIDTH)
 
-    matrix("model.embed_tokens.weight", vocab, WIDTH, 0.3)
+    matrix("model.embed_tokens.weight", vocab, WIDTH, 0.15)  # logits of about 1
     for layer in range(LAYERS):
         p = f"model.layers.{layer}."
         ones(p + "input_layernorm.weight")
@@ -131,11 +151,11 @@ def write_book(folder, users=30, items=30, rows=2400):
 
 
 RECIPE = """
-run: {{seed: 5, threads: 1, micro_tokens: 600, checkpoint_every: 2, deterministic: {deterministic}}}
+run: {{seed: 5, threads: 1, micro_tokens: 200, checkpoint_every: 2, deterministic: {deterministic}}}
 data: {{path: {folder}/data.h5}}
 model: {{path: {folder}/model}}
 encoder: {{width: 8, blocks: 1, max_length: 8, batch: 256, max_epochs: 3, patience: 3}}
-prompt: {{history: 3, max_tokens: 700}}
+prompt: {{history: 3, max_tokens: 240}}
 lora: {{rank: 4, alpha: 8}}
 activate:
   phases:

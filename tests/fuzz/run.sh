@@ -21,11 +21,12 @@ if [ $# -eq 0 ]; then
   done
 fi
 mkdir -p build/fuzz/findings
+# -entropic=0: choosing inputs by their rare features takes up to two thirds of the time of a target with as many features as `metrics`.
 fuzz() {
   local name=$1 log=build/fuzz/$1.log
   mkdir -p "build/fuzz/corpus/$name"
   if "build/asan/fuzz_$name" "$limit" -max_len=8192 -rss_limit_mb=512 -malloc_limit_mb=256 -timeout=5 \
-    -use_value_profile=1 -print_final_stats=1 -verbosity=1 -artifact_prefix="build/fuzz/findings/$name-" \
+    -entropic=0 -use_value_profile=1 -print_final_stats=1 -verbosity=1 -artifact_prefix="build/fuzz/findings/$name-" \
     "build/fuzz/corpus/$name" "tests/fuzz/seeds/$name" >"$log" 2>&1 </dev/null; then
     echo "fuzz: $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs, nothing found"
   else

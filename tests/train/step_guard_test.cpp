@@ -9,9 +9,12 @@ namespace {
 
 TEST(StepGuard, EndsARunAfterTooManyLostStepsInARow) {
   StepGuard guard(2, 0);
+  EXPECT_FALSE(guard.losing());
   EXPECT_EQ(guard.lost(1), "");
   EXPECT_EQ(guard.lost(2), "");
+  EXPECT_TRUE(guard.losing());
   guard.add(0.5);
+  EXPECT_FALSE(guard.losing());
   EXPECT_EQ(guard.lost(4), "");
   EXPECT_EQ(guard.lost(5), "");
   EXPECT_EQ(guard.lost(6), "3 steps in a row were not finite");
