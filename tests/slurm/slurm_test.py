@@ -14,8 +14,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from tiny_world import World, metrics  # noqa: E402
 
 CLUSTER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cluster.sh")
-WHOLE, EXPERT = 120, 40  # steps of a run that is long enough to be stopped three times
-LONG = 400  # and of one that takes more than a minute
+WHOLE, EXPERT = 480, 160  # steps of a run that is long enough to be stopped three times
+LONG = 4000  # and of one that takes more than a minute
 
 
 def output(*command, **more):
