@@ -15,7 +15,7 @@ from tiny_world import World, metrics  # noqa: E402
 
 CLUSTER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cluster.sh")
 WHOLE, EXPERT = 480, 160  # steps of a run that is long enough to be stopped three times
-LONG = 4000  # and of one that takes more than a minute
+LONG = 2000  # and of one that takes about a minute
 
 
 def output(*command, **more):
