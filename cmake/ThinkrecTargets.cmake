@@ -73,22 +73,11 @@ function(thinkrec_pch target kind)
   target_precompile_headers(${target} REUSE_FROM ${owner})
 endfunction()
 
-# What the fuzz targets read with tells libFuzzer which edges it reached; all else does without, and compiles and runs faster by a fifth. Not
-# by -fsanitize=fuzzer-no-link: clang wants that of a precompiled header as well, and those are everybody's.
-set(fuzzed_libraries thinkrec_core thinkrec_io thinkrec_text thinkrec_data thinkrec_checkpoint)
-function(thinkrec_fuzzed target)
-  target_compile_options(${target} PRIVATE -fsanitize-coverage=inline-8bit-counters,indirect-calls,trace-cmp,pc-table
-    -fno-builtin-memcmp -fno-builtin-strcmp -fno-builtin-strncmp)
-endfunction()
-
 function(thinkrec_library name)
   cmake_parse_arguments(arg "TORCH" "" "SOURCES;LIBS" ${ARGN})
   add_library(thinkrec_${name} STATIC ${arg_SOURCES})
   target_link_libraries(thinkrec_${name} PUBLIC ${arg_LIBS})
   thinkrec_pch(thinkrec_${name} base "${arg_TORCH}")
-  if(THINKREC_FUZZ AND thinkrec_${name} IN_LIST fuzzed_libraries)
-    thinkrec_fuzzed(thinkrec_${name})
-  endif()
 endfunction()
 
 function(thinkrec_program name)

@@ -136,7 +136,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         world = World(sys.argv[1], sys.argv[2], folder)
         steps = {"activate/main": 40, "expert/0": 24, "expert/1": 24}
-        recipe = world.recipe(steps=40, expert_steps=24)
+        recipe = world.recipe(steps=steps["activate/main"], expert_steps=steps["expert/0"])
         whole = f"{folder}/whole"
         start = time.monotonic()
         world.train(recipe, whole, ranks=2)

@@ -21,7 +21,7 @@ def byte_alphabet():
     return letters
 
 
-# Each of these words is one token: prompts take a fifth of the tokens that they would take in letters, and the tests of the time.
+# Each of these words is one token: prompts take a quarter of the tokens that they would take in letters.
 WORDS = """Yes No # Question A user has have given gave high ratings to the following items these Additionally we information about user's preferences
  encoded in feature with Based on of and enjoyment each item historical sequence construct a persona reevaluate whether would enjoy titled Please begin
  your analysis answer or Answer none evaluation description Film Drama War tag Using all available make prediction Now considers Will it is""".split()
@@ -229,3 +229,8 @@ def metrics(run_dir, stage):
                 assert row["step"] not in rows, f"{stage}: step {row['step']} is there twice"
                 rows[row["step"]] = row
     return rows
+
+
+def losses(run_dir, stage):
+    """Loss of each step of a stage."""
+    return {step: row["loss"] for step, row in metrics(run_dir, stage).items()}

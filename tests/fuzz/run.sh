@@ -21,7 +21,7 @@ if [ $# -eq 0 ]; then
   done
 fi
 mkdir -p build/fuzz/findings
-# -entropic=0: choosing inputs by their rare features takes up to two thirds of the time of a target with as many features as `metrics`.
+# -entropic=0: choosing inputs by their rare features takes half the time of a target with as many features as `metrics`.
 fuzz() {
   local name=$1 log=build/fuzz/$1.log
   mkdir -p "build/fuzz/corpus/$name"
