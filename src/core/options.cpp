@@ -1,6 +1,7 @@
 #include "core/options.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -91,6 +92,16 @@ std::optional<std::string> check_text(const Option& option, std::string_view tex
   std::string list;
   for (const auto& choice : choices) list += (list.empty() ? "" : ", ") + choice;
   return fmt::format("must be one of {}, got '{}'{}", list, echo(text), suggestion(text, choices));
+}
+
+/// Letters of the longer one that the other lacks: no fewer insertions, deletions, substitutions and exchanges of neighbours make one of
+/// the other.
+std::size_t least_distance(std::string_view a, std::string_view b) {
+  std::array<int, 256> left{};
+  for (const char c : a) ++left[static_cast<unsigned char>(c)];
+  std::size_t common = 0;
+  for (const char c : b) common += left[static_cast<unsigned char>(c)]-- > 0 ? 1 : 0;
+  return std::max(a.size(), b.size()) - common;
 }
 
 }  // namespace
@@ -193,15 +204,12 @@ std::optional<std::string> nearest_name(std::string_view name, std::span<const s
   std::size_t best_distance =
       std::max<std::size_t>(1, name.size() / 3) + 1;  // near enough: a third of it wrong, at least one letter
   for (const auto& candidate : candidates) {
-    const std::size_t apart = std::max(candidate.size(), name.size()) - std::min(candidate.size(), name.size());
-    if (candidate.size() > kLongest || apart >= best_distance) continue;  // the distance is at least that of the lengths
+    if (candidate.size() > kLongest || least_distance(name, candidate) >= best_distance) continue;
     // Optimal string alignment: three rows of the table of distances between prefixes.
     const std::size_t width = candidate.size() + 1;
     std::vector<std::size_t> before(width), previous(width), current(width);
     for (std::size_t j = 0; j < width; ++j) previous[j] = j;
-    std::size_t least_before = 0, least = 0;  // of the last two rows: the distance is at least the lesser
-    for (std::size_t i = 1; i <= name.size() && std::min(least_before, least) < best_distance; ++i) {
-      least_before = std::exchange(least, i);
+    for (std::size_t i = 1; i <= name.size(); ++i) {
       current[0] = i;
       for (std::size_t j = 1; j < width; ++j) {
         const bool same = name[i - 1] == candidate[j - 1];
@@ -209,12 +217,11 @@ std::optional<std::string> nearest_name(std::string_view name, std::span<const s
         if (i > 1 && j > 1 && name[i - 1] == candidate[j - 2] && name[i - 2] == candidate[j - 1]) {
           current[j] = std::min(current[j], before[j - 2] + 1);
         }
-        least = std::min(least, current[j]);
       }
       std::swap(before, previous);
       std::swap(previous, current);
     }
-    if (std::min(least_before, least) < best_distance && previous.back() < best_distance) {
+    if (previous.back() < best_distance) {
       best_distance = previous.back();
       best = candidate;
     }

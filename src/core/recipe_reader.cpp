@@ -72,7 +72,10 @@ std::string read_bounded(std::string& path, std::string& text) {
 
 }  // namespace
 
-RecipeReader::RecipeReader(const OptionTable& table) : table_(table), schema_(build_schema(table_)) { recipe_.table_ = table; }
+RecipeReader::RecipeReader(const OptionTable& table) {
+  recipe_.table_ = table;
+  schema_ = build_schema(recipe_.table_);
+}
 
 void RecipeReader::read(const std::string& given, std::span<const std::string> sets, const RecipeConflicts& conflicts) {
   std::string path = given;
@@ -215,7 +218,7 @@ void RecipeReader::apply_section(const RecipeSchema& schema, const std::string& 
 std::string RecipeReader::advice(const RecipeSchema& schema, const std::string& key) const {
   const auto near = suggestion(key, schema.child_names());
   if (!near.empty()) return near;
-  for (const auto& option : table_) {  // the right key in the wrong section
+  for (const auto& option : recipe_.table_) {  // the right key in the wrong section
     if (option.name == key || option.name.ends_with("." + key)) return fmt::format(" (did you mean '{}'?)", option.name);
   }
   std::string names;
@@ -247,11 +250,14 @@ void RecipeReader::apply_set(const std::string& text) {
     } else {
       const RecipeSchema* next = at->child(key);
       if (next == nullptr) {
-        std::vector<std::string> names;
-        for (const auto& option : table_) names.push_back(option.name);
         auto near = at->option == nullptr ? nearest_name(key, at->child_names()) : std::nullopt;
-        if (near) near = join_name(walked, *near) + (dot < name.size() ? name.substr(dot) : "");
-        if (!near) near = nearest_name(generic_name(name), names);
+        if (near) {
+          near = join_name(walked, *near) + (dot < name.size() ? name.substr(dot) : "");
+        } else {
+          std::vector<std::string> names;
+          for (const auto& option : recipe_.table_) names.push_back(option.name);
+          near = nearest_name(generic_name(name), names);
+        }
         return complain(
             fmt::format("unknown option '{}'{}", name.substr(0, 200), near ? " (did you mean '" + *near + "'?)" : ""));
       }

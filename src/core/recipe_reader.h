@@ -41,9 +41,8 @@ class RecipeReader {
   void add_error(const std::string& line);
   std::string advice(const RecipeSchema& schema, const std::string& key) const;
 
-  OptionTable table_;
-  std::unique_ptr<RecipeSchema> schema_;
   Recipe recipe_;
+  std::unique_ptr<RecipeSchema> schema_;  ///< of the table of recipe_
   std::vector<std::string> errors_;
   std::string file_;                ///< the file being read
   std::vector<std::string> chain_;  ///< files being read, to find circles of bases

@@ -49,7 +49,7 @@ std::string sha256_file(const std::string& path) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
   if (!file) fail(ExitCode::kNoInput, "{}: cannot be read", path);
   Sha256 hash;
-  std::vector<char> buffer(1 << 20);
+  std::vector<char> buffer(1 << 16);
   while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), file.get())) hash.add(buffer.data(), got);
   if (std::ferror(file.get()) != 0) fail(ExitCode::kNoInput, "{}: reading failed", path);
   return hash.finish();

@@ -11,7 +11,7 @@ namespace thinkrec {
 namespace {
 
 constexpr std::size_t kMaxLine = std::size_t{64} << 20;
-constexpr std::size_t kBuffer = std::size_t{1} << 18;
+constexpr std::size_t kBuffer = std::size_t{1} << 16;
 
 /// The bytes of a file: a gzip file's unpacked, member after member, another's as they are.
 class Unpacker {

@@ -1,6 +1,6 @@
 // Recipes, against the table of the programs and options of the types that it lacks: the recipe, a byte 0x1e, the file other.yaml, which it
-// may name as its base, then --set changes, each after a 0x1e. What is read is asked for by every getter, and must read the same when it
-// is written out again.
+// may name as its base, then up to eight --set changes, each after a 0x1e. What is read is asked for by every getter, and must read the same
+// when it is written out again.
 #include <vector>
 
 #include "core/recipe.h"
@@ -12,6 +12,7 @@ namespace {
 using namespace thinkrec;
 
 constexpr std::size_t kShort = 1 << 16;  // a longer text may be past the bounds of recipes
+constexpr std::ptrdiff_t kMostSets = 8;  // more only take time: for each that is refused the nearest of all names is looked for
 
 const OptionTable& table() {
   static const OptionTable kTable = [] {
@@ -74,7 +75,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   const std::string path = folder.put("recipe.yaml", parts[0]);
   folder.put("other.yaml", parts.size() > 1 ? parts[1] : "");
-  const std::vector<std::string> sets(parts.begin() + std::min<std::ptrdiff_t>(2, std::ssize(parts)), parts.end());
+  const auto first = parts.begin() + std::min<std::ptrdiff_t>(2, std::ssize(parts));
+  const std::vector<std::string> sets(first, first + std::min(kMostSets, parts.end() - first));
   fuzz::read_or_refuse([&] {
     const Recipe recipe = Recipe::load(path, sets, table());
     ask_all(recipe);
