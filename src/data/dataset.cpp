@@ -3,6 +3,7 @@
 #include <unordered_set>
 
 #include "core/error.h"
+#include "core/utf8.h"
 #include "io/file.h"
 
 namespace thinkrec {
@@ -40,16 +41,22 @@ class Checker {
 void check_names(const Dataset& dataset, const Checker& checker) {
   checker.require(!dataset.noun.singular.empty() && !dataset.noun.plural.empty(), "noun: singular or plural is empty");
   checker.require(std::isfinite(dataset.threshold), "threshold: is not a number");
+  checker.require(is_utf8(dataset.name), "name: is not UTF-8 (--name sets it)");
+  checker.require(is_utf8(dataset.noun.singular) && is_utf8(dataset.noun.plural), "noun: is not UTF-8");
   std::unordered_set<std::string_view> seen(dataset.items.size());
   for (std::size_t i = 0; i < dataset.items.size(); ++i) {
     seen.insert(dataset.items[i].id);
     checker.unique("items", seen, i, dataset.items[i].id);
-    checker.require(!dataset.items[i].title.empty(), "items[{}]: the title is empty", i);
+    const Item& item = dataset.items[i];
+    checker.require(!item.title.empty(), "items[{}]: the title is empty", i);
+    checker.require(is_utf8(item.id) && is_utf8(item.title) && is_utf8(item.keywords) && is_utf8(item.profile),
+                    "items[{}]: a text is not UTF-8", i);
   }
   seen.clear();
   for (std::size_t u = 0; u < dataset.users.size(); ++u) {
     seen.insert(dataset.users[u]);
     checker.unique("users", seen, u, dataset.users[u]);
+    checker.require(is_utf8(dataset.users[u]), "users[{}]: the id is not UTF-8", u);
   }
 }
 
@@ -135,6 +142,15 @@ std::string Dataset::hash() const {
   for (const std::string& digest : {array_hash(user), array_hash(item), array_hash(label), array_hash(timestamp),
                                     array_hash(splits[0]), array_hash(splits[1]), array_hash(splits[2])}) {
     append_text(text, digest);
+  }
+  return sha256_hex(text);
+}
+
+std::string Dataset::reasons_hash() const {
+  std::string text = "thinkrec reasons 1\n";
+  for (const Reason& reason : reasons) {
+    append_text(text, std::to_string(reason.row));
+    append_text(text, reason.text);
   }
   return sha256_hex(text);
 }

@@ -59,6 +59,8 @@ struct Dataset {
 
   /// SHA-256 over everything but the reasons and the items' profiles: what a run directory records.
   std::string hash() const;
+  /// SHA-256 over rows and texts of the reasons: what a phase that was trained on them records.
+  std::string reasons_hash() const;
   /// kBadData naming `origin` and the defect when the parts do not fit together (sizes, ranges, order, empty split).
   void check(const std::string& origin) const;
 };

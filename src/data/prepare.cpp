@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "data/formats/dates.h"
+#include "data/formats/fields.h"
 #include "data/formats/formats.h"
 #include "data/interaction_filter.h"
 
@@ -175,7 +176,7 @@ void warn_of_mended(const RawData& raw) {
 
 std::string folder_name(const std::string& path) {
   const auto absolute = std::filesystem::absolute(path).lexically_normal();
-  return (absolute.has_filename() ? absolute : absolute.parent_path()).filename().string();
+  return from_latin1((absolute.has_filename() ? absolute : absolute.parent_path()).filename().string());
 }
 
 }  // namespace

@@ -11,23 +11,55 @@ namespace thinkrec {
 
 using Json = nlohmann::json;
 
-Json parse_json_object(std::string_view text, const std::string& place, int deepest) {
-  std::vector<std::unordered_set<std::string>> keys;  // of the objects that are open
-  const auto watch = [&](int depth, Json::parse_event_t event, const Json& parsed) {
-    using Event = Json::parse_event_t;
-    const bool opens = event == Event::object_start || event == Event::array_start;
-    if (opens && depth >= deepest) fail(ExitCode::kBadData, "{}: nested deeper than {} levels", place, deepest);
-    if (event == Event::object_start) keys.emplace_back();
-    if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!keys.back().insert(key).second)
-        fail(ExitCode::kBadData, "{}: the key '{}' is there twice in one object", place, printable(key));
-    }
+namespace {
+
+/// Refuses what the tree would hide: a key that is there twice, and depth. A syntax error ends it without a word: the parser of the tree
+/// says where it is. (As a callback of that parser it would take time as the square of an object's members.)
+class Watch : public nlohmann::json_sax<Json> {
+ public:
+  Watch(const std::string& place, int deepest) : place_(place), deepest_(static_cast<std::size_t>(deepest)) {}
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool start_object(std::size_t) override { return open(); }
+  bool end_object() override { return close(); }
+  bool start_array(std::size_t) override { return open(); }
+  bool end_array() override { return close(); }
+  bool key(string_t& name) override {
+    if (!keys_.back().insert(name).second)
+      fail(ExitCode::kBadData, "{}: the key '{}' is there twice in one object", place_, printable(name));
     return true;
-  };
+  }
+  bool parse_error(std::size_t, const std::string&, const Json::exception&) override { return false; }
+
+ private:
+  bool open() {
+    if (keys_.size() >= deepest_) fail(ExitCode::kBadData, "{}: nested deeper than {} levels", place_, deepest_);
+    keys_.emplace_back();
+    return true;
+  }
+  bool close() {
+    keys_.pop_back();
+    return true;
+  }
+
+  const std::string& place_;
+  const std::size_t deepest_;
+  std::vector<std::unordered_set<std::string>> keys_;  // of the objects that are open; a list has none
+};
+
+}  // namespace
+
+Json parse_json_object(std::string_view text, const std::string& place, int deepest) {
+  Watch watch(place, deepest);
+  Json::sax_parse(text, &watch);
   try {
-    Json json = Json::parse(text, watch);
+    Json json = Json::parse(text);
     if (!json.is_object()) fail(ExitCode::kBadData, "{}: not a JSON object", place);
     return json;
   } catch (const Json::parse_error& error) {

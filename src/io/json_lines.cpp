@@ -39,7 +39,7 @@ class Handler {
   void begin() {
     for (Member& member : members_) member.clear();
     current_ = nullptr;
-    depth_ = 0;
+    depth_ = objects_ = 0;
     fault.clear();
     error_byte = 0;
   }
@@ -63,17 +63,20 @@ class Handler {
     return value(Kind::kReal);
   }
   bool string(std::string& text) {
-    if (current_ != nullptr) current_->texts.push_back(std::move(text));
+    if (current_ != nullptr && objects_ == 0) current_->texts.push_back(std::move(text));
     return value(Kind::kText);
   }
   bool binary(Json::binary_t&) { return value(Kind::kOther); }
 
   bool start_object(std::size_t) {
     if (depth_ == 1) value(Kind::kOther);
-    if (depth_ >= 1) current_ = nullptr;
+    if (depth_ >= 1) ++objects_;
     return open();
   }
-  bool end_object() { return close(); }
+  bool end_object() {
+    if (objects_ > 0) --objects_;
+    return close();
+  }
   bool start_array(std::size_t) {
     if (depth_ == 0) return refuse("not a JSON object");
     if (depth_ == 1) value(Kind::kList);
@@ -117,6 +120,7 @@ class Handler {
   std::vector<Member>& members_;
   Member* current_ = nullptr;  // the wanted member whose value comes or is under way
   std::size_t depth_ = 0;
+  std::size_t objects_ = 0;  // open ones inside the line's own
 };
 
 }  // namespace

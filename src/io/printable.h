@@ -1,5 +1,5 @@
 #pragma once
-// Text out of files of unknown origin, made fit for an error message. Private to src/io.
+// Text out of files of unknown origin, made fit for an error message.
 
 #include <fmt/format.h>
 

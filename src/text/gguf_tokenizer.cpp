@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "io/gguf.h"
 #include "text/byte_bpe.h"
 #include "text/sources.h"
@@ -79,6 +80,12 @@ ByteBpeSpec read_gguf_tokenizer(const GgufFile& file) {
   }
   for (const std::string& merge : merges) spec.merges.push_back(split_merge(merge, path));
   const std::string pre = file.has("tokenizer.ggml.pre") ? file.get<std::string>("tokenizer.ggml.pre") : "default";
+  if (pre == "default") {
+    log_warning(
+        "{}: the file does not say how text is split into words (tokenizer.ggml.pre); GPT-2's rule is taken, which is wrong for "
+        "Llama 3: convert the model again with a newer llama.cpp",
+        path);
+  }
   read_pre_tokenizer(pre, path, spec);
   if (file.has("tokenizer.ggml.token_type"))
     read_token_types(file.get<std::vector<std::int64_t>>("tokenizer.ggml.token_type"), path, spec);

@@ -1,6 +1,6 @@
 #pragma once
 // Tokenizers of Llama- and BERT-style models behind one interface. Text is UTF-8; special tokens in it are never recognised: a title
-// that contains "<|im_end|>" is encoded as plain characters.
+// that contains "<|im_end|>" is encoded as plain characters. Tokens that a model calls user-defined, runs of spaces mostly, are no special ones.
 
 #include <cstdint>
 #include <memory>

@@ -67,6 +67,10 @@ TEST(BuildDataset, Settings) {
   EXPECT_EQ(std::accumulate(d.label.begin(), d.label.end(), 0), 2);
   EXPECT_EQ(d.noun.plural, "books");
 
+  options.name.clear();
+  options.input = "data/caf\xe9/";
+  EXPECT_EQ(build_dataset(raw, options).name, "caf\u00e9") << "a folder's name may be of any bytes";
+  options.name = "ml-5";
   options.noun.reset();
   EXPECT_EQ(build_dataset(raw, options).noun.plural, "movies");
   options.name = "ml1m";

@@ -44,6 +44,19 @@ TEST_F(CsvSplits, Reads) {
   EXPECT_EQ(d.rows(Split::kTest), (std::vector<std::int64_t>{3}));
 }
 
+TEST_F(CsvSplits, SplitsThatRunBackwardsAreWarnedOf) {
+  const auto warning = [&] {
+    testing::internal::CaptureStderr();
+    read();
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(warning().find("follow rows of a later split"), std::string::npos);
+  write("valid", {"0,7,1,1,10,,,,1", "2,7,3,1,20,1,1 2,1 0,1"});
+  write("train", {"1,7,2,0,20,1,1,1,1", "4,5,2,1,15,,,,1", "5,5,3,0,25,2,2,1,0"});
+  EXPECT_NE(warning().find("1 rows, "), std::string::npos);
+  EXPECT_NE(warning().find("train.csv: row 1 the first, follow rows of a later split of the same user"), std::string::npos);
+}
+
 TEST_F(CsvSplits, HistoriesAreOptional) {
   const Dataset with = read();
   const char* header = "row,user_id,item_id,label,timestamp\n";

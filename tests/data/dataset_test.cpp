@@ -73,6 +73,10 @@ TEST(Dataset, CheckNamesEveryDefect) {
   const std::vector<Case> cases = {
       {"noun", [](Dataset& d) { d.noun.plural = ""; }},
       {"threshold", [](Dataset& d) { d.threshold = std::numeric_limits<double>::quiet_NaN(); }},
+      {"name: is not UTF-8", [](Dataset& d) { d.name = "caf\xe9"; }},
+      {"noun: is not UTF-8", [](Dataset& d) { d.noun.singular = "caf\xe9"; }},
+      {"items[1]: a text is not UTF-8", [](Dataset& d) { d.items[1].keywords = "caf\xe9"; }},
+      {"users[2]: the id is not UTF-8", [](Dataset& d) { d.users[2] = "caf\xe9"; }},
       {"items[1]: the id 'b1' stands there twice", [](Dataset& d) { d.items[1].id = "b1"; }},
       {"items[2]: the title is empty", [](Dataset& d) { d.items[2].title = ""; }},
       {"users[2]: the id 'u1' stands there twice", [](Dataset& d) { d.users[2] = "u1"; }},

@@ -64,14 +64,14 @@ TEST(Fields, WithoutType) {
 
 TEST(Fields, Timestamps) {
   const Folder folder;
-  folder.write("t.csv", "t\n881250949\n964982703.75\n-1.5\n9007199254740993\n1e300\nsoon\nnan\n");
+  folder.write("t.csv", "t\n881250949\n964982703.75\n-1.0\n9007199254740993\n1e300\nsoon\nnan\n45000.25\n-1.5\n");
   CsvReader file(folder.path("t.csv"), {});
   for (const std::int64_t expected :
-       {std::int64_t{881250949}, std::int64_t{964982703}, std::int64_t{-2}, std::int64_t{9007199254740993}}) {
+       {std::int64_t{881250949}, std::int64_t{964982703}, std::int64_t{-1}, std::int64_t{9007199254740993}}) {
     ASSERT_TRUE(file.next());
     EXPECT_EQ(read_timestamp(file, 0), expected);
   }
-  for (const char* place : {"t.csv:6", "t.csv:7", "t.csv:8"}) {
+  for (const char* place : {"t.csv:6", "t.csv:7", "t.csv:8", "t.csv:9: the timestamp '45000.25' has a fraction", "t.csv:10"}) {
     ASSERT_TRUE(file.next());
     expect_error(ExitCode::kBadData, {place}, [&] { read_timestamp(file, 0); });
   }

@@ -28,14 +28,14 @@ class Lines : public ::testing::Test {
 
 TEST_F(Lines, WantedMembers) {
   JsonLines lines = open(
-      "{\"id\": \"a\", \"tags\": [\"x\", [\"y\\u00e9\", 3], {\"id\": \"no\"}], \"other\": {\"id\": 1, \"tags\": [[[]]]}, \"stars\": "
+      "{\"id\": \"a\", \"tags\": [\"x\", [\"y\\u00e9\", 3], {\"id\": \"no\", \"in\": [\"no\"]}, \"z\"], \"other\": {\"id\": 1, \"tags\": [[[]]]}, \"stars\": "
       "4.5}\n"
       "\n  \n"
       "{\"stars\": 5.0, \"tags\": \"one\", \"id\": \"\"}\r\n"
       "{\"id\": null, \"stars\": -3}");
   ASSERT_TRUE(lines.next());
   EXPECT_EQ(lines.text(kId), "a");
-  EXPECT_EQ(lines.texts(kTags), (Texts{"x", "y\u00e9"}));
+  EXPECT_EQ(lines.texts(kTags), (Texts{"x", "y\u00e9", "z"}));
   EXPECT_EQ(lines.real(kStars), 4.5);
   ASSERT_TRUE(lines.next());
   EXPECT_TRUE(lines.place().ends_with("f.json:4"));

@@ -46,7 +46,9 @@ TEST(GgufTokenizer, PreTokenizersByName) {
   };
   EXPECT_EQ(encode("gpt-2"), (Ids{257, 'e', 259, 259, ' ', 256}));
   EXPECT_EQ(encode("default"), encode("gpt-2"));
+  ::testing::internal::CaptureStderr();
   EXPECT_EQ(encode(""), encode("gpt-2"));                          // no such key
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("tokenizer.ggml.pre"), std::string::npos);
   EXPECT_EQ(encode("llama-bpe"), (Ids{258, 259, 259, ' ', 256}));  // "the" is a token whose merge is not there
   EXPECT_EQ(encode("qwen2"), (Ids{257, 'e', '1', '2', '3', '1', '2', '3', ' ', '1', '2'}));
   EXPECT_EQ(encode("smollm"), encode("qwen2"));

@@ -1,7 +1,9 @@
 #include "core/error.h"
+#include "core/log.h"
 #include "data/formats/fields.h"
 #include "data/formats/formats.h"
 #include "data/formats/raw_builder.h"
+#include "text/unicode.h"
 
 namespace thinkrec {
 namespace {
@@ -37,26 +39,33 @@ void read_split(const std::string& path, std::uint8_t split, const ColumnNames& 
     fail(ExitCode::kBadData, "{}: the {} split is empty; every split needs at least one row", path, kSplitNames[split]);
 }
 
-/// Refuses two rows of one number, a user in two places, and a user whose time runs backwards.
+/// Refuses two rows of one number, a user in two places, and a user whose time runs backwards. Splits that do are warned of.
 void check_order(const std::vector<SplitRow>& rows, const RawBuilder& builder, const std::array<std::string, 3>& paths) {
   const auto place = [&](const SplitRow& row) { return fmt::format("{}: row {}", paths[row.split], row.row); };
   std::vector<std::uint8_t> seen(builder.data().users.size());
+  std::int64_t backwards = 0;
+  std::string first_backwards;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const std::string& user = builder.data().users[static_cast<std::size_t>(rows[i].user)];
     const bool first = i == 0 || rows[i - 1].user != rows[i].user;
     if (i > 0 && rows[i - 1].row == rows[i].row)
       fail(ExitCode::kBadData, "{} is there a second time (also in {})", place(rows[i]), paths[rows[i - 1].split]);
     if (first && seen[static_cast<std::size_t>(rows[i].user)] != 0) {
-      fail(ExitCode::kBadData,
-           "{}: the rows of user '{}' do not follow each other; `row` must number all rows by user, then time", place(rows[i]),
-           user);
+      fail(ExitCode::kBadData, "{}: the rows of user {} do not follow each other; `row` must number all rows by user, then time",
+           place(rows[i]), in_quotes(user));
     }
     if (!first && rows[i - 1].timestamp > rows[i].timestamp) {
-      fail(ExitCode::kBadData,
-           "{}: user '{}' is at an earlier time than in row {}; `row` must number all rows by user, then time", place(rows[i]),
-           user, rows[i - 1].row);
+      fail(ExitCode::kBadData, "{}: user {} is at an earlier time than in row {}; `row` must number all rows by user, then time",
+           place(rows[i]), in_quotes(user), rows[i - 1].row);
     }
+    if (!first && rows[i - 1].split > rows[i].split && backwards++ == 0) first_backwards = place(rows[i]);
     seen[static_cast<std::size_t>(rows[i].user)] = 1;
+  }
+  if (backwards > 0) {
+    log_warning(
+        "{} rows, {} the first, follow rows of a later split of the same user: histories hold answers that are asked for in "
+        "{} or {}; split by time to evaluate what comes after the training",
+        backwards, first_backwards, paths[1], paths[2]);
   }
 }
 
@@ -74,8 +83,8 @@ void check_history(const CsvReader& file, std::size_t column, std::int64_t count
     }
     const std::size_t end = std::min(field.find(' ', at), field.size());
     if (entry < count && field.substr(at, end - at) != expected(entry)) {
-      fail(ExitCode::kBadData, "{}: entry {} of {} is '{}', but the user's earlier rows say '{}'; {}", file.place(), entry + 1,
-           file.columns()[column], field.substr(at, end - at), expected(entry), kRemedy);
+      fail(ExitCode::kBadData, "{}: entry {} of {} is {}, but the user's earlier rows say {}; {}", file.place(), entry + 1,
+           file.columns()[column], in_quotes(field.substr(at, end - at)), in_quotes(expected(entry)), kRemedy);
     }
     ++entry;
     at = end;

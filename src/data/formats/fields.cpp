@@ -5,6 +5,8 @@
 #include "core/error.h"
 #include "core/utf8.h"
 #include "io/file.h"
+#include "io/printable.h"
+#include "text/unicode.h"
 
 namespace thinkrec {
 namespace {
@@ -51,7 +53,7 @@ std::size_t find_column(const CsvReader& file, const std::string& given, const s
   const std::string& name = given.empty() ? fallback : given;
   if (const auto found = search_column(file, name, typed)) return *found;
   fail(ExitCode::kBadData, "{}: there is no column '{}'; the columns are {}; say which one it is by {}", file.place(), name,
-       fmt::join(file.columns(), ", "), option);
+       printable(fmt::format("{}", fmt::join(file.columns(), ", "))), option);
 }
 
 std::string_view without_type(std::string_view header) { return header.substr(0, header.find(':')); }
@@ -61,18 +63,25 @@ std::int64_t read_timestamp(const CsvReader& file, std::size_t column) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(field.data(), field.data() + field.size(), value);
   if (error == std::errc() && end == field.data() + field.size()) return value;
-  const double real = std::floor(file.real(column));
+  const double real = file.real(column), whole = std::floor(real);
   // Above 2^53 neighbouring times become equal as doubles, and the order of the interactions would be lost.
-  if (!(std::abs(real) <= 9007199254740992.0))
-    fail(ExitCode::kBadData, "{}: the timestamp '{}' is out of range; write it as an integer", file.place(), field);
-  return static_cast<std::int64_t>(real);
+  if (!(std::abs(whole) <= 9007199254740992.0))
+    fail(ExitCode::kBadData, "{}: the timestamp {} is out of range; write it as an integer", file.place(), in_quotes(field));
+  // So it would be by a fraction cut from days or years; one of seconds since 1970 may go.
+  constexpr double kLeastUnixTime = 1e8;  // 1973
+  if (whole != real && std::abs(real) < kLeastUnixTime) {
+    fail(ExitCode::kBadData,
+         "{}: the timestamp {} has a fraction, which would be cut; write whole numbers, for example in seconds", file.place(),
+         in_quotes(field));
+  }
+  return static_cast<std::int64_t>(whole);
 }
 
 std::string read_text(const CsvReader& file, std::size_t column) {
   const std::string_view field = file.field(column);
   if (!is_utf8(field)) {
     fail(ExitCode::kBadData, "{}: column {} is not UTF-8; convert the file, for example with iconv -f latin1 -t utf-8",
-         file.place(), column < file.columns().size() ? "'" + file.columns()[column] + "'" : std::to_string(column + 1));
+         file.place(), column < file.columns().size() ? in_quotes(file.columns()[column]) : std::to_string(column + 1));
   }
   return tidy(field);
 }

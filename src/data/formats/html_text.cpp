@@ -68,8 +68,9 @@ bool begins_tag(char c) { return c == '/' || c == '!' || (c >= 'a' && c <= 'z') 
 
 std::string without_tags(std::string_view text) {
   std::string out;
+  const std::size_t last = text.rfind('>');  // behind it nothing is a tag, and need not be searched for one's end
   for (std::size_t at = 0; at < text.size();) {
-    const bool tag = text[at] == '<' && at + 1 < text.size() && begins_tag(text[at + 1]);
+    const bool tag = text[at] == '<' && last != text.npos && at < last && begins_tag(text[at + 1]);
     const std::size_t end = tag ? text.find('>', at) : std::string_view::npos;
     if (end == std::string_view::npos) {
       out += text[at++];

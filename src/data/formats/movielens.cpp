@@ -2,6 +2,8 @@
 #include "data/formats/fields.h"
 #include "data/formats/formats.h"
 #include "data/formats/raw_builder.h"
+#include "io/printable.h"
+#include "text/unicode.h"
 
 namespace thinkrec {
 namespace {
@@ -31,7 +33,7 @@ void check_shape(const std::string& path, const CsvFormat& format, const std::ve
     const CsvReader file(path, format);
     if (file.columns() == header) return;
     fail(ExitCode::kBadData, "{}:1: the columns are {}, not {}; for other tables there is --format ratings", path,
-         fmt::join(file.columns(), ", "), fmt::join(header, ", "));
+         printable(fmt::format("{}", fmt::join(file.columns(), ", "))), fmt::join(header, ", "));
   }
   const std::string separator = format.separator != '\0' ? std::string(1, format.separator) : format.separator_text;
   LineReader lines(path);
@@ -58,7 +60,7 @@ std::string flagged_genres(const CsvReader& file) {
   for (std::size_t g = 0; g < kGenres.size(); ++g) {
     const std::string_view flag = file.field(kFirstFlag + g);
     if (flag != "0" && flag != "1")
-      fail(ExitCode::kBadData, "{}: the flag of genre {} is '{}'; it must be 0 or 1", file.place(), g, flag);
+      fail(ExitCode::kBadData, "{}: the flag of genre {} is {}; it must be 0 or 1", file.place(), g, in_quotes(flag));
     if (flag == "1") genres += std::string(kGenres[g]) + ",";
   }
   return genres;

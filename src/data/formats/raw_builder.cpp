@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/utf8.h"
 #include "data/formats/fields.h"
+#include "text/unicode.h"
 
 namespace thinkrec {
 namespace {
@@ -29,7 +30,8 @@ void RawBuilder::add_item(const CsvReader& file, std::string id, std::string tit
   check_id(file, "item", id);
   if (items_path_.empty()) items_path_ = file.place().substr(0, file.place().rfind(':'));
   const auto [where, is_new] = items_.emplace(id, checked_number(raw_.items.size(), file));
-  if (!is_new) fail(ExitCode::kBadData, "{}: item '{}' is listed a second time; remove one of the two lines", file.place(), id);
+  if (!is_new)
+    fail(ExitCode::kBadData, "{}: item {} is listed a second time; remove one of the two lines", file.place(), in_quotes(id));
   if (title.empty()) {
     ++raw_.untitled_items;
     title = id;
@@ -52,9 +54,8 @@ std::int32_t RawBuilder::item(const CsvReader& file, std::string_view id) {
   if (const auto found = items_.find(id); found != items_.end()) return found->second;
   if (options_.unknown_items == UnknownItems::kDrop) return -1;
   if (options_.unknown_items == UnknownItems::kKeep) return add_unlisted(file, id);
-  fail(ExitCode::kBadData,
-       "{}: item '{}' is not in {}; add it there, or say by --unknown-items what becomes of such interactions", file.place(), id,
-       items_path_.empty() ? "the items file" : items_path_);
+  fail(ExitCode::kBadData, "{}: item {} is not in {}; add it there, or say by --unknown-items what becomes of such interactions",
+       file.place(), in_quotes(id), items_path_.empty() ? "the items file" : items_path_);
 }
 
 std::int32_t RawBuilder::add_unlisted(const CsvReader& file, std::string_view id) {

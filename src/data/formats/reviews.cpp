@@ -148,13 +148,15 @@ class ReviewReader {
     raw_.timestamp.resize(kept);
   }
 
-  /// In the order of the items file, then of their first review.
+  /// In the order of the items file, then of their first review; without those that were dropped.
   void order_items() {
     std::vector<std::size_t> order(raw_.items.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
+    if (options_.unknown_items == UnknownItems::kDrop)
+      std::erase_if(order, [&](std::size_t i) { return position_[i] == kNotInFile; });
     std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return position_[a] < position_[b]; });
     std::vector<Item> items(order.size());
-    std::vector<std::int32_t> place(order.size());
+    std::vector<std::int32_t> place(raw_.items.size());
     for (std::size_t i = 0; i < order.size(); ++i) {
       items[i] = std::move(raw_.items[order[i]]);
       place[order[i]] = static_cast<std::int32_t>(i);
