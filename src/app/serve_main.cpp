@@ -58,7 +58,10 @@ int main(int argc, char** argv) {
         session, state, {line.integer("pool"), line.integer("max-new-tokens"), parse_precision(line.text("reason-precision"))});
     RecommendServer server(recommender, config);
     log_info("{} is served on {}:{}", session.run_dir(), config.host, server.port());
-    while (!stop_requested()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    while (!stop_requested()) {
+      server.check_listening();
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
     log_info("stopping: requests that have come are still answered");
     server.stop();
     return 0;

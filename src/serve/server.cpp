@@ -3,10 +3,15 @@
 #include <arpa/inet.h>
 #include <httplib.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/socket.h>
 
 #include <atomic>
 #include <charconv>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
 
 #include "core/error.h"
 #include "core/log.h"
@@ -22,6 +27,7 @@ using httplib::Request;
 using httplib::Response;
 
 constexpr std::size_t kMaxHeaders = 32768;  // request line and headers
+constexpr std::size_t kStack = 8 << 20;     // of a thread that serves, see BoundedPool
 constexpr int kClientGone = 499;            // as in nginx's logs; nobody reads it
 constexpr const char* kJson = "application/json";
 
@@ -106,29 +112,87 @@ class BoundedStream : public httplib::Stream {
 thread_local const BoundedStream* current_stream = nullptr;
 thread_local bool refuse_connection = false;
 
-/// A thread for each connection up to a number; those beyond are refused by the thread that accepts.
+/// A thread for each connection up to a number; those beyond are refused by the thread that accepts. The stacks are its own
+/// choice: cpp-httplib matches Range by a std::regex that recurses, 3.5 MiB deep for the longest, and by default a thread has
+/// what the process' limit says, or 2 MiB where there is no limit.
 class BoundedPool : public httplib::TaskQueue {
  public:
-  explicit BoundedPool(std::size_t threads) : threads_(threads), pool_(threads) {}
+  explicit BoundedPool(std::size_t threads) : most_(threads) {
+    threads_.reserve(threads);
+    pthread_attr_t attributes;
+    ::pthread_attr_init(&attributes);
+    int error = ::pthread_attr_setstacksize(&attributes, kStack);
+    while (error == 0 && threads_.size() < threads) {
+      pthread_t thread = {};
+      error = ::pthread_create(&thread, &attributes, &BoundedPool::run, this);
+      if (error == 0) threads_.push_back(thread);
+    }
+    ::pthread_attr_destroy(&attributes);
+    if (error == 0) return;
+    end_threads();
+    fail(ExitCode::kIo, "cannot start {} threads: {}; give a smaller --queue or --max-batch", threads, std::strerror(error));
+  }
+  ~BoundedPool() override { end_threads(); }
+  BoundedPool(const BoundedPool&) = delete;
+  BoundedPool& operator=(const BoundedPool&) = delete;
+
   void enqueue(std::function<void()> serve) override {
-    if (busy_ >= threads_) {
+    if (busy_ >= most_) {
       refuse_connection = true;
       serve();
       refuse_connection = false;
       return;
     }
     ++busy_;
-    pool_.enqueue([this, serve = std::move(serve)] {
-      serve();
-      --busy_;
-    });
+    {
+      const std::lock_guard lock(mutex_);
+      jobs_.push_back(std::move(serve));
+    }
+    arrived_.notify_one();
   }
-  void shutdown() override { pool_.shutdown(); }
+  /// Serves what is there, and keeps errno: after an accept() that failed nobody else says why.
+  void shutdown() override {
+    const int why = errno;
+    end_threads();
+    errno = why;
+  }
 
  private:
+  static void* run(void* pool) {
+    static_cast<BoundedPool*>(pool)->work();
+    return nullptr;
+  }
+  void work() {
+    for (;;) {
+      std::function<void()> serve;
+      {
+        std::unique_lock lock(mutex_);
+        arrived_.wait(lock, [this] { return ending_ || !jobs_.empty(); });
+        if (jobs_.empty()) return;
+        serve = std::move(jobs_.front());
+        jobs_.pop_front();
+      }
+      serve();
+      --busy_;
+    }
+  }
+  void end_threads() {
+    {
+      const std::lock_guard lock(mutex_);
+      ending_ = true;
+    }
+    arrived_.notify_all();
+    for (const pthread_t thread : threads_) ::pthread_join(thread, nullptr);
+    threads_.clear();
+  }
+
   std::atomic<std::size_t> busy_ = 0;
-  std::size_t threads_;
-  httplib::ThreadPool pool_;
+  std::size_t most_;
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::deque<std::function<void()>> jobs_;  // under mutex_
+  bool ending_ = false;                     // under mutex_
+  std::vector<pthread_t> threads_;
 };
 
 /// A close that does not take the reply from a client that still sends: what it sends is read and dropped, for a while.
@@ -196,12 +260,14 @@ class RecommendServer::Listener : public httplib::Server {
         batcher_(backend, {static_cast<std::size_t>(config.max_batch), config.max_wait, static_cast<std::size_t>(config.queue)},
                  [this](std::size_t requests, double seconds) { metrics_.ranked(requests, seconds); }) {
     set_handlers();
-    bind();
     // Enough that a full queue is found out by the queue, with room for those being ranked and for clients that are slow.
     auto pool = std::make_unique<BoundedPool>(static_cast<std::size_t>(config.queue + 2 * config.max_batch + 16));
+    bind();
     new_task_queue = [pool = pool.release()] { return pool; };
-    thread_ = std::thread([this] { listen_after_bind(); });
-    while (!is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    thread_ = std::thread([this] {
+      if (!listen_after_bind()) accept_error_ = errno;
+    });
+    while (!is_running() && accept_error_ == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 
   ~Listener() override { drain(); }
@@ -215,6 +281,13 @@ class RecommendServer::Listener : public httplib::Server {
   }
 
   int port() const { return port_; }
+
+  void check_listening() const {
+    if (const int error = accept_error_; error != 0) {
+      fail(ExitCode::kIo, "{} takes no connections any more: {}; start the server again", address_of(config_, port_),
+           std::strerror(error));
+    }
+  }
 
  private:
   void bind() {
@@ -250,7 +323,8 @@ class RecommendServer::Listener : public httplib::Server {
     current_stream = &stream;
     bool closed = false, served = false;
     try {
-      served = process_request(stream, true, closed, nullptr);
+      // Replies are whole: cpp-httplib would copy the body for every range, as many as fit into a header.
+      served = process_request(stream, true, closed, [](Request& request) { request.ranges.clear(); });
     } catch (const std::exception& error) {
       log_warning("a connection failed: {}", error.what());
     }
@@ -281,6 +355,8 @@ class RecommendServer::Listener : public httplib::Server {
     // What cpp-httplib finds wrong itself has no body yet.
     set_error_handler(httplib::Server::Handler([](const Request& request, Response& response) {
       if (!response.body.empty()) return;
+      // Those read before one that is malformed (416), which ends the request before process_request's callback.
+      const_cast<Request&>(request).ranges.clear();
       if (current_stream != nullptr && current_stream->too_much())
         response.status = 413;
       else if (current_stream != nullptr && current_stream->too_slow())
@@ -292,11 +368,11 @@ class RecommendServer::Listener : public httplib::Server {
              : response.status == 408 ? "the request came too slowly"
                                       : "the request is too large");
     }));
-    Get("/health", [](const Request&, Response& response) { reply(response, 200, {{"status", "ok"}}); });
-    Get("/metrics", [this](const Request&, Response& response) {
+    get("/health", [](const Request&, Response& response) { reply(response, 200, {{"status", "ok"}}); });
+    get("/metrics", [this](const Request&, Response& response) {
       response.set_content(metrics_.text(batcher_.queued()), "text/plain; version=0.0.4");
     });
-    Get("/v1/models", [this](const Request&, Response& response) {
+    get("/v1/models", [this](const Request&, Response& response) {
       const nlohmann::ordered_json served = {{"id", config_.name}, {"object", "model"}, {"owned_by", "thinkrec"}};
       reply(response, 200, {{"object", "list"}, {"data", nlohmann::ordered_json::array({served})}});
     });
@@ -304,11 +380,13 @@ class RecommendServer::Listener : public httplib::Server {
     post(kChatPath, &Listener::chat);
   }
 
+  void get(const std::string& path, httplib::Server::Handler serve) {
+    methods_[path] = "GET";
+    Get(path, std::move(serve));
+  }
+
   void post(const std::string& path, void (Listener::*serve)(const Request&, Response&, Clock::time_point)) {
-    Get(path, [path](const Request& request, Response& response) {
-      response.set_header("Allow", "POST");
-      refuse(request, response, 405, path + " takes POST");
-    });
+    methods_[path] = "POST";
     Post(path, [this, serve](const Request& request, Response& response) {
       const auto begin = Clock::now();
       (this->*serve)(request, response, begin);
@@ -316,7 +394,7 @@ class RecommendServer::Listener : public httplib::Server {
     });
   }
 
-  /// Before the body is read: who asks, and whether the body may be.
+  /// Before the body is read: who asks, whether the path takes it so, and whether the body may be.
   bool admit(const Request& request, Response& response) const {
     if (!config_.token.empty() && request.path != "/health") {
       static const std::string kScheme = "Bearer ";
@@ -327,12 +405,21 @@ class RecommendServer::Listener : public httplib::Server {
         return false;
       }
     }
+    const std::string method = request.method == "HEAD" ? "GET" : request.method;
+    if (const auto known = methods_.find(request.path); known != methods_.end() && known->second != method) {
+      response.set_header("Allow", known->second == "GET" ? "GET, HEAD" : known->second);
+      refuse(request, response, 405, fmt::format("{} takes {}", request.path, known->second));
+      return false;
+    }
     if (request.has_header("Content-Encoding")) {  // what it unpacks to knows no bound
       refuse(request, response, 415, "Content-Encoding is not understood: send the body as it is");
       return false;
     }
-    if (request.get_header_value("Content-Type").compare(0, 10, "multipart/") == 0) {
-      refuse(request, response, 415, "multipart is not understood: send the JSON object as the body");
+    // cpp-httplib parses forms, and has a limit of its own for them, less than max_body.
+    const std::string type = request.get_header_value("Content-Type");
+    if (type.starts_with("multipart/") || type.starts_with("application/x-www-form-urlencoded")) {
+      refuse(request, response, 415,
+             "a form is not understood: send a JSON object as the body, with the header 'Content-Type: application/json'");
       return false;
     }
     const std::string length = request.get_header_value("Content-Length");
@@ -426,7 +513,9 @@ class RecommendServer::Listener : public httplib::Server {
   ServeConfig config_;
   ServeMetrics metrics_;
   Batcher batcher_;
+  std::map<std::string, std::string> methods_;  // by path
   std::atomic<bool> draining_ = false;
+  std::atomic<int> accept_error_ = 0;  // errno of the accept() after which there is none any more
   std::atomic<std::uint64_t> chats_ = 0;
   int port_ = 0;
   std::thread thread_;
@@ -439,6 +528,7 @@ RecommendServer::RecommendServer(RankingBackend& backend, const ServeConfig& con
 
 RecommendServer::~RecommendServer() = default;
 int RecommendServer::port() const { return listener_->port(); }
+void RecommendServer::check_listening() const { listener_->check_listening(); }
 void RecommendServer::stop() { listener_->drain(); }
 
 }  // namespace thinkrec

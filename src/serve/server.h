@@ -38,10 +38,12 @@ bool same_secret(const std::string& given, const std::string& secret);
 class RecommendServer {
  public:
   /// Listens, and answers from threads of its own, before this returns. Errors as
-  /// check_reach; kIo when the address cannot be listened on. `backend` must outlive it.
+  /// check_reach; kIo when the address cannot be listened on or threads are lacking. `backend` must outlive it.
   RecommendServer(RankingBackend& backend, const ServeConfig& config);
   ~RecommendServer();  ///< as stop()
   int port() const;
+  /// Error kIo once no connections are taken any more though stop() was not called; those taken before have been answered.
+  void check_listening() const;
   /// Takes no more connections, answers those it has, and returns.
   void stop();
 

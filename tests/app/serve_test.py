@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """thinkrec_recommend for many users and thinkrec_serve on a tiny run: the same answers alone, in batches and over HTTP; a clean stop."""
 import concurrent.futures
+import ctypes
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -56,6 +58,26 @@ class Server:
         got, text = self.ask("/v1/recommend", body, token)
         assert got == code, (body, got, text)
         return json.loads(text)
+
+
+def stop_listening(process, port):
+    """Makes accept() fail in another process; False where this one may not take its sockets."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    handle = os.pidfd_open(process.pid)
+    try:
+        for name in os.listdir(f"/proc/{process.pid}/fd"):
+            if not os.readlink(f"/proc/{process.pid}/fd/{name}").startswith("socket:"):
+                continue
+            taken = libc.syscall(438, handle, int(name), 0)  # pidfd_getfd
+            if taken < 0:
+                return False
+            with socket.socket(fileno=taken) as found:
+                if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and found.getsockname()[1:] == (port,):
+                    found.shutdown(socket.SHUT_RDWR)
+                    return True
+    finally:
+        os.close(handle)
+    raise AssertionError(f"nobody listens on {port}")
 
 
 def same(one, other):
@@ -141,6 +163,18 @@ def main():
                     assert len(last.result()["items"]) > 0
                 except urllib.error.URLError:  # the signal was there before the request
                     pass
+
+        # A server that cannot take connections any more ends.
+        deaf = Server(world, "--run-dir", run)
+        try:
+            address = deaf.url.removeprefix("http://")
+            if stop_listening(deaf.process, int(address.split(":")[1])):
+                said = deaf.process.communicate(timeout=60)[1]
+                assert deaf.process.returncode == 74 and f"{address} takes no connections any more" in said, said
+            else:
+                print("serve: skipped: pidfd_getfd is not allowed here, so no server lost its socket")
+        finally:
+            deaf.process.kill()
 
         # Who may ask.
         assert "--token-env" in world.run("thinkrec_serve", "--run-dir", run, "--host", "0.0.0.0", code=78).stderr

@@ -3,11 +3,15 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <pthread.h>
+#include <sys/resource.h>
 
+#include <fstream>
 #include <random>
 
 #include "core/error.h"
 #include "serve/fake_backend.h"
+#include "support/sanitized.h"
 
 namespace thinkrec {
 namespace {
@@ -33,6 +37,61 @@ httplib::Result post(const RecommendServer& server, const std::string& body, con
 }
 
 int code_of(const httplib::Result& result) { return result ? result->status : -static_cast<int>(result.error()); }
+
+httplib::Result ask(const RecommendServer& server, const std::string& method, const std::string& path,
+                    const httplib::Headers& headers = {}) {
+  httplib::Request request;
+  request.method = method;
+  request.path = path;
+  request.headers = headers;
+  return client_of(server).send(request);
+}
+
+/// What a server with this configuration says of itself when it does not start.
+std::string start_error(const ServeConfig& config) {
+  FakeBackend backend;
+  try {
+    const RecommendServer server(backend, config);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "none";
+}
+
+/// The socket of this process that listens on the port; -1: none does.
+int listening_socket(int port) {
+  for (int socket = 0; socket < 1024; ++socket) {
+    sockaddr_in address = {};
+    socklen_t size = sizeof address;
+    int listens = 0;
+    socklen_t listens_size = sizeof listens;
+    if (::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0 && address.sin_family == AF_INET &&
+        ntohs(address.sin_port) == port && ::getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_size) == 0 &&
+        listens != 0)
+      return socket;
+  }
+  return -1;
+}
+
+/// While it lives, threads for which nobody asks otherwise have a stack of 2 MiB, as where `ulimit -s` says unlimited.
+class SmallStacks {
+ public:
+  SmallStacks() {
+    EXPECT_EQ(::pthread_getattr_default_np(&before_), 0);
+    pthread_attr_t small;
+    ::pthread_attr_init(&small);
+    EXPECT_EQ(::pthread_attr_setstacksize(&small, 2 << 20), 0);
+    EXPECT_EQ(::pthread_setattr_default_np(&small), 0);
+    ::pthread_attr_destroy(&small);
+  }
+  ~SmallStacks() {
+    ::pthread_setattr_default_np(&before_);
+    ::pthread_attr_destroy(&before_);
+  }
+
+ private:
+  pthread_attr_t before_;
+};
 
 /// A connection for bytes that no client library sends.
 class Raw {
@@ -156,6 +215,99 @@ TEST(Server, SaysWhatIsWrong) {
                                     std::pair(500, 2)}) {
     EXPECT_NE(metrics.find(fmt::format("thinkrec_requests_total{{code=\"{}\"}} {}\n", code, count)), std::string::npos) << code << metrics;
   }
+}
+
+TEST(Server, EachPathSaysHowToAsk) {
+  FakeBackend backend;
+  ServeConfig config = any_port();
+  config.token = "secret";
+  const RecommendServer server(backend, config);
+  const httplib::Headers token = {{"Authorization", "Bearer secret"}};
+  const auto expect = [&](const std::vector<const char*>& methods, const std::string& path, const std::string& takes,
+                          const std::string& allowed) {
+    for (const char* method : methods) {
+      const auto done = ask(server, method, path, token);
+      ASSERT_EQ(code_of(done), 405) << method << " " << path;
+      EXPECT_EQ(done->get_header_value("Allow"), allowed) << method << " " << path;
+      const bool said = done->body.find(path + " takes " + takes + '"') != std::string::npos;
+      EXPECT_EQ(said, method != std::string("HEAD")) << method << " " << done->body;
+    }
+  };
+  for (const char* path : {"/v1/recommend", "/v1/chat/completions"})
+    expect({"GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"}, path, "POST", "POST");
+  for (const char* path : {"/v1/models", "/health", "/metrics"}) {
+    expect({"POST", "PUT", "DELETE", "PATCH", "OPTIONS"}, path, "GET", "GET, HEAD");
+    EXPECT_EQ(code_of(ask(server, "HEAD", path, token)), 200) << path;
+  }
+  EXPECT_EQ(code_of(ask(server, "PUT", "/v1/recommend")), 401);
+  EXPECT_EQ(code_of(ask(server, "PUT", "/v2", token)), 404);
+}
+
+TEST(Server, FormsAreRefusedWhateverTheirSize) {
+  FakeBackend backend;
+  const RecommendServer server(backend, any_port());
+  for (const char* type : {"application/x-www-form-urlencoded", "application/x-www-form-urlencoded; charset=utf-8",
+                           "multipart/form-data; boundary=x"}) {
+    for (const std::size_t more : {0, 20000}) {  // cpp-httplib's own limit is at 8192
+      const auto done = client_of(server).Post("/v1/recommend", R"({"user":"u"})" + std::string(more, ' '), type);
+      ASSERT_EQ(code_of(done), 415) << type << more;
+      EXPECT_NE(done->body.find("the header 'Content-Type: application/json'"), std::string::npos) << done->body;
+    }
+  }
+  EXPECT_EQ(code_of(post(server, R"({"user":"u"})" + std::string(20000, ' '))), 200);
+  EXPECT_EQ(backend.calls(), 1u);
+}
+
+TEST(Server, RangesChangeNothing) {
+  FakeBackend backend;
+  ServeConfig config = any_port();
+  config.token = "secret";
+  const RecommendServer server(backend, config);
+  std::string many = "bytes=0-";
+  while (many.size() < 8000) many += ",0-";
+  const auto expect = [&](int code, const std::function<httplib::Result(const httplib::Headers&)>& send) {
+    const auto plain = send({});
+    ASSERT_EQ(code_of(plain), code);
+    for (const std::string& range : {std::string("bytes=0-1"), std::string("bytes=-3"), std::string("bytes=100000-"), many}) {
+      const auto ranged = send({{"Range", range}});
+      const std::string which = range.substr(0, 20);
+      ASSERT_EQ(code_of(ranged), code) << which;
+      EXPECT_TRUE(ranged->body == plain->body) << which << " " << ranged->body.size();
+      EXPECT_EQ(ranged->get_header_value("Content-Type"), "application/json") << which;
+      EXPECT_FALSE(ranged->has_header("Content-Range")) << which;
+    }
+  };
+  const auto with_token = [](httplib::Headers headers) {
+    headers.emplace("Authorization", "Bearer secret");
+    return headers;
+  };
+  const auto recommend = [&](const std::string& user) {
+    const std::string body = Json{{"user", user}}.dump();
+    return [&, body](const httplib::Headers& headers) { return post(server, body, with_token(headers)); };
+  };
+  expect(200, recommend("u"));
+  expect(404, recommend("nobody"));
+  expect(500, recommend("throw"));
+  expect(200, [&](const httplib::Headers& headers) { return ask(server, "GET", "/health", headers); });
+  expect(401, [&](const httplib::Headers& headers) { return ask(server, "GET", "/v1/models", headers); });
+  expect(404, [&](const httplib::Headers& headers) { return ask(server, "GET", "/v2", with_token(headers)); });
+  expect(405, [&](const httplib::Headers& headers) { return ask(server, "GET", "/v1/recommend", with_token(headers)); });
+  EXPECT_EQ(code_of(ask(server, "GET", "/metrics", with_token({{"Range", "bytes=0-1"}}))), 200);
+  // A range that ends before it begins is refused by cpp-httplib, with those before it read already.
+  const auto malformed = ask(server, "GET", "/health", {{"Range", many + ",2-1"}});
+  ASSERT_EQ(code_of(malformed), 416);
+  EXPECT_TRUE(malformed->body == "{\"error\":\"malformed HTTP request\"}\n") << malformed->body.size();
+}
+
+TEST(Server, TheLongestRangeFitsTheStack) {
+  const SmallStacks small;
+  FakeBackend backend;
+  const RecommendServer server(backend, any_port());
+  std::string range = "Range: bytes=-";
+  while (range.size() + 4 <= 8192) range += ",-";
+  Raw client(server.port());
+  client.send("GET /health HTTP/1.1\r\nHost: x\r\n" + range + "\r\n\r\n");
+  EXPECT_EQ(client.receive().substr(0, 12), "HTTP/1.1 200");
 }
 
 TEST(Server, ChunkedBodiesAreBoundedToo) {
@@ -312,24 +464,54 @@ TEST(Server, AsksForTheToken) {
 TEST(Server, RefusesToListen) {
   FakeBackend backend;
   ServeConfig config = any_port();
-  const auto error_of = [&] {
-    try {
-      const RecommendServer server(backend, config);
-    } catch (const Error& error) {
-      return std::string(error.what());
-    }
-    return std::string("none");
-  };
   config.host = "0.0.0.0";
-  EXPECT_NE(error_of().find("--token-env"), std::string::npos);
+  EXPECT_NE(start_error(config).find("--token-env"), std::string::npos);
   config.token = "x";
-  EXPECT_EQ(error_of(), "none");
+  EXPECT_EQ(start_error(config), "none");
   config.host = "127.0.0.1";
   const RecommendServer first(backend, config);
   config.port = first.port();
-  EXPECT_NE(error_of().find("cannot listen on 127.0.0.1:"), std::string::npos) << error_of();
+  EXPECT_NE(start_error(config).find("cannot listen on 127.0.0.1:"), std::string::npos) << start_error(config);
   for (const char* host : {"127.0.0.1", "127.9.9.9", "::1", "localhost"}) EXPECT_TRUE(is_loopback(host)) << host;
   for (const char* host : {"0.0.0.0", "::", "10.0.0.1", "127.0.0.1.example.org", ""}) EXPECT_FALSE(is_loopback(host)) << host;
+}
+
+TEST(Server, SaysThatThreadsAreLacking) {
+  if (unless_sanitized(false, true)) GTEST_SKIP() << "a sanitizer dies of the limit itself";
+  std::size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit before = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_AS, &before), 0);
+  const rlimit tight = {pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)) + (64 << 20), before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_AS, &tight), 0);
+  const std::string error = start_error(any_port());
+  ::setrlimit(RLIMIT_AS, &before);
+  EXPECT_EQ(error, "cannot start 304 threads: Resource temporarily unavailable; give a smaller --queue or --max-batch");
+  EXPECT_EQ(start_error(any_port()), "none");
+}
+
+TEST(Server, SaysThatNobodyListensAnyMore) {
+  FakeBackend backend;
+  RecommendServer server(backend, any_port());
+  server.check_listening();
+  std::thread busy([&] { EXPECT_EQ(code_of(post(server, R"({"user":"slow-500"})")), 200); });
+  while (backend.calls() == 0) std::this_thread::sleep_for(1ms);
+  const int socket = listening_socket(server.port());
+  ASSERT_EQ(::shutdown(socket, SHUT_RDWR), 0) << socket;  // accept() fails
+  std::string said;
+  for (int i = 0; i < 500 && said.empty(); ++i) {
+    std::this_thread::sleep_for(10ms);
+    try {
+      server.check_listening();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::kIo);
+      said = error.what();
+    }
+  }
+  EXPECT_EQ(said,
+            fmt::format("127.0.0.1:{} takes no connections any more: Invalid argument; start the server again", server.port()));
+  busy.join();
+  server.stop();
 }
 
 TEST(Server, StopsWithRequestsInFlight) {
@@ -348,6 +530,7 @@ TEST(Server, StopsWithRequestsInFlight) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(served, 8);
   EXPECT_LT(code_of(post(server, R"({"user":"u"})")), 0);  // nobody listens
+  server.check_listening();                                // as was asked for
   server.stop();
 }
 
