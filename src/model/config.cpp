@@ -8,6 +8,7 @@
 #include "io/bounded_json.h"
 #include "io/file.h"
 #include "io/gguf.h"
+#include "io/printable.h"
 
 namespace thinkrec {
 namespace {
@@ -58,6 +59,21 @@ void read_rope(const Json& rope, LlamaConfig& config, const std::string& origin)
   config.rope_scaling.low_frequency_factor = real_field(rope, "low_freq_factor", 1, origin);
   config.rope_scaling.high_frequency_factor = real_field(rope, "high_freq_factor", 4, origin);
   config.rope_scaling.original_length = real_field(rope, "original_max_position_embeddings", 8192, origin);
+}
+
+/// Llama 3's scaling is the tensor rope_freqs.weight and has no type; a factor without a type is linear, as in llama.cpp.
+void refuse_rope_scaling(const GgufFile& file) {
+  std::string type = "none";
+  if (file.has("llama.rope.scaling.type")) {
+    type = file.get<std::string>("llama.rope.scaling.type");
+  } else {
+    for (const char* factor : {"llama.rope.scaling.factor", "llama.rope.scale_linear"}) {
+      if (file.has(factor) && file.get<double>(factor) != 1) type = "linear";
+    }
+  }
+  if (type == "none") return;
+  fail(ExitCode::kBadData, "{}: RoPE scaling '{}' is not supported; only 'none' and Llama 3's (rope_freqs.weight) are",
+       file.path(), printable(type));
 }
 
 }  // namespace
@@ -155,12 +171,17 @@ LlamaConfig gguf_config(const GgufFile& file) {
     fail(ExitCode::kBadData, "{}: RoPE over {} of {} dimensions of a head is not supported", file.path(),
          integer("llama.rope.dimension_count"), config.head_width);
   }
+  refuse_rope_scaling(file);
   const auto& embedding = file.tensor("token_embd.weight");
   if (embedding.shape.size() != 2) fail(ExitCode::kBadData, "{}: token_embd.weight is not a matrix", file.path());
   config.vocab = embedding.shape[0];
   config.tied_head = true;
   for (const auto& tensor : file.tensors()) {
     if (tensor.name == "output.weight") config.tied_head = false;
+    if (tensor.name.starts_with("blk.") && tensor.name.ends_with(".bias")) {
+      fail(ExitCode::kBadData, "{}: tensor '{}': biases in attention or MLP are not supported", file.path(),
+           printable(tensor.name));
+    }
     if (tensor.name == "rope_freqs.weight") {
       if (tensor.elements > 1 << 16)
         fail(ExitCode::kBadData, "{}: rope_freqs.weight has {} elements", file.path(), tensor.elements);

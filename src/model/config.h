@@ -32,6 +32,7 @@ class GgufFile;
 
 /// From the text of a config.json. Other architectures than Llama are refused by name (kBadData).
 LlamaConfig parse_hf_config(const std::string& json, const std::string& origin);
+/// The same of a GGUF file, RoPE scaling other than Llama 3's and biases being refused as there.
 LlamaConfig gguf_config(const GgufFile& file);
 
 /// Tokens that end a text by the eos_token_id, one or a list, of the generation_config.json in a model's folder; none where there is no such

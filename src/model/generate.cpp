@@ -30,13 +30,17 @@ std::vector<std::vector<std::int32_t>> generate_together(const Llama& model, con
                                                          const PackedBatch& prompts, const at::Tensor& features,
                                                          std::span<const GenerateConfig> configs) {
   const at::NoGradGuard no_grad;
-  const std::int64_t most = most_tokens(configs);
   const std::int64_t rows = prompts.rows();
   Rows text(static_cast<std::size_t>(rows));
   const std::int64_t vocab = model.config().vocab;
-  std::int64_t longest = 0;
-  for (std::int64_t row = 0; row < rows; ++row) longest = std::max(longest, prompts.length(row));
-  KvCache cache(model.config(), rows, longest + most, model.options());
+  std::vector<std::int64_t> room;  // new tokens that each row may have
+  std::int64_t most = 0, capacity = 0;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    room.push_back(most_new_tokens(model, prompts.length(row), of_row(configs, row)));
+    most = std::max(most, room.back());
+    capacity = std::max(capacity, prompts.length(row) + room.back());
+  }
+  KvCache cache(model.config(), rows, capacity, model.options());
   PackedBatch batch = prompts;
   at::Tensor slots = features;
   std::vector<bool> open(static_cast<std::size_t>(rows), true);
@@ -66,14 +70,14 @@ std::vector<std::vector<std::int32_t>> generate_together(const Llama& model, con
       const std::span<float> own(logits.mutable_data_ptr<float>() + static_cast<std::int64_t>(i) * vocab,
                                  static_cast<std::size_t>(vocab));
       const std::int32_t token = choose_token(own, seen, static_cast<std::int64_t>(text[row].size()), sample, config);
-      const bool ends = config.max_new_tokens == 0 || (config.eos && token == *config.eos) ||
+      const bool ends = room[row] == 0 || (config.eos && token == *config.eos) ||
                         std::find(config.stop.begin(), config.stop.end(), token) != config.stop.end();
       if (ends) {
         open[row] = false;
       } else {
         text[row].push_back(token);
         chosen[row] = token;
-        open[row] = static_cast<std::int64_t>(text[row].size()) < config.max_new_tokens;
+        open[row] = static_cast<std::int64_t>(text[row].size()) < room[row];
       }
     }
     for (std::int64_t row = 0; row < rows; ++row) {

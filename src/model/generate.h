@@ -23,7 +23,7 @@ inline std::vector<std::vector<std::int32_t>> generate(const Llama& model, const
 }
 
 /// The same as a GPU runs it, on any device: by the model's own layers (llama.h), all rows together until the last has ended. Of settings
-/// that check() takes, and prompts that are not empty.
+/// that check() takes, and prompts that are not empty. Errors as most_new_tokens.
 std::vector<std::vector<std::int32_t>> generate_together(const Llama& model, const ProjectionHook* hook,
                                                          const PackedBatch& prompts, const at::Tensor& features,
                                                          std::span<const GenerateConfig> configs);

@@ -58,6 +58,15 @@ std::int64_t common(const std::vector<std::int32_t>& a, const at::Tensor& a_feat
 
 }  // namespace
 
+std::int64_t most_new_tokens(const Llama& model, std::int64_t length, const GenerateConfig& config) {
+  const std::int64_t positions = model.rope_tables().length();
+  if (length >= positions) {
+    fail(ExitCode::kBadData, "a prompt has {} tokens, of the model's {} positions; lower prompt.max_tokens or prompt.history",
+         length, positions);
+  }
+  return std::min(config.max_new_tokens, positions - length);
+}
+
 Generator::Generator(const Llama& model, const GeneratorConfig& config)
     : model_(model), config_(config), decoder_(model, config.precision, config.threads) {
   THINKREC_CHECK(config.rows >= 1 && config.pass_tokens >= 1 && config.shared_from >= 1, "rows {}, tokens {}, shared from {}",
@@ -68,17 +77,13 @@ Generator::~Generator() = default;
 std::int64_t Generator::add(GenerateRow asked) {
   check(asked.config);
   THINKREC_CHECK(!asked.prompt.empty(), "prompt {} is empty", tickets_);
-  const std::int64_t positions = model_.rope_tables().length(), length = static_cast<std::int64_t>(asked.prompt.size());
-  if (length >= positions) {
-    fail(ExitCode::kBadData, "a prompt has {} tokens, of the model's {} positions; lower prompt.max_tokens or prompt.history",
-         length, positions);
-  }
+  const std::int64_t most = most_new_tokens(model_, static_cast<std::int64_t>(asked.prompt.size()), asked.config);
   const std::int64_t slots = asked.features.defined() ? asked.features.size(0) : 0;
   for (const std::int32_t token : asked.prompt)
     THINKREC_CHECK(token < model_.config().vocab && -1 - token < slots, "token {}, {} slots", token, slots);
   auto row = std::make_unique<Row>(Row{tickets_, std::move(asked)});
-  row->most = std::min(row->asked.config.max_new_tokens, positions - length);
-  if (row->most == 0) {
+  row->most = most;
+  if (most == 0) {
     finished_.push_back({row->ticket, {}});
   } else {
     waiting_.push_back(std::move(row));
@@ -237,7 +242,7 @@ void Generator::take_tokens(std::span<float> logits, const std::vector<Row*>& as
 
 std::vector<GeneratedRow> Generator::take_finished() { return std::exchange(finished_, {}); }
 
-std::vector<std::vector<std::int32_t>> Generator::run(std::vector<GenerateRow> rows) {
+std::vector<std::vector<std::int32_t>> Generator::run(std::vector<GenerateRow> rows) try {
   std::map<std::int64_t, std::size_t> wanted;
   for (std::size_t i = 0; i < rows.size(); ++i) wanted.emplace(add(std::move(rows[i])), i);
   std::vector<std::vector<std::int32_t>> texts(rows.size());
@@ -256,6 +261,13 @@ std::vector<std::vector<std::int32_t>> Generator::run(std::vector<GenerateRow> r
   }
   finished_.insert(finished_.begin(), std::make_move_iterator(others.begin()), std::make_move_iterator(others.end()));
   return texts;
+} catch (...) {
+  // The caller's hooks go with the error: what would apply them must not be met by the next run.
+  waiting_.clear();
+  working_.clear();
+  shared_.clear();
+  finished_.clear();
+  throw;
 }
 
 }  // namespace thinkrec

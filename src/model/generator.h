@@ -30,6 +30,10 @@ struct GenerateRow {
   GenerateConfig config;
 };
 
+/// New tokens that a row may have: those asked for, but no more than the model has positions behind its prompt of `length`
+/// tokens. kBadData when it has none.
+std::int64_t most_new_tokens(const Llama& model, std::int64_t length, const GenerateConfig& config);
+
 /// The new tokens of a row; `ticket` is what add() gave.
 struct GeneratedRow {
   std::int64_t ticket;
@@ -42,14 +46,14 @@ class Generator {
   Generator(const Llama& model, const GeneratorConfig& config);
   ~Generator();
 
-  /// Queues a row. kBadData for a prompt that leaves no position of the model free; kInternal for an empty one; else as check(config).
+  /// Queues a row. kInternal for an empty prompt; else errors as check(config) and most_new_tokens.
   /// A row also ends where the model's positions do.
   std::int64_t add(GenerateRow row);
   /// One pass over the rows at work; false when there was nothing to do.
   bool step();
   /// Rows that have ended since the last call, in the order in which they did.
   std::vector<GeneratedRow> take_finished();
-  /// All of these to their ends, in order. Rows added before go on beside them.
+  /// All of these to their ends, in order. Rows added before go on beside them. After an error no row is left, not even those.
   std::vector<std::vector<std::int32_t>> run(std::vector<GenerateRow> rows);
 
   /// Prompt tokens that went through the model so far; without sharing it would be all of them.

@@ -202,7 +202,9 @@ std::string metric_label(const std::string& name) {
 std::string results_section(const RunData& run) {
   const Json* models = find(run.evaluation, "models");
   if (models == nullptr || !models->is_object() || models->empty()) {
-    return section("results", "Results", "", missing("This run has not been evaluated yet; thinkrec_eval --run-dir does it."));
+    return section("results", "Results", "",
+                   missing("This run has not been evaluated yet; <code>thinkrec_train --config D/recipe.yaml --run-dir D "
+                           "--stages evaluate</code> does it, where D is the run folder."));
   }
   const auto split = text_of(run.evaluation, "split");
   std::string facts = split ? fmt::format("Split “{}”", escape(*split)) : "Evaluation";

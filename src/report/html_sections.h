@@ -22,7 +22,7 @@ std::string scaling_section(const RunData& run);
 /// Which adapters serve how many users, and how sure the gate is of them.
 std::string gate_section(const RunData& run);
 
-/// The groups of users on their map.
+/// The groups of users on their map, and how far apart two are.
 std::string groups_section(const RunData& run);
 
 /// "item_mean" -> "Item mean", "expert:3" -> "Expert 3"; unknown names stay as they are (not escaped).

@@ -22,6 +22,18 @@ std::string more_left_out(std::size_t count, const char* what) {
   return missing(fmt::format("{} more {} are not drawn; evaluation.json has them.", count, what));
 }
 
+/// How far two groups are apart (Cohen's d); empty where there are not two.
+std::string apart(const RunData& run) {
+  const Json* difference = find(run.evaluation, "cohens_d");
+  if (difference == nullptr) return "";
+  std::string text;
+  for (const auto& [key, what] : {std::pair{"features", "vectors"}, {"train_rows", "numbers of training rows"}}) {
+    const char* lead = text.empty() ? " Between the two groups are " : " and ";
+    if (const auto d = number(*difference, key)) text += fmt::format("{}{:.3g} standard deviations of the {}", lead, *d, what);
+  }
+  return text.empty() ? text : text + ".";
+}
+
 }  // namespace
 
 std::string gate_section(const RunData& run) {
@@ -93,8 +105,10 @@ std::string groups_section(const RunData& run) {
   std::string body = map.empty() ? "" : card("Map", legend(entries) + map);
   body += card("Sizes", sizes);
   if (groups->size() > kMaxGroups) body += more_left_out(groups->size() - kMaxGroups, "groups");
-  return section("groups", "User groups", "Users near each other on the map have similar collaborative vectors. It shows up to 400 users of a group.",
-                 "<div class=\"grid\">\n" + body + "</div>\n");
+  return section(
+      "groups", "User groups",
+      "Users near each other on the map have similar collaborative vectors. It shows up to 400 users of a group." + apart(run),
+      "<div class=\"grid\">\n" + body + "</div>\n");
 }
 
 }  // namespace thinkrec::html

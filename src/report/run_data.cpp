@@ -90,10 +90,11 @@ RunData read_run(const std::string& run_dir) {
   if (fs::exists(metrics)) read_metrics(metrics, index, run);
   for (const auto& path : MetricsLog::team_paths(metrics)) read_metrics(path, index, run);  // of a stage that still trains
   if (fs::exists(folder / "recipe.yaml")) read_recipe((folder / "recipe.yaml").string(), run);
-  for (const auto& [name, json, remedy] : {std::tuple{"evaluation.json", &run.evaluation, "run thinkrec_eval again"},
-                                           {"run.json", &run.origin, "run thinkrec_train again"},
-                                           {"teams.json", &run.teams, "delete it"},
-                                           {"scaling.json", &run.scaling, "run launch/scaling.sh again"}}) {
+  for (const auto& [name, json, remedy] :
+       {std::tuple{"evaluation.json", &run.evaluation, "run thinkrec_train with the run's recipe and --stages evaluate"},
+        {"run.json", &run.origin, "run thinkrec_train again"},
+        {"teams.json", &run.teams, "delete it"},
+        {"scaling.json", &run.scaling, "run launch/scaling.sh again"}}) {
     const auto path = (folder / name).string();
     if (!fs::exists(path)) continue;
     *json = Json::parse(read_file(path, kMaxBytes), nullptr, false);

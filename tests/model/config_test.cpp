@@ -2,14 +2,17 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 
+#include "io/gguf.h"
 #include "io/io_testing.h"
 
 namespace thinkrec {
 namespace {
 
 using testing::expect_error;
+using testing::raw;
 using Json = nlohmann::json;
 
 /// The config.json of a small model as transformers 5 writes it.
@@ -180,6 +183,61 @@ TEST(LlamaConfig, RefusesRopeFactorsOfAnotherWidth) {
   config.check("c");
   config.rope_factors.push_back(1);
   expect_error(ExitCode::kBadData, "9 RoPE factors", [&] { config.check("c"); });
+}
+
+std::string gguf_string(const std::string& value) { return raw<std::uint64_t>(value.size()) + value; }
+// Values of metadata with their types.
+std::string text(const std::string& value) { return raw<std::uint32_t>(8) + gguf_string(value); }
+std::string number(std::uint32_t value) { return raw<std::uint32_t>(4) + raw(value); }
+std::string real(float value) { return raw<std::uint32_t>(6) + raw(value); }
+
+/// A GGUF file of a small model's shape, with further metadata and, beside the embedding, tensors [4, 8] of zeros.
+LlamaConfig read_gguf(const std::map<std::string, std::string>& more, std::vector<std::string> tensors = {}) {
+  std::map<std::string, std::string> keys = {
+      {"general.architecture", text("llama")},    {"llama.embedding_length", number(8)},
+      {"llama.block_count", number(1)},           {"llama.attention.head_count", number(2)},
+      {"llama.attention.key_length", number(64)}, {"llama.feed_forward_length", number(16)},
+      {"llama.context_length", number(32)},       {"llama.attention.layer_norm_rms_epsilon", real(1e-5F)}};
+  keys.insert(more.begin(), more.end());
+  tensors.emplace_back("token_embd.weight");
+  std::string bytes = "GGUF" + raw<std::uint32_t>(3) + raw<std::uint64_t>(tensors.size()) + raw<std::uint64_t>(keys.size());
+  for (const auto& [key, value] : keys) bytes += gguf_string(key) + value;
+  constexpr std::uint64_t kBytes = 4 * 8 * sizeof(float);
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    bytes += gguf_string(tensors[i]) + raw<std::uint32_t>(2) + raw<std::uint64_t>(8) + raw<std::uint64_t>(4);
+    bytes += raw<std::uint32_t>(0) + raw<std::uint64_t>(i * kBytes);
+  }
+  bytes.resize((bytes.size() + 31) / 32 * 32 + tensors.size() * kBytes, '\0');
+  const testing::TempFolder folder;
+  return gguf_config(GgufFile(folder.put("m.gguf", bytes)));
+}
+
+void refuses_gguf(const std::string& part, const std::map<std::string, std::string>& more,
+                  const std::vector<std::string>& tensors = {}) {
+  expect_error(ExitCode::kBadData, part, [&] { read_gguf(more, tensors); });
+  expect_error(ExitCode::kBadData, "/m.gguf: ", [&] { read_gguf(more, tensors); });
+}
+
+TEST(GgufConfig, RefusesRopeScalingOtherThanLlama3s) {
+  for (const char* type : {"linear", "yarn", "longrope", ""})
+    refuses_gguf(fmt::format("RoPE scaling '{}' is not supported", type), {{"llama.rope.scaling.type", text(type)}});
+  refuses_gguf("'llama.rope.scaling.type' is an integer", {{"llama.rope.scaling.type", number(1)}});
+  for (const char* factor : {"llama.rope.scale_linear", "llama.rope.scaling.factor"}) {
+    refuses_gguf("RoPE scaling 'linear' is not supported", {{factor, real(4)}});
+    refuses_gguf(fmt::format("'{}' is an integer", factor), {{factor, number(4)}});
+    EXPECT_EQ(read_gguf({{factor, real(1)}}).width, 8);
+    EXPECT_EQ(read_gguf({{factor, real(4)}, {"llama.rope.scaling.type", text("none")}}).width, 8);
+  }
+  EXPECT_TRUE(read_gguf({}).rope_factors.empty());
+  EXPECT_EQ(read_gguf({}, {"rope_freqs.weight"}).rope_factors.size(), 32U);
+}
+
+TEST(GgufConfig, RefusesBiases) {
+  for (const char* name : {"blk.0.attn_q.bias", "blk.0.attn_output.bias", "blk.11.ffn_down.bias"})
+    refuses_gguf(fmt::format("tensor '{}': biases in attention or MLP are not supported", name), {}, {name});
+  const LlamaConfig config = read_gguf({}, {"blk.0.attn_q.weight", "output.weight"});
+  EXPECT_EQ(config.vocab, 4);
+  EXPECT_FALSE(config.tied_head);
 }
 
 TEST(GenerationEnds, AreOneOrAListOrNone) {

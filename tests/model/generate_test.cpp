@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "support/tensors.h"
+#include "support/testing.h"
 #include "support/tiny_model.h"
 
 namespace thinkrec {
@@ -210,6 +211,23 @@ TEST(Generate, TheModelsOwnLayersGiveTheSame) {
     EXPECT_EQ(generate_together(*model, nullptr, pack(prompts), features, std::span(&config, 1)),
               generate(*model, nullptr, pack(prompts), features, config));
   }
+}
+
+TEST(Generate, ARowEndsWhereThePositionsDo) {
+  LlamaConfig shape = tiny_config();
+  shape.max_positions = 24;
+  const TinyModel model(shape);
+  const Rows prompts = random_rows({20, 23, 4, 1}, 97, 1);
+  std::vector<GenerateConfig> configs(prompts.size());
+  for (GenerateConfig& config : configs) config.max_new_tokens = 50;
+  configs[3].max_new_tokens = 6;
+  const Rows together = generate_together(*model, nullptr, pack(prompts), {}, configs);
+  for (const auto& [row, tokens] : {std::pair{0U, 4U}, {1U, 1U}, {2U, 20U}, {3U, 6U}})
+    EXPECT_EQ(together[row].size(), tokens) << row;
+  EXPECT_EQ(together, generate(*model, nullptr, pack(prompts), {}, configs));
+  const Rows full = random_rows({3, 24}, 97, 1);
+  testing::expect_error(ExitCode::kBadData, "24 tokens, of the model's 24 positions",
+                        [&] { generate_together(*model, nullptr, pack(full), {}, std::span(configs).first(1)); });
 }
 
 TEST(Generate, RowsWithSettingsOfTheirOwn) {

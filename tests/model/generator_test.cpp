@@ -3,8 +3,10 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 #include <optional>
+#include <stdexcept>
 
 #include "core/error.h"
 #include "model/generate.h"
@@ -19,12 +21,13 @@ using testing::tiny_config;
 using testing::TinyModel;
 using Rows = std::vector<std::vector<std::int32_t>>;
 
-/// Adds a fixed multiple of the input's mean to q and v: an adapter that changes every answer.
+/// Adds a fixed multiple of the input's mean to q and v: an adapter that changes every answer. Throws after `calls` of them.
 class ShiftHook final : public ProjectionHook {
  public:
-  explicit ShiftHook(double by) : by_(by) {}
+  explicit ShiftHook(double by, int calls = std::numeric_limits<int>::max()) : by_(by), calls_(calls) {}
   std::pair<at::Tensor, at::Tensor> apply(std::int64_t layer, const at::Tensor& x, const at::Tensor& q, const at::Tensor& v,
                                           const DeviceBatch& batch) const override {
+    if (calls_-- == 0) throw std::runtime_error("no more calls");
     EXPECT_EQ(batch.tokens(), x.size(0));
     EXPECT_EQ(batch.position.size(0), x.size(0));
     const at::Tensor shift = x.mean(1, true) * (by_ * static_cast<double>(layer + 1));
@@ -33,6 +36,7 @@ class ShiftHook final : public ProjectionHook {
 
  private:
   double by_;
+  mutable int calls_;
 };
 
 GenerateConfig asks(std::int64_t tokens, double temperature = 0) {
@@ -145,6 +149,36 @@ TEST(Generator, ForgetsWhatWasSharedWithItsAdapter) {
     before = got;
   }
   EXPECT_EQ(generator.prompt_tokens(), 3 * 52);
+}
+
+TEST(Generator, AnErrorInRunLeavesNoRow) {
+  const TinyModel model(tiny_config());
+  std::optional<ShiftHook> hook;  // always at the same address, as hooks of one caller after the other may be
+  std::vector<GenerateRow> rows(3, {random_rows({50}, 97, 1)[0], {}, 0, nullptr, asks(5)});
+  const GeneratorConfig config{.rows = 2, .pass_tokens = 20};
+  Generator generator(*model, config);
+  const auto set_hook = [&](double by, int calls) {
+    hook.emplace(by, calls);
+    for (GenerateRow& row : rows) row.hook = &*hook;
+  };
+  const auto expect_fresh = [&](double by) {
+    EXPECT_FALSE(generator.step());
+    EXPECT_TRUE(generator.take_finished().empty());
+    set_hook(by, 1000);
+    const std::int64_t before = generator.prompt_tokens();
+    Generator fresh(*model, config);
+    EXPECT_EQ(generator.run(rows), fresh.run(rows));
+    EXPECT_EQ(generator.prompt_tokens() - before, fresh.prompt_tokens());
+  };
+  set_hook(0.5, 4);
+  generator.add({{1}, {}, 0, nullptr, asks(0)});  // has ended at once, and goes with the others
+  EXPECT_THROW(generator.run(rows), std::runtime_error) << "in the second pass, two rows at work and one waiting";
+  expect_fresh(-0.9);
+  set_hook(0.5, 1000);
+  rows.push_back({{}, {}, 0, nullptr, asks(5)});
+  EXPECT_THROW(generator.run(rows), Error) << "the last row is refused";
+  rows.pop_back();
+  expect_fresh(0.1);
 }
 
 TEST(Generator, SlotsAreSharedOnlyWithTheSameFeatures) {

@@ -20,6 +20,7 @@ const char* kEvaluation = R"({"split":"test","rows":7331,"users":839,"k":5,
 "difference":{"fused - global":{"auc":0.01,"auc_ci":[0.002,0.018],"uauc":-0.01,"uauc_ci":[-0.02,-0.001],"map@5":0.01,"map@5_ci":[-0.01,0.03]}},
 "gate":{"global":121,"single":[318,266],"merged":134,"max_weight_histogram":[0,5,9,3]},
 "groups":[{"users":441,"train_rows":18342,"x":[0,1,2],"y":[1,2,0]},{"users":398,"train_rows":15549,"x":[4,5],"y":[1,2]}],
+"cohens_d":{"train_rows":0.231,"features":2.17},
 "timings":{"activate/text":1222.8,"encode":121.4},"data":{"name":"MovieLens-1M","hash":"5f0c8d"}})";
 
 const char* kTeams = R"({"expert/0":{"first_rank":0,"ranks":2},"expert/1":{"first_rank":2,"ranks":1},"expert/2":{"first_rank":2,"ranks":1}})";
@@ -82,34 +83,37 @@ TEST(Html, AWholeRun) {
   folder.put("scaling.json", kScaling);
   const auto text = report(folder);
   expect_balanced(text);
-  for (const char* part : {"MovieLens-1M",
-                           "tiny.gguf",
-                           "Fused experts",
-                           "Expert 1",
-                           "NDCG@5",
-                           "0.7500",
-                           "+0.0100",
-                           "class=\"number better\"",
-                           "class=\"number worse\"",
-                           "class=\"number best\"",
-                           "activate/text",
-                           "validation AUC",
-                           "Who answers for the users",
-                           "18,342",
-                           "20 min 23 s",
-                           "2,900",
-                           "5f0c8d",
-                           "43.7 %",
-                           "Experts over groups of ranks",
-                           "<span>Ranks 0–1</span>",
-                           "<span>Rank 2</span><div class=\"bars\"><div class=\"bar\"><i class=\"c1\" style=\"left:0.00%;width:100.00%\"></i></div>"
-                           "<div class=\"bar\"><i class=\"c2\"",
-                           "Efficiency over the number of ranks",
-                           "<td class=\"number\">190 tokens/s</td><td class=\"number\">0.950</td>",
-                           "<td class=\"number\">12.5 s</td><td class=\"number\">0.800</td>",
-                           "prefers-color-scheme:dark",
-                           "<title>thinkrec: ",
-                           "max-width:620px"}) {
+  for (const char* part :
+       {"MovieLens-1M",
+        "tiny.gguf",
+        "Fused experts",
+        "Expert 1",
+        "NDCG@5",
+        "0.7500",
+        "+0.0100",
+        "class=\"number better\"",
+        "class=\"number worse\"",
+        "class=\"number best\"",
+        "activate/text",
+        "validation AUC",
+        "Who answers for the users",
+        "18,342",
+        "Between the two groups are 2.17 standard deviations of the vectors and 0.231 standard deviations "
+        "of the numbers of training rows.",
+        "20 min 23 s",
+        "2,900",
+        "5f0c8d",
+        "43.7 %",
+        "Experts over groups of ranks",
+        "<span>Ranks 0–1</span>",
+        "<span>Rank 2</span><div class=\"bars\"><div class=\"bar\"><i class=\"c1\" style=\"left:0.00%;width:100.00%\"></i></div>"
+        "<div class=\"bar\"><i class=\"c2\"",
+        "Efficiency over the number of ranks",
+        "<td class=\"number\">190 tokens/s</td><td class=\"number\">0.950</td>",
+        "<td class=\"number\">12.5 s</td><td class=\"number\">0.800</td>",
+        "prefers-color-scheme:dark",
+        "<title>thinkrec: ",
+        "max-width:620px"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part;
   }
   EXPECT_EQ(text.find("class=\"missing\""), std::string::npos);
@@ -137,6 +141,7 @@ TEST(Html, WhatIsLeftOutIsCountedAndSaid) {
   expect_balanced(text);
   for (const char* part : {"6 more experts are not drawn; evaluation.json", "700 users.", "6 more groups are not drawn", "30 more experts are not drawn; teams.json", "30 more stages are not drawn."})
     EXPECT_NE(text.find(part), std::string::npos) << part;
+  EXPECT_EQ(text.find("Between the two groups"), std::string::npos) << "there are 70";
 }
 
 TEST(Html, TheDataOfARunThatIsNotEvaluatedHasItsHash) {
@@ -160,12 +165,14 @@ TEST(Html, MissingPartsAreOneSentenceEach) {
   for (auto at = text.find("class=\"missing\""); at != std::string::npos; at = text.find("class=\"missing\"", at + 1))
     ++sentences;
   EXPECT_EQ(sentences, 9U) << "results, training, gate, groups, timings, speeds, scaling, hashes, recipe";
+  EXPECT_NE(text.find("thinkrec_train --config D/recipe.yaml --run-dir D --stages evaluate"), std::string::npos);
 }
 
 TEST(Html, PartsOfPartsMayBeMissing) {
   const testing::TempFolder folder;
   folder.put("evaluation.json",
-             R"({"models":{"global":{"auc":0.7},"odd":3,"none":{}},"gate":{},"groups":[{}],"timings":{},"data":{}})");
+             R"({"models":{"global":{"auc":0.7},"odd":3,"none":{}},"gate":{},"groups":[{}],
+             "cohens_d":{"train_rows":0.5,"features":null},"timings":{},"data":{}})");
   folder.put(
       "metrics.jsonl",
       "{\"stage\":\"a\",\"step\":1,\"loss\":null}\n{\"stage\":\"b\",\"step\":5,\"loss\":0.5}\nnonsense\n{\"stage\":\"a\",\"st");
@@ -175,6 +182,7 @@ TEST(Html, PartsOfPartsMayBeMissing) {
   const auto text = report(folder);
   expect_balanced(text);
   EXPECT_NE(text.find("0.7000"), std::string::npos);
+  EXPECT_NE(text.find("the two groups are 0.5 standard deviations of the numbers of training rows."), std::string::npos);
   EXPECT_NE(text.find("1 lines of metrics.jsonl could not be read"), std::string::npos);
   EXPECT_NE(text.find("a: [1"), std::string::npos);
 }
@@ -220,6 +228,13 @@ TEST(Html, ABadFileIsNamed) {
       testing::expect_error(ExitCode::kBadData, name, [&] { write_report(folder.path().string()); });
     }
   }
+}
+
+TEST(Html, ABadEvaluationIsMadeAnewByTraining) {
+  const testing::TempFolder folder;
+  folder.put("evaluation.json", "[]");
+  testing::expect_error(ExitCode::kBadData, "run thinkrec_train with the run's recipe and --stages evaluate",
+                        [&] { write_report(folder.path().string()); });
 }
 
 TEST(Html, RandomDamageNeverCrashesNorBreaksThePage) {
