@@ -23,8 +23,14 @@ expand() {
 declare -A domain_of threads_of
 cores=() gpu_domains=() domains=0 gpu_note='no GPU'
 find_cores() {
-  local allowed cpu list node sibling first seen=' '
+  local allowed online there=' ' cpu list node sibling first seen=' '
   allowed=" $(expand "$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' "$root/proc/self/status")" | tr '\n' ' ')"
+  # What we may use need not be there, and taskset fails on it.
+  if read -r list 2>/dev/null <"$root/sys/devices/system/cpu/online"; then
+    online=" $(expand "$list" | tr '\n' ' ')"
+    for cpu in $allowed; do [[ $online != *" $cpu "* ]] || there+="$cpu "; done
+    allowed=$there
+  fi
   for node in "$root"/sys/devices/system/node/node[0-9]*; do
     list=$(cat "$node/cpulist" 2>/dev/null) || continue
     [ -n "$list" ] || continue # memory alone

@@ -191,6 +191,7 @@ int main(int argc, char** argv) {
                              {"losses", losses}}
                             .dump()
                             .c_str());
+    flush_output();
     return 0;
   });
 }

@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
     for (const std::string& path : line.positional()) {
       const GuardVerdict verdict = walk_forked(path, static_cast<unsigned>(line.integer("seconds")));
       std::printf("%s\n", verdict.line.c_str());
-      std::fflush(stdout);
+      flush_output();
       if (worst == ExitCode::kOk) worst = verdict.code;
     }
     return static_cast<int>(worst);

@@ -140,5 +140,9 @@ int run(int argc, char** argv, std::unique_ptr<World>& world) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return run_ranked_program("thinkrec_eval", [&](std::unique_ptr<World>& world) { return run(argc, argv, world); });
+  return run_ranked_program("thinkrec_eval", [&](std::unique_ptr<World>& world) {
+    const int code = run(argc, argv, world);
+    flush_output();
+    return code;
+  });
 }

@@ -126,6 +126,7 @@ int check(const std::vector<std::string>& paths) {
     std::printf("%s\n", verdict.line.c_str());
     if (worst == ExitCode::kOk) worst = verdict.code;
   }
+  flush_output();
   return static_cast<int>(worst);
 }
 
@@ -175,13 +176,14 @@ void show_prompts(const CommandLine& line) {
   for (std::size_t i = 0; i < std::min(count, train.size()); ++i)
     print(prompts.recommendation(train[i * train.size() / std::min(count, train.size())]));
   for (std::size_t i = 0; i < std::min(count, dataset.reasons.size()); ++i) print(prompts.reason(dataset.reasons[i]));
+  flush_output();
 }
 
 void show_environment(bool json) {
   const OrderedJson environment = read_environment();
   const std::string text = json ? environment.dump(1) + "\n" : environment_text(environment);
   std::fputs(text.c_str(), stdout);
-  if (std::fflush(stdout) != 0) fail(ExitCode::kIo, "standard output cannot be written");
+  flush_output();
   if (const auto failed = failed_parts(environment); !failed.empty())
     fail(ExitCode::kInternal, "the self-test failed in {}; the report above says why", fmt::join(failed, ", "));
 }
@@ -216,9 +218,10 @@ int main(int argc, char** argv) {
     if (line.flag("reasons") && line.flag("items")) fail(ExitCode::kUsage, "give --reasons or --items, not both");
     if (line.flag("reasons") || line.flag("items")) {
       for (const std::string& path : line.positional()) list_dataset(path, line.flag("reasons"));
-      return 0;
+    } else {
+      for (const std::string& path : line.positional()) inspect(path);
     }
-    for (const std::string& path : line.positional()) inspect(path);
+    flush_output();
     return 0;
   });
 }

@@ -154,7 +154,7 @@ int main(int argc, char** argv) {
     const DatasetSummary summary = summarize(dataset);
     std::fputs(summary_text(dataset, summary).c_str(), stdout);
     if (!line.text("json").empty()) write_file_atomic(line.text("json"), summary_json(dataset, summary));
-    if (std::fflush(stdout) != 0) fail(ExitCode::kIo, "standard output cannot be written");
+    flush_output();
     return 0;
   });
 }

@@ -17,8 +17,11 @@ int run_ranked_program(const char* name, const Body& body) {
   const int code = run_program(name, [&] {
     try {
       return body(world);
+    } catch (const Error& error) {
+      if (world) world->let_cause_speak(error.code());
+      throw;
     } catch (...) {
-      if (world) world->let_leader_speak();
+      if (world) world->let_cause_speak(ExitCode::kInternal);
       throw;
     }
   });

@@ -47,7 +47,7 @@ void answer_file(Recommender& recommender, const std::vector<RankRequest>& reque
       unanswered += replies[i].status != RankStatus::kOk;
       print_json(replies[i], together[i].explain);
     }
-    std::fflush(stdout);
+    flush_output();
   }
   if (unanswered > 0) {
     fail(ExitCode::kBadData, "{}: {} of {} requests name a user or an item that is not in the data; their lines have an 'error'",
@@ -93,6 +93,7 @@ int main(int argc, char** argv) {
     const RankReply reply = recommender.rank(requests)[0];
     if (reply.status != RankStatus::kOk) fail(ExitCode::kBadData, "{}", reply.error);
     (line.flag("json") ? print_json : print_text)(reply, line.flag("explain"));
+    flush_output();
     return 0;
   });
 }

@@ -79,16 +79,19 @@ int run(int argc, char** argv, std::unique_ptr<World>& world) {
                                      recipe.real("run.watchdog_quiet"), recipe.flag("run.record_collectives"),
                                      [status_path](const std::string& what, std::int64_t step, const std::string& reason) {
                                        StatusFile::lost(status_path, what, step, reason);
-                                     }},
+                                     },
+                                     recipe.real("run.collective_timeout")},
                      world->all());
     watched = watchdog->watch(world->all());
   }
   StatusFile status(status_path, world->all().rank() == 0);
+  status.running("start");
   try {
     const Session session(std::move(recipe), run_dir, watched ? *watched : world->all(),
                           {watchdog ? &*watchdog : nullptr, &faults, &status});
     run_stages(session, plan);
   } catch (const Error& error) {
+    if (error.code() == ExitCode::kPeerLost) world->let_cause_speak(error.code());  // status.json is then that rank's
     status.ended(error.code() == ExitCode::kStopped ? "stopped" : "failed", static_cast<int>(error.code()), error.what());
     throw;
   } catch (const std::exception& error) {

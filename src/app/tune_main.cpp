@@ -8,6 +8,7 @@
 
 #include "app/programs.h"
 #include "app/ranked_program.h"
+#include "comm/rank_threads.h"
 #include "comm/world.h"
 #include "core/command_line.h"
 #include "core/error.h"
@@ -151,7 +152,7 @@ int main(int argc, char** argv) {
     const Recipe recipe = Recipe::load(line.required("config"), line.list("set"), recipe_options());
     const std::filesystem::path output = line.required("output"), folder = output / "trials";
     const EncoderConfig config = encoder_config(recipe, recipe.text("encoder.kind"));
-    at::set_num_threads(std::max(1, static_cast<int>(recipe.integer("run.threads"))));
+    at::set_num_threads(rank_threads(recipe.integer("run.threads"), ranks_on_own_cpus(*ranks.split_by_node())));
     check_in_guard(recipe.text("data.path"));
     const Dataset dataset = load_dataset(recipe.text("data.path"));
     const int k = static_cast<int>(recipe.integer("evaluate.k"));
@@ -221,9 +222,12 @@ int main(int argc, char** argv) {
                          {"trials", best->second}};
     write_file_atomic((output / "chosen.json").string(), chosen.dump(1) + "\n");
     const std::string ndcg = fmt::format("ndcg@{}", k), map = fmt::format("map@{}", k);
-    fmt::print("{}, {}, mean of {} seeds on test: AUC {:.4f} UAUC {:.4f} NDCG@{} {:.4f} MAP@{} {:.4f}\n", config.kind,
-               describe(best->first), best->second.size(), number(test["auc"]), number(test["uauc"]), k, number(test[ndcg]), k,
-               number(test[map]));
+    const std::string result =
+        fmt::format("{}, {}, mean of {} seeds on test: AUC {:.4f} UAUC {:.4f} NDCG@{} {:.4f} MAP@{} {:.4f}\n", config.kind,
+                    describe(best->first), best->second.size(), number(test["auc"]), number(test["uauc"]), k, number(test[ndcg]),
+                    k, number(test[map]));
+    std::fputs(result.c_str(), stdout);
+    flush_output();
     return 0;
   });
 }

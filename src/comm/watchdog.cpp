@@ -132,7 +132,11 @@ struct Watchdog::State {
   static std::string call(const Page& page) { return fmt::format("collective #{} ({})", page.collective, get(page.call)); }
 
   /// Who keeps the others from going on; empty when this rank may be right to wait. `silent` is how long each has given no sign of life.
-  static std::string blame(const std::vector<Page>& pages, const std::vector<double>& silent, double enough) {
+  std::string blame(const std::vector<Page>& pages, const std::vector<double>& silent, double enough) const {
+    // Then nobody is missing: the network is slow.
+    const bool together = std::all_of(pages.begin(), pages.end(), [&first = pages.front()](const Page& page) {
+      return page.waiting != 0 && page.left == 0 && page.collective == first.collective && get(page.call) == get(first.call);
+    });
     bool all_wait = true;
     for (std::size_t r = 0; r < pages.size(); ++r) {
       const Page& page = pages[r];
@@ -144,10 +148,10 @@ struct Watchdog::State {
       if (page.waiting == 0 && page.idle > page.limit)
         return fmt::format("{} runs on without getting anywhere for {:.0f} s in {}, after {}", who, page.idle, place(page),
                            call(page));
-      all_wait = all_wait && page.waiting != 0 && page.idle > page.limit;
+      all_wait = all_wait && page.waiting != 0 && page.idle > std::max(page.limit, together ? options.collective_limit_s : 0);
     }
     if (!all_wait) return "";
-    std::string text = "all ranks wait for each other:";
+    std::string text = together ? "a collective that all ranks are in does not end:" : "all ranks wait for each other:";
     for (std::size_t r = 0; r < pages.size(); ++r)
       text += fmt::format("{} rank {} in {}, {}", r == 0 ? "" : ";", r, place(pages[r]), call(pages[r]));
     return text;

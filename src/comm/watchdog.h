@@ -18,13 +18,14 @@ struct WatchdogOptions {
   bool keep_all = false;       ///< every collective to <folder>/collectives-<rank>.txt, as in a flight record
   /// Called before an alarm ends this process, on the watchdog's thread, with where this rank is and why it ends.
   std::function<void(const std::string& what, std::int64_t step, const std::string& reason)> on_alarm = {};
+  double collective_limit_s = 0;  ///< for a collective that all ranks are in, where this is more than the limits above
 };
 
 /// A thread beside the rank. Progress is a collective begun or ended, a step, or note_progress(). An alarm needs a rank that waits beyond
 /// its limit and a rank that is to blame: one whose process is stopped or gone, or that works beyond its own limit; or all ranks wait,
-/// each in a collective that not all are in. Then the rank writes its flight record (the last 1,000 collectives) to
-/// <folder>/flight-<rank>.txt, says on standard error who is to blame, at which step and collective, and ends the process with code 71;
-/// the launcher ends the others. Time in which the whole job was stopped does not count.
+/// each in a collective that not all are in, or all in the same beyond its limit. Then the rank writes its flight record (the last
+/// 1,000 collectives) to <folder>/flight-<rank>.txt, says on standard error who is to blame, at which step and collective, and ends
+/// the process with code 71; the launcher ends the others. Time in which the whole job was stopped does not count.
 class Watchdog {
  public:
   /// Collective. kIo when the folder cannot be written.

@@ -4,9 +4,10 @@
 
 #include <chrono>
 #include <cstdlib>
-#include <thread>
 #include <exception>
 #include <string_view>
+#include <thread>
+#include <utility>
 
 #include "comm/mpi_collectives.h"
 #include "core/error.h"
@@ -48,8 +49,9 @@ World::~World() {
   if (mpi_ && orderly) MPI_Finalize();
 }
 
-void World::let_leader_speak() {
-  if (all_->rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(1));
+void World::let_cause_speak(ExitCode code) {
+  if (all_->size() == 1 || std::exchange(waited_, true)) return;
+  std::this_thread::sleep_for(std::chrono::seconds((code == ExitCode::kPeerLost ? 2 : 0) + (all_->rank() != 0 ? 1 : 0)));
 }
 
 void World::abort(int code) {

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "comm/collectives.h"
+#include "core/error.h"
 
 namespace thinkrec {
 
@@ -19,13 +20,14 @@ class World {
   World& operator=(const World&) = delete;
 
   Collectives& all() { return *all_; }
-  /// Called on every rank that met an error: where all ranks meet the same one, rank 0 says it and ends the job before the others speak.
-  void let_leader_speak();
+  /// Called on every rank that met an error, before it says so and ends the job. Waits, the first time: rank 0 says what all
+  /// ranks meet, and a rank that fails says why before others say that it is lost (kPeerLost).
+  void let_cause_speak(ExitCode code);
   /// Ends every rank of the job with this exit code.
   [[noreturn]] void abort(int code);
 
  private:
-  bool mpi_ = false;
+  bool mpi_ = false, waited_ = false;
   std::unique_ptr<Collectives> all_;
 };
 

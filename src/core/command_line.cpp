@@ -12,6 +12,7 @@
 #include "core/build_info.h"
 #include "core/error.h"
 #include "core/option_documents.h"
+#include "core/run_program.h"
 
 namespace thinkrec {
 namespace {
@@ -110,7 +111,7 @@ void CommandLine::parse(const ProgramInfo& program, int argc, const char* const*
       if (item.unregistered || item.string_key != common.name) continue;
       const auto text = common_text(program, table_, common, item.value.front());
       std::fputs(text.c_str(), stdout);
-      std::fflush(stdout);
+      flush_output();
       finished_ = true;
       return;
     }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -16,6 +17,7 @@
 namespace thinkrec {
 
 int run_program(const char* name, const std::function<int()>& body) {
+  std::signal(SIGXFSZ, SIG_IGN);
   const auto complain = [&](const std::string& message) {
     std::string text;
     for (std::size_t at = 0; at <= message.size();) {
@@ -46,6 +48,11 @@ int run_program(const char* name, const std::function<int()>& body) {
 
 int run_program(const char* name, int argc, char** argv, const std::function<int(int, char**)>& body) {
   return run_program(name, [&] { return body(argc, argv); });
+}
+
+void flush_output() {
+  // A write that failed before leaves nothing for the flush to fail on.
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) fail(ExitCode::kIo, "standard output cannot be written");
 }
 
 std::string program_beside(const char* name, const std::string& why) {

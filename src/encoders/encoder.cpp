@@ -1,12 +1,28 @@
 #include "encoders/encoder.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include "core/error.h"
 #include "encoders/factorization.h"
 #include "encoders/sasrec.h"
 
 namespace thinkrec {
+namespace {
+
+/// libtorch computes on one thread for as long as it lives.
+class OneThread {
+ public:
+  OneThread() { at::set_num_threads(1); }
+  ~OneThread() { at::set_num_threads(before_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_ = at::get_num_threads();
+};
+
+}  // namespace
 
 std::vector<double> Encoder::scores(const Dataset& dataset, std::span<const std::int64_t> rows) const {
   const at::Tensor users = user_vectors(dataset, rows).contiguous(), items = item_vectors().contiguous();
@@ -30,6 +46,12 @@ std::unique_ptr<Encoder> train_encoder(const EncoderConfig& config, const Datase
   }
   const auto train = config.kind == "sasrec" ? train_sasrec : train_factorization;
   return train(config, dataset, group, valid_score, report);
+}
+
+std::unique_ptr<Encoder> train_encoder_alone(const EncoderConfig& config, const Dataset& dataset, const ValidScore& valid_score,
+                                             const EncoderReport& report) {
+  const OneThread one_thread;
+  return train_encoder(config, dataset, *make_solo_collectives(), valid_score, report);
 }
 
 std::unique_ptr<Encoder> restore_encoder(const EncoderConfig& config, const Dataset& dataset,

@@ -58,6 +58,11 @@ using EncoderReport = std::function<void(const EncoderProgress&)>;
 std::unique_ptr<Encoder> train_encoder(const EncoderConfig& config, const Dataset& dataset, Collectives& group,
                                        const ValidScore& valid_score, const EncoderReport& report = {});
 
+/// The same by this rank alone and on one thread: the same bits whatever the number of ranks and of their threads, by which
+/// libtorch cuts the sums of some gradients.
+std::unique_ptr<Encoder> train_encoder_alone(const EncoderConfig& config, const Dataset& dataset, const ValidScore& valid_score,
+                                             const EncoderReport& report = {});
+
 /// The inverse of parameters(): kBadData when a tensor is missing, unknown or of another shape than config and dataset ask for.
 std::unique_ptr<Encoder> restore_encoder(const EncoderConfig& config, const Dataset& dataset,
                                          const std::vector<std::pair<std::string, at::Tensor>>& parameters);

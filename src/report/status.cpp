@@ -15,6 +15,14 @@ namespace {
 
 constexpr std::chrono::seconds kBetween(5);
 
+/// True where the file has this value under `key`.
+bool says(const std::string& path, const char* key, const nlohmann::json& value) {
+  std::ifstream in(path);
+  const auto said = nlohmann::json::parse(in, nullptr, /*allow_exceptions=*/false);
+  const auto found = said.is_object() ? said.find(key) : said.end();
+  return found != said.end() && *found == value;
+}
+
 }  // namespace
 
 void StatusFile::running(const std::string& stage) {
@@ -38,10 +46,7 @@ void StatusFile::ended(const std::string& state, int code, const std::string& re
 }
 
 void StatusFile::lost(const std::string& path, const std::string& stage, std::int64_t step, const std::string& reason) noexcept {
-  std::ifstream in(path);
-  const auto said = nlohmann::json::parse(in, nullptr, /*allow_exceptions=*/false);
-  const auto code = said.is_object() ? said.find("code") : said.end();
-  if (code != said.end() && *code == static_cast<int>(ExitCode::kPeerLost)) return;
+  if (says(path, "code", static_cast<int>(ExitCode::kPeerLost))) return;
   StatusFile file(path);
   file.stage_ = stage;
   file.step_ = step;
@@ -50,7 +55,7 @@ void StatusFile::lost(const std::string& path, const std::string& stage, std::in
 
 void StatusFile::write(const std::string& text) {
   written_ = std::chrono::steady_clock::now();
-  if (path_.empty() || !leader_) return;
+  if (path_.empty() || !leader_ || (begun_ && says(path_, "state", "failed"))) return;
   const std::string staging = path_ + ".tmp";
   std::ofstream out(staging);
   out << text;
@@ -58,6 +63,7 @@ void StatusFile::write(const std::string& text) {
   std::error_code ignored;  // there will be a next one
   if (out) {
     std::filesystem::rename(staging, path_, ignored);
+    begun_ |= !ignored;
   } else {  // on a full disk the last one stays
     std::filesystem::remove(staging, ignored);
   }

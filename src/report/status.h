@@ -12,7 +12,8 @@ class StatusFile {
   /// `path` empty: nothing is written. Ranks other than the leader write only that the run has failed.
   explicit StatusFile(std::string path, bool leader = true) : path_(std::move(path)), leader_(leader) {}
 
-  /// A stage begins.
+  /// A stage begins. The first call replaces what an earlier job has left; later ones and step() write nothing where another rank
+  /// has said that this job has failed.
   void running(const std::string& stage);
   /// A step of it is about to begin; written at most every few seconds.
   void step(const std::string& what, std::int64_t step);
@@ -27,7 +28,7 @@ class StatusFile {
   std::string text(const std::string& state, int code, const std::string& reason) const;
 
   std::string path_, stage_;
-  bool leader_ = true;
+  bool leader_ = true, begun_ = false;
   std::int64_t step_ = 0;
   std::chrono::steady_clock::time_point written_;
 };

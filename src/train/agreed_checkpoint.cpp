@@ -3,10 +3,13 @@
 #include "core/error.h"
 
 namespace thinkrec {
+namespace {
 
-std::optional<Checkpoint> load_latest(const CheckpointStore& store, Collectives& ranks) {
+/// What `load` finds on rank 0, on every rank.
+template <class Load>
+std::optional<Checkpoint> agreed(const CheckpointStore& store, Collectives& ranks, Load load) {
   std::optional<Checkpoint> found;
-  on_rank_zero(ranks, [&] { found = store.load_latest(); });
+  on_rank_zero(ranks, [&] { found = load(); });
   std::int64_t step = found ? found->step : -1;
   ranks.broadcast(std::as_writable_bytes(std::span(&step, 1)), 0);
   if (step < 0) return std::nullopt;
@@ -23,6 +26,19 @@ std::optional<Checkpoint> load_latest(const CheckpointStore& store, Collectives&
   if (failed == 0) return found;
   if (failure.empty()) failure = fmt::format("{}: another rank cannot read step {}", store.folder(), step);
   fail(ExitCode::kIo, "{}; rank 0 can: all ranks must see the same run directory", failure);
+}
+
+}  // namespace
+
+std::optional<Checkpoint> load_latest(const CheckpointStore& store, Collectives& ranks) {
+  return agreed(store, ranks, [&] { return store.load_latest(); });
+}
+
+std::optional<Checkpoint> load_agreed(const CheckpointStore& store, std::int64_t step, Collectives& ranks) {
+  return agreed(store, ranks, [&]() -> std::optional<Checkpoint> {
+    if (step == 0) return std::nullopt;
+    return store.load_step(step);
+  });
 }
 
 }  // namespace thinkrec

@@ -13,4 +13,7 @@ namespace thinkrec {
 /// cannot read what rank 0 reads.
 std::optional<Checkpoint> load_latest(const CheckpointStore& store, Collectives& ranks);
 
+/// The same with the checkpoint of `step`; 0: none.
+std::optional<Checkpoint> load_agreed(const CheckpointStore& store, std::int64_t step, Collectives& ranks);
+
 }  // namespace thinkrec

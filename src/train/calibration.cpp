@@ -19,7 +19,7 @@
 namespace thinkrec {
 namespace {
 
-/// Valid rows of users by whom no checkpoint was judged.
+/// Valid rows of users by whom no adapter was chosen.
 std::vector<std::int64_t> fresh_valid_rows(const Session& session) {
   const Recipe& recipe = session.recipe();
   const Dataset& dataset = session.dataset();
@@ -39,7 +39,7 @@ std::vector<std::int64_t> fresh_valid_rows(const Session& session) {
     if (!taken.contains(user_of(row))) rows.push_back(row);
   }
   if (!rows.empty()) return rows;
-  log_warning("evaluate.calibration_rows: checkpoints were judged by all users of the valid rows, so the same are used again");
+  log_warning("evaluate.calibration_rows: adapters were chosen by all users of the valid rows, so the same are used again");
   return sample_rows(dataset, Split::kValid, wanted, 0, session.seed());
 }
 
@@ -135,6 +135,17 @@ Calibration load_calibration(const std::string& path) {
   out.users = static_cast<std::int64_t>(number("users"));
   out.share = number("share");
   out.encoder_weight = number("encoder_weight");
+  const nlohmann::json& tried = json_member(json, "tried");
+  if (!tried.is_null() && !tried.is_array())
+    fail(ExitCode::kBadData, "{}: 'tried' is no list; run the stage evaluate again", path);
+  for (const nlohmann::json& one : tried) {
+    const auto value = [&](const char* name) {  // as json_number writes it
+      if (!one.is_object() || !one.contains(name) || !(one[name].is_number() || one[name].is_null()))
+        fail(ExitCode::kBadData, "{}: '{}' in 'tried' is no number; run the stage evaluate again", path, name);
+      return one[name].is_null() ? std::numeric_limits<double>::quiet_NaN() : one[name].get<double>();
+    };
+    out.tried.push_back({value("share"), value("auc"), value("uauc")});
+  }
   return out;
 }
 

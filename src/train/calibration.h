@@ -1,5 +1,6 @@
 #pragma once
-// How much of the encoder's own logit is added to the language model's, chosen on valid rows that no model was chosen by.
+// How much of the encoder's own logit is added to the language model's, chosen on valid rows of users by whom no adapter was chosen.
+// The encoder itself was chosen on all valid rows.
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -10,7 +11,7 @@ namespace thinkrec {
 
 /// Scores evaluate.calibration_rows valid rows, or some more (whole users), by the fused experts and by the encoder, and takes the share of the
 /// encoder, from 0 to .9 in tenths of standard deviations, whose sum scores best as checkpoints are judged: AUC / 4 + UAUC / 3. Users of the
-/// sample that checkpoints were judged by are left out; where no others are left (valid.rows is 0), all take part. Collective; every rank gets
+/// sample that adapters were chosen by are left out; where no others are left (valid.rows is 0), all take part. Collective; every rank gets
 /// the same. With evaluate.calibration_rows = 0 there is nothing to add.
 Calibration calibrate(const Session& session, const RunState& state);
 

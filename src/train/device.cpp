@@ -31,6 +31,8 @@ void set_up_cpu_memory() {
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
 }
 
+void set_up_strict_products() { setenv("MKL_CBWR", "AUTO,STRICT", /*overwrite=*/0); }
+
 at::TensorOptions choose_device(const DeviceWish& wish, Collectives& world) {
   at::globalContext().setFloat32MatmulPrecision(wish.matmul_precision);
   const auto on_cpu = [&] {

@@ -27,4 +27,8 @@ at::TensorOptions choose_device(const DeviceWish& wish, Collectives& world);
 /// small pages, each taken and zeroed anew, a step took 11 % longer.
 void set_up_cpu_memory();
 
+/// Of the process, before its first matrix product: MKL's products then have the same bits on any number of threads, which those of
+/// a few rows have not otherwise. MKL_CBWR that is set already stays.
+void set_up_strict_products();
+
 }  // namespace thinkrec

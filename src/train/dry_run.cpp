@@ -8,8 +8,8 @@
 #include <filesystem>
 #include <fstream>
 #include <numeric>
-#include <thread>
 
+#include "comm/rank_threads.h"
 #include "core/error.h"
 #include "data/guard.h"
 #include "data/sampler.h"
@@ -135,10 +135,9 @@ class Planner {
     const int per_node = setting_.ranks_per_node > 0 ? setting_.ranks_per_node : gpu_ != nullptr ? 8 : setting_.ranks;
     plan_.ranks = setting_.ranks;
     plan_.ranks_per_node = std::min(per_node, setting_.ranks);
-    const int cores = std::max(1U, std::thread::hardware_concurrency());
-    plan_.threads = static_cast<int>(recipe_.integer("run.threads"));
-    if (plan_.threads == 0) plan_.threads = std::max(1, cores / plan_.ranks_per_node);
-    plan_.sharing = gpu_ != nullptr ? 1.0 : std::max(1.0, static_cast<double>(plan_.ranks_per_node * plan_.threads) / cores);
+    plan_.threads = rank_threads(recipe_.integer("run.threads"), plan_.ranks_per_node);
+    const double threads = plan_.ranks_per_node * plan_.threads;
+    plan_.sharing = gpu_ != nullptr ? 1.0 : std::max(1.0, threads / allowed_cpus());
     at::set_num_threads(plan_.threads);
     if (gpu_ == nullptr) set_up_cpu_memory();  // the speed is that of a run
   }

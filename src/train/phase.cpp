@@ -31,11 +31,12 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 /// A phase's own part of a training in which several phases may share the steps: its rows, parameters, checkpoints and best so far.
 class Lane {
  public:
-  Lane(const Session& session, Collectives& team, const PhaseLane& lane, const PromptBuilder& prompts, Projector& projector,
-       const Scorer& scorer, MetricsLog& log, bool show_progress)
+  Lane(const Session& session, Collectives& team, const PhaseLane& lane, const PhaseSources& sources,
+       const PromptBuilder& prompts, Projector& projector, const Scorer& scorer, MetricsLog& log, bool show_progress)
       : session_(session),
         team_(team),
         config_(lane.config),
+        sources_(sources),
         rows_(lane.rows),
         prompts_(prompts),
         scorer_(scorer),
@@ -49,7 +50,7 @@ class Lane {
         store_(session.store(config_.folder)),
         writer_(store_),
         progress_(config_.stage, config_.steps, show_progress && team.rank() == 0) {
-    resume();
+    resume(lane.from);
     if (open())
       ahead_ = std::make_unique<ReadAhead<Batch>>(step_, config_.steps, [this](std::int64_t step) { return make(step); });
   }
@@ -74,7 +75,7 @@ class Lane {
     return part;
   }
 
-  /// Takes in what the step gave: log, validation, checkpoint. `seconds` is what the step took, `rows` what it trained in all lanes,
+  /// Takes in what the step gave: log, validation. `seconds` is what the step took, `rows` what it trained in all lanes,
   /// `peak_share` its speed over that of a matrix product on all ranks.
   void after_step(const StepResult& result, const LaneRows& part, double seconds, std::size_t rows, double peak_share) {
     guard(result, part);
@@ -100,10 +101,16 @@ class Lane {
       validation_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       progress_.no_step();
     }
+  }
+
+  bool losing() const { return guard_.losing(); }
+
+  /// A checkpoint, where one is due or the run stops. Not amid steps that are not finite, of this phase or one that goes with it: if they
+  /// end the run, all go on from before the first of them.
+  void save_if_due(bool stop, bool any_losing) {
     save_due_ |= step_ % session_.recipe().integer("run.checkpoint_every") == 0;
-    // Not amid steps that are not finite: if they end the run, it goes on from before the first of them.
-    if (!last && (result.stop || (save_due_ && !guard_.losing()))) save();
-    if (result.stop && team_.rank() == 0) {
+    if (step_ < config_.steps && (stop || (save_due_ && !any_losing))) save();
+    if (stop && team_.rank() == 0) {
       session_.enter_save();
       writer_.finish();
     }
@@ -162,13 +169,14 @@ class Lane {
     return all;
   }
 
-  void resume() {
+  void resume(std::int64_t from) {
     if (team_.rank() == 0) store_.clean();
     team_.barrier();
-    const auto checkpoint = load_latest(store_, team_);
+    const auto checkpoint = load_agreed(store_, from, team_);
     if (!checkpoint) return;
     step_ = checkpoint->step;
     done_ = checkpoint->facts.value("done", false);
+    check_sources(checkpoint->facts);
     best_score_ = checkpoint->facts.contains("best_score") && checkpoint->facts["best_score"].is_number()
                       ? checkpoint->facts["best_score"].get<double>()
                       : -std::numeric_limits<double>::infinity();
@@ -183,6 +191,28 @@ class Lane {
       if (tensor.name.starts_with("best/")) best_.push_back(tensor);
     }
     if (team_.rank() == 0) log_info("{}: resumed at step {} of {}", config_.stage, step_, config_.steps);
+  }
+
+  /// Checkpoints of before sources were in them have none.
+  void check_sources(const Json& facts) const {
+    const auto differs = [&](const char* name, const std::string& now) { return facts.contains(name) && facts[name] != now; };
+    if (differs("encoder", sources_.encoder)) {
+      fail(
+          ExitCode::kBadData,
+          "{}: step {} was trained with another encoder than checkpoints/encode holds, which was made anew since; remove that and start on "
+          "as many ranks and threads as at first, or use a new --run-dir",
+          store_.folder(), step_);
+    }
+    if (!differs("reasons", sources_.reasons)) return;
+    if (!done_)
+      fail(ExitCode::kBadData,
+           "{}: step {} was trained with other reasons than the data set has now; put the old ones back, or use a new --run-dir",
+           store_.folder(), step_);
+    if (team_.rank() == 0) {
+      log_warning(
+          "{}: was trained with other reasons than the data set has now, and stays as it is; a new --run-dir trains with these",
+          config_.stage);
+    }
   }
 
   /// Says which steps updated nothing; ends the run when too many were not finite.
@@ -265,7 +295,8 @@ class Lane {
   }
 
   Json facts() const {
-    return {{"best_score", best_score_}, {"best_step", best_step_}, {"guard", guard_.state()}, {"done", done_}};
+    return {{"best_score", best_score_},   {"best_step", best_step_},    {"guard", guard_.state()}, {"done", done_},
+            {"encoder", sources_.encoder}, {"reasons", sources_.reasons}};
   }
 
   void save() {
@@ -280,6 +311,7 @@ class Lane {
   const Session& session_;
   Collectives& team_;
   const PhaseConfig& config_;
+  const PhaseSources& sources_;
   const PhaseRows& rows_;
   const PromptBuilder& prompts_;
   const Scorer& scorer_;
@@ -320,13 +352,33 @@ StepConfig step_config(const Session& session, const PhaseConfig& config, std::i
 
 }  // namespace
 
-std::int64_t resume_step(const Session& session, const PhaseConfig& config) {
-  const auto checkpoint = session.store(config.folder).load_latest();
-  return checkpoint ? checkpoint->step : 0;
+std::vector<std::int64_t> resume_steps(const Session& session, std::span<const PhaseConfig> phases) {
+  std::vector<std::int64_t> newest;
+  bool any_done = false;
+  for (const PhaseConfig& phase : phases) {
+    const auto checkpoint = session.store(phase.folder).load_latest();
+    newest.push_back(checkpoint ? checkpoint->step : 0);
+    any_done |= checkpoint && checkpoint->facts.value("done", false);
+  }
+  const auto [least, most] = std::ranges::minmax(newest);
+  if (least == most) return newest;
+  if (least == 0) {  // back to the start only from the first checkpoint: what is further was not trained with the others
+    const bool first = !any_done && most <= session.recipe().integer("run.checkpoint_every");
+    return first ? std::vector<std::int64_t>(newest.size(), 0) : newest;
+  }
+  try {
+    for (std::size_t i = 0; i < newest.size(); ++i) {
+      if (newest[i] != least) session.store(phases[i].folder).load_step(least);
+    }
+  } catch (const Error&) {
+    return newest;
+  }
+  return std::vector<std::int64_t>(newest.size(), least);
 }
 
-PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const PhaseLane> phases, const PromptBuilder& prompts,
-                    const FeatureBank* features, Projector& projector, MetricsLog& log, bool show_progress) {
+PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const PhaseLane> phases, const PhaseSources& sources,
+                    const PromptBuilder& prompts, const FeatureBank* features, Projector& projector, MetricsLog& log,
+                    bool show_progress) {
   THINKREC_CHECK(!phases.empty(), "no phase to run");
   const Scorer scorer(session.model(), projector, features, prompts.verdicts().yes, session.recipe().integer("run.micro_tokens"),
                       team);
@@ -335,7 +387,7 @@ PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const P
   for (const PhaseLane& phase : phases) {
     // One progress line is enough for phases that go together.
     lanes.push_back(
-        std::make_unique<Lane>(session, team, phase, prompts, projector, scorer, log, show_progress && lanes.empty()));
+        std::make_unique<Lane>(session, team, phase, sources, prompts, projector, scorer, log, show_progress && lanes.empty()));
     step_lanes.push_back(lanes.back()->step_lane());
   }
   const StepConfig config = step_config(session, phases[0].config, prompts.verdicts().yes);
@@ -347,7 +399,7 @@ PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const P
   // All ranks come here at once: where they share cores, they share them in this, too.
   const double peak = open() ? product_peak(session.model().weights().head.options()) * team.size() : 0;
   while (true) {
-    // The lanes that are furthest back go next, together: all of them, unless a run was stopped between their checkpoints.
+    // The lanes that are furthest back go next, together: all of them, unless they go on from different steps.
     std::int64_t least = std::numeric_limits<std::int64_t>::max();
     for (const auto& lane : lanes) {
       if (lane->open()) least = std::min(least, lane->step());
@@ -371,6 +423,8 @@ PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const P
     profiler.after(least + 1);
     const double share = step_flops(session.model().config(), kind, config.span, parts) / seconds / peak;
     for (std::size_t p = 0; p < parts.size(); ++p) lanes[parts[p].lane]->after_step(results[p], parts[p], seconds, rows, share);
+    const bool losing = std::ranges::any_of(parts, [&](const LaneRows& part) { return lanes[part.lane]->losing(); });
+    for (const LaneRows& part : parts) lanes[part.lane]->save_if_due(results[0].stop, losing);
     if (results[0].stop && open()) return PhaseEnd::kStopped;
   }
   session.enter_stage(phases[0].config.stage);

@@ -27,16 +27,27 @@ struct PhaseLane {
   PhaseConfig config;
   PhaseRows rows;
   LoraAdapter* adapter = nullptr;
+  std::int64_t from = 0;  ///< resume_steps: the step of the checkpoint that it goes on from; 0: from the start
+};
+
+/// What a phase learns from beside that by which its checkpoints are told apart; stands in them.
+struct PhaseSources {
+  std::string encoder;  ///< hash of the encoder's parameters
+  std::string reasons;  ///< Dataset::reasons_hash; empty where no reason row is drawn
 };
 
 /// Trains the phases over the ranks of `team`: one, with `projector` in place where it asks for that; or several at once, experts that
 /// share their settings but for rows, folder and stream, whose rows share the batches. At the end each adapter holds the parameters of its
-/// best validation (AUC / 4 + UAUC / 3, as the reference), as if it had been trained alone. Resumes from the newest checkpoint of each
-/// phase; a finished one is only loaded. kStopped: checkpoints of the current step were written.
-PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const PhaseLane> phases, const PromptBuilder& prompts,
-                    const FeatureBank* features, Projector& projector, MetricsLog& log, bool show_progress);
+/// best validation (AUC / 4 + UAUC / 3, as the reference), as if it had been trained alone, up to the order of sums. A finished phase is
+/// only loaded. kStopped: checkpoints of the current step were written. kBadData where a phase was trained on other sources so far; only a
+/// warning where it is finished and its reasons are others.
+PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const PhaseLane> phases, const PhaseSources& sources,
+                    const PromptBuilder& prompts, const FeatureBank* features, Projector& projector, MetricsLog& log,
+                    bool show_progress);
 
-/// Step of the newest checkpoint of a phase (0: none), for rewinding logs.
-std::int64_t resume_step(const Session& session, const PhaseConfig& config);
+/// Steps of the checkpoints that phases go on from which train at once (0: from the start): the newest of each; where a run ended between
+/// their saves the newest that all have, as a phase that caught up alone would sum in another order than with the others. Steps of
+/// several stay different only where one of them is no longer there.
+std::vector<std::int64_t> resume_steps(const Session& session, std::span<const PhaseConfig> phases);
 
 }  // namespace thinkrec

@@ -27,8 +27,8 @@ class ReasonWriter {
   /// Session and state must outlive it. kConfig for 8 bits on a GPU.
   ReasonWriter(const Session& session, const RunState& state, std::int64_t max_new_tokens, Precision precision = Precision::kFp32);
   ~ReasonWriter();
-  /// One greedy reason each, in one line, no 4 tokens of it twice. `features` give the slots' vectors; may be null where no prompt has
-  /// slots. Those of one adapter compute once what their prompts begin with in common (on the CPU).
+  /// One greedy reason each, in one line, no kProseNgram tokens in a row of it twice. `features` give the slots' vectors; may
+  /// be null where no prompt has slots. Those of one adapter compute once what their prompts begin with in common (on the CPU).
   std::vector<std::string> write(std::span<const ReasonToWrite> reasons, const FeatureBank* features);
 
  private:

@@ -22,7 +22,7 @@ using Clock = std::chrono::steady_clock;
 constexpr const char* kCalibrationFile = "calibration.json";
 using Json = nlohmann::json;
 
-/// Seconds of each stage, kept over resumes: a stage found finished keeps the time it took when it ran.
+/// Seconds of each stage over all lives of the run but those that were killed or failed; a stage found finished keeps the time it took when it ran.
 class Timings {
  public:
   explicit Timings(const Session& session) : path_(session.path("timings.json")), active_(session.leader()) {
@@ -30,9 +30,10 @@ class Timings {
     values_ = Json::parse(read_file(path_, 1 << 20), nullptr, false);
     if (!values_.is_object()) values_ = Json::object();
   }
+  /// An evaluation begins anew each time: its time takes the place of an earlier one's.
   void add(const std::string& stage, double seconds) {
     if (!active_) return;
-    values_[stage] = values_.value(stage, 0.0) + seconds;
+    values_[stage] = (stage == "evaluate" ? 0.0 : values_.value(stage, 0.0)) + seconds;
     write_file_atomic(path_, values_.dump(1) + "\n");
   }
   const Json& values() const { return values_; }
@@ -80,10 +81,19 @@ void run_stages(const Session& session, const RunPlan& plan) {
   };
   const auto timed = [&](const char* stage, const auto& body) {
     const auto start = Clock::now();
+    const auto add_time = [&] {
+      if (state.worked) timings.add(stage, std::chrono::duration<double>(Clock::now() - start).count());
+    };
     if (wanted(stage) && session.status() != nullptr) session.status()->running(stage);
     session.enter_stage(stage);
-    body();
-    if (wanted(stage)) timings.add(stage, std::chrono::duration<double>(Clock::now() - start).count());
+    state.worked = false;
+    try {
+      body();
+    } catch (const Error& error) {
+      if (error.code() == ExitCode::kStopped) add_time();
+      throw;
+    }
+    add_time();
     if (!state.stopped) return;
     fail(ExitCode::kStopped, "stopped on request during '{}'; the same command goes on from the checkpoint in {}", stage,
          session.run_dir());
@@ -94,17 +104,21 @@ void run_stages(const Session& session, const RunPlan& plan) {
   if (needed({"group", "expert", "evaluate"})) timed("group", [&] { group_stage(session, mode("group"), log, state); });
   if (needed({"expert", "evaluate"})) timed("expert", [&] { expert_stage(session, mode("expert"), plan.experts, log, state); });
   if (wanted("evaluate")) {
+    Evaluation evaluation;
     timed("evaluate", [&] {
+      state.worked = true;
       state.calibration = calibrate(session, state);
-      Evaluation evaluation = evaluate(session, state, parse_split(session.recipe().text("evaluate.split")), false);
+      evaluation = evaluate(session, state, parse_split(session.recipe().text("evaluate.split")), false);
       if (!session.leader()) return;
       save_calibration(session.path(kCalibrationFile), state.calibration);
       write_file_atomic(session.path("scores.csv"), scores_csv(session, evaluation));
-      evaluation.json["timings"] = timings.values();
+    });
+    if (session.leader()) {
+      evaluation.json["timings"] = timings.values();  // the evaluation's own among them
       write_file_atomic(session.path("evaluation.json"), evaluation.json.dump(1) + "\n");
       std::fputs(evaluation.table.c_str(), stdout);
       std::fflush(stdout);
-    });
+    }
   }
   session.enter_stage("report");
   if (session.leader()) {

@@ -5,11 +5,12 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <sstream>
-#include <thread>
+#include <functional>
+#include <optional>
 
 #include "adapters/peft_folder.h"
 #include "comm/nccl_collectives.h"
+#include "comm/rank_threads.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/recipe_options.h"
@@ -32,6 +33,27 @@ std::string required_path(const Recipe& recipe, const std::string& name, const c
   const std::string path = recipe.text(name);
   if (path.empty()) fail(ExitCode::kConfig, "{} is not set; {}", name, remedy);
   return path;
+}
+
+struct Difference {
+  std::string name, ours, theirs;
+};
+
+/// The first option by which two recipes differ, of those that affect the result and that `counts` takes.
+std::optional<Difference> first_difference(const Recipe& ours, const Recipe& theirs,
+                                           const std::function<bool(const std::string&)>& counts) {
+  const auto our_options = ours.affecting(), their_options = theirs.affecting();
+  const auto value_in = [](const auto& options, const std::string& name) {
+    const auto found = std::find_if(options.begin(), options.end(), [&](const auto& option) { return option.first == name; });
+    return found == options.end() ? std::string("(none)") : found->second.substr(1, found->second.size() - 2);  // "[0.05]"
+  };
+  for (const auto* options : {&our_options, &their_options}) {
+    for (const auto& [name, value] : *options) {
+      Difference found{name, value_in(our_options, name), value_in(their_options, name)};
+      if (counts(name) && found.ours != found.theirs) return found;
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -67,9 +89,9 @@ SharedModel::~SharedModel() = default;
 Session::Session(Recipe recipe, std::string run_dir, Collectives& world, const RunAids& aids)
     : recipe_(std::move(recipe)), run_dir_(std::move(run_dir)), world_(world), aids_(aids) {
   const auto node = world.split_by_node();
-  threads_ = static_cast<int>(recipe_.integer("run.threads"));
-  if (threads_ == 0) threads_ = std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / node->size());
+  threads_ = rank_threads(recipe_.integer("run.threads"), ranks_on_own_cpus(*node));
   at::set_num_threads(threads_);
+  if (strict()) set_up_strict_products();
   options_ = choose_device({recipe_.text("run.device"), recipe_.text("run.dtype"), recipe_.text("run.deterministic") != "off",
                             recipe_.text("run.matmul_precision")},
                            world);
@@ -120,23 +142,15 @@ CheckpointStore Session::global_store(const std::string& stage) const {
   if (!inherits()) return store(stage);
   const std::filesystem::path origin = recipe_.text("activate.from");
   const Recipe other = Recipe::load((origin / "recipe.yaml").string(), {}, recipe_options());
-  const auto ours = recipe_.affecting(), theirs = other.affecting();
   const auto shapes_global = [](const std::string& name) {  // the global adapter, that is
     for (const char* section :
          {"run.", "encoder.", "features.", "prompt.", "projector.", "lora.", "loss.", "mix.", "valid.", "activate."})
       if (name.starts_with(section)) return name != "activate.from";
     return false;
   };
-  const auto value_in = [](const auto& options, const std::string& name) {
-    const auto found = std::find_if(options.begin(), options.end(), [&](const auto& option) { return option.first == name; });
-    return found == options.end() ? std::string("(none)") : found->second.substr(1, found->second.size() - 2);  // "[0.05]"
-  };
-  for (const auto* options : {&ours, &theirs}) {
-    for (const auto& [name, value] : *options) {
-      if (!shapes_global(name) || value_in(ours, name) == value_in(theirs, name)) continue;
-      fail(ExitCode::kConfig, "activate.from: {} was made with {} {}, this recipe says {}", origin.string(), name,
-           value_in(theirs, name), value_in(ours, name));
-    }
+  if (const auto found = first_difference(recipe_, other, shapes_global)) {
+    fail(ExitCode::kConfig, "activate.from: {} was made with {} {}, this recipe says {}", origin.string(), found->name,
+         found->theirs, found->ours);
   }
   return CheckpointStore((origin / "checkpoints" / stage).string(), identity(origin.string(), other),
                          static_cast<int>(recipe_.integer("run.keep_last")));
@@ -250,15 +264,11 @@ std::unique_ptr<FileLock> claim_run_dir(const std::string& run_dir, const Recipe
       write_file_atomic(path, recipe.resolved());
     } else {
       const Recipe before = Recipe::load(path, {}, recipe_options());
-      if (before.hash() != recipe.hash()) {
-        std::istringstream was(before.resolved()), is(recipe.resolved());
-        std::string a, b;
-        while (std::getline(was, a) && std::getline(is, b) && a == b) {
-        }
-        fail(
-            ExitCode::kConfig,
-            "{} belongs to a run of another recipe: it has '{}', this one '{}'; use a new --run-dir, or the recipe it was made with",
-            run_dir, a.substr(a.find_first_not_of(' ')), b.substr(b.find_first_not_of(' ')));
+      if (const auto found = first_difference(recipe, before, [](const std::string&) { return true; })) {
+        fail(ExitCode::kConfig,
+             "{} belongs to a run of another recipe: there {} is {}, here {}; use a new --run-dir, or the recipe it was made "
+             "with",
+             run_dir, found->name, found->theirs, found->ours);
       }
     }
     if (const std::string start = recipe.text("lora.start"); !start.empty() && recipe.text("activate.from").empty())

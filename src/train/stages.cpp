@@ -43,18 +43,18 @@ std::unique_ptr<Encoder> train_and_report(const Session& session, const EncoderC
     return selection_score(metrics);
   };
   Progress progress(stage, config.max_epochs, session.leader());
+  const auto report = [&](const EncoderProgress& epoch) {
+    stop_if_asked(session, stage);
+    if (epoch.warm_start) return;
+    if (session.leader()) {
+      log.write(stage, epoch.epoch, {{"loss", epoch.train_loss}, {"valid_auc", metrics.auc}, {"valid_uauc", metrics.uauc}});
+    }
+    progress.update(epoch.epoch,
+                    fmt::format("loss {:.4f}, valid AUC {:.4f} UAUC {:.4f}", epoch.train_loss, metrics.auc, metrics.uauc));
+  };
   // Strict: every rank trains the whole encoder, so that no sum depends on how rows were shared.
-  const auto alone = make_solo_collectives();
-  auto encoder =
-      train_encoder(config, dataset, session.strict() ? *alone : session.world(), score_valid, [&](const EncoderProgress& epoch) {
-        stop_if_asked(session, stage);
-        if (epoch.warm_start) return;
-        if (session.leader()) {
-          log.write(stage, epoch.epoch, {{"loss", epoch.train_loss}, {"valid_auc", metrics.auc}, {"valid_uauc", metrics.uauc}});
-        }
-        progress.update(epoch.epoch,
-                        fmt::format("loss {:.4f}, valid AUC {:.4f} UAUC {:.4f}", epoch.train_loss, metrics.auc, metrics.uauc));
-      });
+  auto encoder = session.strict() ? train_encoder_alone(config, dataset, score_valid, report)
+                                  : train_encoder(config, dataset, session.world(), score_valid, report);
   progress.finish();
   return encoder;
 }
@@ -131,38 +131,33 @@ void load_phase(const Session& session, const CheckpointStore& store, const Phas
   }
 }
 
-/// The rows of one group; a group without its own draws from all.
-PhaseRows group_rows(const Session& session, const Grouping& grouping, int group, const std::vector<std::int64_t>& train,
-                     const std::vector<std::int64_t>& valid) {
-  const Dataset& dataset = session.dataset();
-  const auto member = [&](std::int64_t row) {
-    return grouping.group_of_user[static_cast<std::size_t>(dataset.user[static_cast<std::size_t>(row)])] == group;
-  };
-  PhaseRows rows;
-  for (const std::int64_t row : train) {
-    if (member(row)) rows.train.push_back(row);
-  }
-  for (const Reason& reason : dataset.reasons) {
-    if (member(reason.row)) rows.reasons.push_back(&reason);
-  }
-  for (const std::int64_t row : valid) {
-    if (member(row)) rows.valid.push_back(row);
-  }
-  if (rows.train.empty()) {
-    log_warning("group {} has no train rows; its expert draws from all", group);
-    rows.train = train;
-  }
-  if (rows.reasons.empty()) rows.reasons = all_reasons(dataset);
-  if (rows.valid.empty()) rows.valid = valid;
-  return rows;
-}
-
 PhaseConfig expert_phase(const Session& session, int expert) {
   return expert_phase(session.recipe(), session.model().config().layers, expert);
 }
 
-/// teams.json, for the report: by stage, the ranks that train it. What was finished before keeps its entry.
-void write_teams(const Session& session, const ExpertPlan& plan, const std::vector<int>& queue) {
+PhaseSources sources(const Session& session, const RunState& state) {
+  const auto digest = [](const float* values, std::size_t count) {
+    return sha256_hex({reinterpret_cast<const char*>(values), count * sizeof(float)});
+  };
+  std::string encoder = digest(state.held_out.data(), state.held_out.size());
+  for (const auto& [name, tensor] : state.encoder->parameters()) {
+    const StoredTensor values = store_tensor(name, tensor);
+    encoder += name + digest(values.values.data(), values.values.size());
+  }
+  return {sha256_hex(encoder), session.recipe().real("mix.reason_share") > 0 ? session.dataset().reasons_hash() : ""};
+}
+
+/// resume_steps, as rank 0 finds them, on every rank: ranks that saw different checkpoints would go on from different steps.
+std::vector<std::int64_t> agreed_resume_steps(const Session& session, std::span<const PhaseConfig> phases) {
+  std::vector<std::int64_t> steps(phases.size());
+  on_rank_zero(session.world(), [&] { steps = resume_steps(session, phases); });
+  session.world().broadcast(std::as_writable_bytes(std::span(steps)), 0);
+  return steps;
+}
+
+/// teams.json, for the report: by stage, the ranks that train it. What was finished before keeps its entry; `from`: resume_steps.
+void write_teams(const Session& session, const ExpertPlan& plan, const std::vector<int>& queue,
+                 const std::vector<std::int64_t>& from) {
   const std::string path = session.path("teams.json");
   nlohmann::json teams = nlohmann::json::object();
   if (std::filesystem::exists(path)) teams = nlohmann::json::parse(read_file(path, 1 << 20), nullptr, false);
@@ -172,7 +167,7 @@ void write_teams(const Session& session, const ExpertPlan& plan, const std::vect
     const auto first = std::find(team_of.begin(), team_of.end(), static_cast<int>(t));
     for (const int q : plan.experts_of_team[t]) {
       const PhaseConfig config = expert_phase(session, queue[static_cast<std::size_t>(q)]);
-      if (teams.contains(config.stage) && resume_step(session, config) >= config.steps) continue;
+      if (teams.contains(config.stage) && from[static_cast<std::size_t>(q)] >= config.steps) continue;
       teams[config.stage] = {{"first_rank", first - team_of.begin()},
                              {"ranks", std::count(first, team_of.end(), static_cast<int>(t))}};
     }
@@ -208,6 +203,7 @@ void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunSt
   } else if (mode == StageMode::kLoad) {
     unfinished(session, "encode");
   } else {
+    state.worked = true;
     state.encoder = train_and_report(session, config, session.dataset(), "encode", log);
     if (session.recipe().flag("features.statistics")) state.held_out = held_out_scores(session, config, log);
     if (session.leader()) {
@@ -241,11 +237,12 @@ void activate_stage(const Session& session, StageMode mode, MetricsLog& log, Run
       load_phase(session, session.global_store(config.folder), config, state.global, state.projector);
       continue;
     }
-    if (session.leader()) log.resume(config.stage, resume_step(session, config));
     const PromptBuilder prompts(session.dataset(), session.tokenizer(), session.prompt(phase_template(session.recipe(), i)));
-    const PhaseLane phase{config, rows, &state.global};
-    state.stopped = run_phases(session, session.world(), std::span(&phase, 1), prompts, state.features.get(), state.projector,
-                               log, true) == PhaseEnd::kStopped;
+    const PhaseLane phase{config, rows, &state.global, agreed_resume_steps(session, std::span(&config, 1))[0]};
+    if (session.leader()) log.resume(config.stage, phase.from);
+    state.worked |= phase.from < config.steps;
+    state.stopped = run_phases(session, session.world(), std::span(&phase, 1), sources(session, state), prompts,
+                               state.features.get(), state.projector, log, true) == PhaseEnd::kStopped;
   }
 }
 
@@ -259,6 +256,7 @@ void group_stage(const Session& session, StageMode mode, MetricsLog& log, RunSta
   const std::string kind = session.recipe().text("group.encoder");
   const EncoderConfig config = encoder_config(session.recipe(), kind);
   if (!checkpoint) {
+    state.worked = true;
     if (kind != "same") state.group_encoder = train_and_report(session, config, session.dataset(), "group/encode", log);
     if (session.leader()) {
       const at::Tensor vectors = state.grouping_encoder().group_vectors(session.dataset()).contiguous();
@@ -297,8 +295,40 @@ void group_stage(const Session& session, StageMode mode, MetricsLog& log, RunSta
   log_info("group: {} groups of {} users", grouping.groups, fmt::join(sizes, ", "));
 }
 
+PhaseRows group_rows(const Dataset& dataset, const Grouping& grouping, int group, const std::vector<std::int64_t>& train,
+                     const std::vector<std::int64_t>& valid) {
+  const auto member = [&](std::int64_t row) {
+    return grouping.group_of_user[static_cast<std::size_t>(dataset.user[static_cast<std::size_t>(row)])] == group;
+  };
+  PhaseRows rows;
+  for (const std::int64_t row : train) {
+    if (member(row)) rows.train.push_back(row);
+  }
+  for (const Reason& reason : dataset.reasons) {
+    if (member(reason.row)) rows.reasons.push_back(&reason);
+  }
+  for (const std::int64_t row : valid) {
+    if (member(row)) rows.valid.push_back(row);
+  }
+  if (rows.train.empty()) {
+    log_warning("group {} has no train rows; its expert draws from all", group);
+    rows.train = train;
+  }
+  if (rows.reasons.empty()) rows.reasons = all_reasons(dataset);
+  std::set<std::uint8_t> labels;
+  for (const std::int64_t row : rows.valid) labels.insert(dataset.label[static_cast<std::size_t>(row)]);
+  if (labels.size() < 2) {  // AUC and UAUC are undefined: every step would be as good as the first
+    const char* what = labels.empty() ? "no" : labels.contains(1) ? "only liked" : "only disliked";
+    log_warning("group {} has {} valid rows; its expert is selected on all", group, what);
+    rows.valid = valid;
+  }
+  return rows;
+}
+
 void expert_stage(const Session& session, StageMode mode, const std::set<int>& only, MetricsLog& log, RunState& state) {
   const int experts = state.grouping.groups;
+  if (!only.empty() && *only.rbegin() >= experts)
+    fail(ExitCode::kUsage, "--experts {}: this run has experts 0 to {}", *only.rbegin(), experts - 1);
   state.experts.assign(static_cast<std::size_t>(experts), LoraAdapter());
   for (LoraAdapter& expert : state.experts) expert = state.global.clone();
   const auto wanted = [&](int expert) { return only.empty() || only.contains(expert); };
@@ -311,7 +341,7 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
     for (int e = 0; e < experts; ++e) {
       if (!wanted(e)) continue;
       queue.push_back(e);
-      rows.push_back(group_rows(session, state.grouping, e, train, valid));
+      rows.push_back(group_rows(session.dataset(), state.grouping, e, train, valid));
       tokens.push_back(expected_tokens(expert_phase(session, e), rows.back().train, prompts));
     }
     const ExpertPlan plan = plan_experts(tokens, session.world().size());
@@ -322,13 +352,23 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
                std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(t)), fmt::join(names, ", "),
                names.size() > 1 ? " at once" : "");
     }
+    std::vector<std::int64_t> from(queue.size());
+    for (const auto& members : plan.experts_of_team) {
+      std::vector<PhaseConfig> together;
+      for (const int q : members) together.push_back(expert_phase(session, queue[static_cast<std::size_t>(q)]));
+      const auto steps = agreed_resume_steps(session, together);
+      for (std::size_t i = 0; i < members.size(); ++i) from[static_cast<std::size_t>(members[i])] = steps[i];
+    }
+    for (std::size_t q = 0; q < queue.size(); ++q) state.worked |= from[q] < expert_phase(session, queue[q]).steps;
     if (session.leader()) {
-      write_teams(session, plan, queue);
-      for (const int e : queue) log.resume(expert_phase(session, e).stage, resume_step(session, expert_phase(session, e)));
+      write_teams(session, plan, queue, from);
+      for (std::size_t q = 0; q < queue.size(); ++q) log.resume(expert_phase(session, queue[q]).stage, from[q]);
     }
     session.world().barrier();
     const int my_team = plan.team_of_rank[static_cast<std::size_t>(session.world().rank())];
     const auto team = session.world().split(my_team);
+    // Asked of a rank of one team, a stop is asked of all.
+    const SharedStop shared(session.path("stop"), session.world(), team != nullptr && team->rank() == 0);
     std::int64_t stopped = 0;
     if (team != nullptr) {
       MetricsLog other_team(MetricsLog::team_path(session.path("metrics.jsonl"), my_team), team->rank() == 0 && !session.leader(),
@@ -336,11 +376,11 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
       std::vector<PhaseLane> phases;
       for (const int q : plan.experts_of_team[static_cast<std::size_t>(my_team)]) {
         const int e = queue[static_cast<std::size_t>(q)];
-        phases.push_back(
-            {expert_phase(session, e), rows[static_cast<std::size_t>(q)], &state.experts[static_cast<std::size_t>(e)]});
+        phases.push_back({expert_phase(session, e), rows[static_cast<std::size_t>(q)],
+                          &state.experts[static_cast<std::size_t>(e)], from[static_cast<std::size_t>(q)]});
       }
-      const PhaseEnd end = run_phases(session, *team, phases, prompts, state.features.get(), state.projector,
-                                      session.leader() ? log : other_team, my_team == 0);
+      const PhaseEnd end = run_phases(session, *team, phases, sources(session, state), prompts, state.features.get(),
+                                      state.projector, session.leader() ? log : other_team, my_team == 0);
       stopped = end == PhaseEnd::kStopped ? 1 : 0;
     }
     session.world().all_reduce_max(std::span(&stopped, 1));

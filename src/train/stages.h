@@ -38,6 +38,7 @@ struct RunState {
   Calibration calibration;
   /// The encoder whose vectors are clustered and gate.
   const Encoder& grouping_encoder() const { return group_encoder ? *group_encoder : *encoder; }
+  bool worked = false;   ///< the last stage was not found finished
   bool stopped = false;  ///< a stop was asked for; what follows must not run
 };
 
@@ -50,7 +51,12 @@ std::unique_ptr<FeatureBank> feature_bank(const RunState& state, const Dataset& 
 void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state);
 void activate_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state);
 void group_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state);
+/// The rows of one group, of these train and valid ones; without train rows or reasons of its own it draws from all, and without
+/// valid rows of both labels it is selected on all.
+PhaseRows group_rows(const Dataset& dataset, const Grouping& grouping, int group, const std::vector<std::int64_t>& train,
+                     const std::vector<std::int64_t>& valid);
 /// `only` names experts to train (empty: all); the others are neither trained nor loaded, and `state.experts` keeps the global there.
+/// kUsage for one that there is not.
 void expert_stage(const Session& session, StageMode mode, const std::set<int>& only, MetricsLog& log, RunState& state);
 
 /// Lowest layer that the experts train.

@@ -14,8 +14,8 @@ import time
 from tiny_world import World
 
 
-def expect(world, code, words, program, *arguments, ranks=0):
-    done = world.run(program, *arguments, ranks=ranks, code=code)
+def expect(world, code, words, program, *arguments, ranks=0, **more):
+    done = world.run(program, *arguments, ranks=ranks, code=code, **more)
     lines = [line for line in done.stderr.splitlines() if ": error: " in line]
     assert lines, f"{program}: no error line in\n{done.stderr}"
     for word in words:
@@ -32,13 +32,14 @@ def flip(path):
 
 def on_full_disks(world, recipe, folder):
     """R4 for the whole program: files may not grow, a log that takes nothing, a disk that fills up."""
-    def limited(run, limit):
+    def limited(limit, path, program, *arguments):
         def before():
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        return world.run("thinkrec_train", "--config", recipe, "--run-dir", run, code=74, preexec_fn=before)
-    said = limited(f"{folder}/limited", 20000).stderr
-    for word in (f"{folder}/limited/", os.strerror(errno.EFBIG), "bytes needed", "free"):
-        assert word in said, (word, said)
+        expect(world, 74, [path, os.strerror(errno.EFBIG), "bytes needed", "free"], program, *arguments, preexec_fn=before)
+    limited(20000, f"{folder}/limited/", "thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/limited")
+    prepare = ("thinkrec_prepare", "--format", "ratings", "--input", f"{folder}/raw", "--output")
+    limited(4000, f"{folder}/limited.h5", *prepare, f"{folder}/limited.h5")
+    assert not [name for name in os.listdir(folder) if name.startswith("limited.h5")], os.listdir(folder)
     with open("/dev/full", "w") as full:
         done = subprocess.run(world.command("thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/silent"), stdout=full, stderr=full, timeout=240)
     assert done.returncode == 0 and '"done"' in open(f"{folder}/silent/status.json").read(), done.returncode
@@ -55,6 +56,26 @@ def on_full_disks(world, recipe, folder):
         world.train(recipe, f"{small}/run")
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+def with_output_lost(world, recipe, run, folder):
+    """Programs whose result goes to standard output, which takes nothing."""
+    data, users, workload, adapter = (f"{folder}/{name}" for name in ("data.h5", "users.jsonl", "workload.jsonl", "adapter"))
+    open(users, "w").write('{"user": "u1"}\n')
+    open(workload, "w").write('{"ids": [1, 2, 5, 3], "prompt_len": 2, "label": 1}\n')
+    world.run("thinkrec_export", "--run-dir", run, "--adapter", "global", "--output", adapter)
+    for command in (("thinkrec_prepare", "--format", "ratings", "--input", f"{folder}/raw", "--output", f"{folder}/lost.h5"),
+                    ("thinkrec_check", data), ("thinkrec_inspect", "--help"), ("thinkrec_inspect", data),
+                    ("thinkrec_inspect", "--items", data), ("thinkrec_inspect", "--check", data),
+                    ("thinkrec_inspect", "--prompts", "1", "--config", recipe), ("thinkrec_eval", "--run-dir", run),
+                    ("thinkrec_recommend", "--run-dir", run, "--user", "u1"),
+                    ("thinkrec_recommend", "--run-dir", run, "--users", users),
+                    ("thinkrec_tune", "--config", recipe, "--output", f"{folder}/lost", "--seeds", "1"),
+                    ("thinkrec_bench", "--model", f"{folder}/model", "--adapter", adapter, "--workload", workload, "--batch", "1",
+                     "--steps", "1")):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(world.command(*command), stdout=full, stderr=subprocess.PIPE, text=True, timeout=240)
+        assert done.returncode == 74 and "error: standard output cannot be written" in done.stderr, (command, done)
 
 
 def main():
@@ -83,7 +104,12 @@ def main():
         shutil.copytree(f"{folder}/model", truncated)
         weights = f"{truncated}/model.safetensors"
         os.truncate(weights, os.path.getsize(weights) // 2)
+        # A life that ended otherwise has left its status: it says where this one failed.
+        os.mkdir(f"{folder}/t")
+        open(f"{folder}/t/status.json", "w").write('{"state": "stopped", "stage": "expert/0", "step": 5, "code": 75, "reason": "", "time": ""}\n')
         expect(world, 65, ["model.safetensors"], "thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/t", "--set", f"model.path={truncated}")
+        status = json.load(open(f"{folder}/t/status.json"))
+        assert (status["state"], status["stage"], status["step"], status["code"]) == ("failed", "start", 0, 65), status
         gguf = f"{folder}/cut.gguf"
         open(gguf, "wb").write(b"GGUF\x03\x00\x00\x00" + b"\x01" * 9)
         expect(world, 65, ["cut.gguf"], "thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/g", "--set", f"model.path={gguf}")
@@ -154,7 +180,13 @@ def main():
         expect(world, 64, [f"{folder}/z.yaml", "--output"], "thinkrec_train", "--copy-recipe", "collm", "--output", f"{folder}/z.yaml")
         expect(world, 64, ["--confg", "--config"], "thinkrec_train", "--confg", recipe)
         expect(world, 64, ["evaluat"], "thinkrec_train", "--config", recipe, "--run-dir", run, "--stages", "evaluat")
-        expect(world, 78, [run, "--run-dir", "seed"], "thinkrec_train", "--config", recipe, "--run-dir", run, "--set", "run.seed=6", ranks=2)
+        expect(world, 64, ["--experts 2: this run has experts 0 to 1"], "thinkrec_train", "--config", recipe, "--run-dir", run, "--stages", "expert",
+               "--experts", "1,2", ranks=2)
+        expect(world, 78, [run, "--run-dir", "there run.seed is 5, here 6;"], "thinkrec_train", "--config", recipe, "--run-dir", run, "--set",
+               "run.seed=6", ranks=2)
+        # Beside options that may differ.
+        expect(world, 78, ["there lora.alpha is 8, here 16;"], "thinkrec_train", "--config", recipe, "--run-dir", run, "--set", "run.threads=2", "--set",
+               "data.path=elsewhere.h5", "--set", "lora.alpha=16")
         # A run that goes on with another model, tokenizer or data set, or from a checkpoint of a later version.
         def changed(name, change):
             other = f"{folder}/other-{name}"
@@ -217,6 +249,7 @@ def main():
         expect(world, 64, ["--k goes with --compare"], "thinkrec_eval", "--run-dir", run, "--k", "3")
         done = world.run("thinkrec_recommend", "--run-dir", run, "--user", "u1", "--top", "2", "--explain", "--max-new-tokens", "8")
         assert "1. Film" in done.stdout and "2. Film" in done.stdout, done.stdout
+        with_output_lost(world, recipe, run, folder)
     print("errors: passed")
 
 

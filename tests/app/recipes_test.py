@@ -98,11 +98,19 @@ def main():
         arguments = settings(world, recipe, features__statistics="true", features__folds=2, encoder__kind="lightgcn", evaluate__calibration_rows=60)
         world.run("thinkrec_train", "--config", recipe, "--run-dir", stats, *arguments)
         assert metrics(stats, "encode/fold-1")
+        timings = lambda: json.load(open(f"{stats}/timings.json"))
+        took = timings()
+        assert took["evaluate"] > 0 and json.load(open(f"{stats}/evaluation.json"))["timings"] == took, took
+        json.dump({**took, "evaluate": 1e6}, open(f"{stats}/timings.json", "w"))
         world.run("thinkrec_train", "--config", recipe, "--run-dir", stats, *arguments)
+        again = timings()
+        assert json.load(open(f"{stats}/evaluation.json"))["timings"] == again and 0 < again["evaluate"] < 1e6, again
+        assert {**again, "evaluate": 0} == {**took, "evaluate": 0}, "a stage that is found finished takes no time"
+        assert "<span>evaluate</span>" in open(f"{stats}/report.html").read(), "the report's time by stage leaves the evaluation out"
         done = world.run("thinkrec_recommend", "--run-dir", stats, "--user", "u1", "--top", "2")
         assert "1. Film" in done.stdout, done.stdout
 
-        # The share of the encoder's logit, chosen on valid rows of other users than checkpoints were judged by; who recommends adds it, too.
+        # The share of the encoder's logit, chosen on valid rows of other users than adapters were chosen by; who recommends adds it, too.
         evaluation = json.load(open(f"{stats}/evaluation.json"))
         chosen = evaluation["calibration"]
         assert chosen["rows"] >= 60 and [round(one["share"], 1) for one in chosen["tried"]] == [tenth / 10 for tenth in range(10)], chosen

@@ -7,6 +7,7 @@ that never stopped. What status.json and diverged.json say of an end.
 import contextlib
 import json
 import os
+import re
 import shutil
 import stat
 import statistics
@@ -63,6 +64,62 @@ def on_other_numbers_of_ranks(world, folder):
             assert world.values(still, STAGE) == world.values(moved, STAGE) and worst == 0, worst
         assert worst <= 1e-6, worst
         print(f"{mode}, 4, 2, 1 and 3 ranks: losses differ by {worst:.1e}", flush=True)
+
+
+def experts_that_share_batches(world, folder):
+    """Two experts on one rank train in the same batches. A run that ended between their saves goes on from a step that both have."""
+    recipe, every = world.recipe("together", steps=2, expert_steps=20), ("--set", "run.checkpoint_every=5", "--set", "run.keep_last=1000")
+    whole = f"{folder}/together"
+    world.train(recipe, whole, *every, "--stages", "encode,activate,group,expert")
+    names = ("expert-0", "expert-1")
+    wanted = [world.values(whole, name) for name in names]
+    wanted_losses = [losses(whole, name.replace("-", "/")) for name in names]
+    # By expert the saves that are there, and the step that it goes on from; 20: it is finished.
+    cases = (((5, 10, 15, 20), (5, 10, 15), (15, 15)), ((5, 10), (5, 10, 15), (10, 10)), ((), (5,), (0, 0)),
+             ((10, 15, 20), (5,), (20, 5)), ((), (5, 10, 15, 20), (0, 20)), ((5, 10), (), (10, 0)))
+    for number, (*saves, steps) in enumerate(cases):
+        run = f"{folder}/together-{number}"
+        shutil.copytree(whole, run)
+        for name, there in zip(names, saves):
+            for step in {5, 10, 15, 20} - set(there):
+                shutil.rmtree(f"{run}/checkpoints/{name}/step-{step}")
+        done = world.train(recipe, run, *every, "--stages", "expert")
+        resumed = [re.search(rf"expert/{expert}: resumed at step (\d+) of 20", done.stderr) for expert in (0, 1)]
+        assert [int(line[1]) if line else 0 for line in resumed] == [step % 20 for step in steps], (saves, done.stderr)
+        found = [losses(run, name.replace("-", "/")) for name in names]
+        assert [sorted(one) for one in found] == [list(range(1, 21))] * 2, (saves, found)
+        if steps[0] == steps[1]:
+            assert [world.values(run, name) for name in names] == wanted and found == wanted_losses, (saves, done.stderr)
+        shutil.rmtree(run)
+    print("experts of one team whose saves are of different steps: the same bits where both have one step", flush=True)
+
+
+def trained_on_something_else(world, folder):
+    """What a phase learns from is not replaced behind its back: the encoder, the reasons."""
+    recipe, stages = world.recipe("sources", steps=8), ("--stages", "encode,activate")
+    run, half = f"{folder}/sources", f"{folder}/sources-half"
+    world.train(recipe, run, *stages, *EVERY_STEP)
+    shutil.copytree(run, half)
+    shutil.rmtree(f"{half}/checkpoints/{STAGE}/step-8")
+    shutil.rmtree(f"{half}/checkpoints/encode")
+    done = world.train(recipe, half, *stages, ranks=2, code=65)
+    assert "was trained with another encoder than checkpoints/encode holds" in done.stderr, done.stderr
+    shutil.rmtree(f"{half}/checkpoints/encode")
+    world.train(recipe, half, *stages)  # on one rank it becomes what it was
+    assert world.values(half, STAGE) == world.values(run, STAGE)
+
+    shutil.rmtree(f"{half}/checkpoints/{STAGE}/step-8")
+    data, kept = f"{folder}/data.h5", f"{folder}/kept.h5"
+    shutil.copyfile(data, kept)
+    world.run("thinkrec_prepare", "--format", "ratings", "--input", f"{folder}/raw", "--output", data)
+    world.run("thinkrec_synthesize", "reasons", "--data", data, "--model", f"{folder}/model", "--rows", "4")
+    done = world.train(recipe, half, *stages, code=65)
+    assert "step 7 was trained with other reasons than the data set has now" in done.stderr, done.stderr
+    before = world.values(run, STAGE)
+    done = world.train(recipe, run, *stages)
+    assert "trained with other reasons" in done.stderr and world.values(run, STAGE) == before, done.stderr
+    shutil.copyfile(kept, data)
+    print("another encoder, other reasons: refused, or said where the phase is finished", flush=True)
 
 
 def on_a_slow_disk(world, folder, shim):
@@ -164,6 +221,8 @@ def main():
         world = World(sys.argv[1], sys.argv[2], folder)
         resumed_at_every_step(world, folder)
         on_other_numbers_of_ranks(world, folder)
+        experts_that_share_batches(world, folder)
+        trained_on_something_else(world, folder)
         if len(sys.argv) > 3:
             on_a_slow_disk(world, folder, sys.argv[3])
             while_the_clock_jumps(world, folder, sys.argv[3])

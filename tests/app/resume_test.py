@@ -132,6 +132,40 @@ def stopped_outside_steps(world, folder):
     print(f"stopped while it trains the encoder, and while rows are scored (attempt {attempt + 1})", flush=True)
 
 
+def stopped_in_teams(world, folder):
+    """A request to one rank while two teams of a rank train an expert each: both save their step and stop, in this life and the next."""
+    recipe = world.recipe("teams", steps=2, expert_steps=2000)
+    run = f"{folder}/teams"
+    world.train(recipe, run, "--stages", "encode,activate,group", ranks=2)
+
+    def saved(expert):
+        stage = f"{run}/checkpoints/expert-{expert}"
+        names = os.listdir(stage) if os.path.exists(stage) else ()
+        return max((int(name[5:]) for name in names if not name.endswith(".tmp")), default=0)
+    for name, rank in (("SIGTERM", 0), ("SIGINT", -1)):
+        before = saved(0), saved(1)
+        open(f"{run}/stop", "w").write("1")  # as a life that was killed has left it
+        process = subprocess.Popen(world.command("thinkrec_train", "--config", recipe, "--run-dir", run, "--stages", "expert", ranks=2),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        while any(saved(expert) < before[expert] + 4 for expert in (0, 1)):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        teams = json.load(open(f"{run}/teams.json"))
+        assert [teams[f"expert/{expert}"] for expert in (0, 1)] == [{"first_rank": expert, "ranks": 1} for expert in (0, 1)], teams
+        sent = time.monotonic()
+        os.kill(ranks_of(process.pid)[rank], getattr(signal, name))
+        _, text = process.communicate(timeout=60)
+        took = time.monotonic() - sent
+        assert process.returncode == 75 and "stopped on request during 'expert'" in text, (name, process.returncode, text[-1500:])
+        assert took < 10, (name, took)
+        for expert in (0, 1):
+            assert saved(expert) == max(metrics(run, f"expert/{expert}")) < 2000, (name, expert, saved(expert))
+        status = json.load(open(f"{run}/status.json"))
+        assert (status["state"], status["code"], status["step"]) == ("stopped", 75, saved(0)), status  # rank 0 trains expert 0
+        assert not os.path.exists(f"{run}/stop"), name
+        print(f"{name} to a rank of one of two teams: saved steps {saved(0)} and {saved(1)}, ended after {took:.1f} s", flush=True)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         world = World(sys.argv[1], sys.argv[2], folder)
@@ -196,6 +230,7 @@ def main():
         assert '"stopped"' in open(os.path.join(stopped, "status.json")).read()
         stopped_by_signals(world, folder)
         stopped_outside_steps(world, folder)
+        stopped_in_teams(world, folder)
     print(f"resume: passed with {kills} kills")
 
 

@@ -4,7 +4,6 @@
 //   checkpoint_tool load FOLDER               "step N" or "none"; 1 when the values are not those of the step
 //   checkpoint_tool clean FOLDER
 
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
@@ -57,7 +56,6 @@ int run(const std::string& what, const std::string& folder, std::int64_t step, i
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::signal(SIGXFSZ, SIG_IGN);  // as the programs do
   return run_program("checkpoint_tool", [&] {
     if (argc < 3) fail(ExitCode::kUsage, "see the head of checkpoint_tool.cpp");
     return run(argv[1], argv[2], argc > 3 ? std::atol(argv[3]) : 0, argc > 4 ? std::atoi(argv[4]) : 1);

@@ -5,7 +5,7 @@
 //
 // Its own environment variables, read by nothing else:
 //   NCCL_DOUBLE_FAULT=[RANK/]KIND@K   the K-th call of this process (counted from 1 over ncclCommInitRankConfig and the collectives) goes
-//                                     wrong, on all ranks or on that one. KIND is one of
+//                                     wrong, on all ranks or on that one; several with commas between them. KIND is one of
 //       fail        the call returns an error
 //       misuse      the call returns that it makes no sense
 //       async       the call is accepted, ncclCommGetAsyncError reports the error, the stream ends
@@ -35,6 +35,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -85,17 +86,20 @@ Fault fault_of_this_call(int rank) {
   const int call = ++calls;
   const char* plan = std::getenv("NCCL_DOUBLE_FAULT");
   if (plan == nullptr) return {};
-  std::string text = plan;
-  if (const auto slash = text.find('/'); slash != std::string::npos) {
-    if (std::atoi(text.c_str()) != rank) return {};
-    text = text.substr(slash + 1);
+  std::istringstream plans(plan);
+  for (std::string text; std::getline(plans, text, ',');) {
+    if (const auto slash = text.find('/'); slash != std::string::npos) {
+      if (std::atoi(text.c_str()) != rank) continue;
+      text = text.substr(slash + 1);
+    }
+    const auto at = text.find('@');
+    if (at == std::string::npos || std::atoi(text.c_str() + at + 1) != call) continue;
+    Fault fault{text.substr(0, at), 0};
+    if (const auto colon = text.find(':'); colon != std::string::npos) fault.milliseconds = std::atoi(text.c_str() + colon + 1);
+    if (fault.kind == "die") raise(SIGKILL);
+    return fault;
   }
-  const auto at = text.find('@');
-  if (at == std::string::npos || std::atoi(text.c_str() + at + 1) != call) return {};
-  Fault fault{text.substr(0, at), 0};
-  if (const auto colon = text.find(':'); colon != std::string::npos) fault.milliseconds = std::atoi(text.c_str() + colon + 1);
-  if (fault.kind == "die") raise(SIGKILL);
-  return fault;
+  return {};
 }
 
 int number_of(const char* variable, int otherwise) {

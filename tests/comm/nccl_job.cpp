@@ -3,10 +3,10 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <string>
+#include <memory>
 
+#include "app/ranked_program.h"
 #include "comm/nccl_collectives.h"
-#include "comm/world.h"
 #include "core/error.h"
 
 namespace {
@@ -31,18 +31,14 @@ void work(Collectives& all) {
 
 int main(int argc, char** argv) {
   if (argc != 3) return 99;
-  World world(argc, argv);
-  try {
+  return run_ranked_program("nccl_job", [&](std::unique_ptr<World>& world) {
+    world = std::make_unique<World>(argc, argv);
     NcclOptions options;
     options.nccl_libraries = options.cuda_libraries = {argv[1]};
     options.timeout_s = std::atof(argv[2]);
-    const auto all = make_nccl_collectives(world.all().split(0), world.all().rank(), options);
+    const auto all = make_nccl_collectives(world->all().split(0), world->all().rank(), options);
     work(*all);
-    std::printf("rank %d is through\n", world.all().rank());
+    std::printf("rank %d is through\n", world->all().rank());
     return 0;
-  } catch (const Error& error) {
-    std::printf("error: %s\n", error.what());
-    std::fflush(stdout);
-    world.abort(static_cast<int>(error.code()));
-  }
+  });
 }

@@ -91,6 +91,14 @@ TEST(NcclJob, TellsAGpuThatFailsFromAPeer) {
   EXPECT_LT(outcome.seconds, 20.0);
 }
 
+/// The first rank sees its peer lost at once, too.
+TEST(NcclJob, LetsTheRankWithTheCauseSpeak) {
+  const auto outcome = with_fault(2, "1/cuda@3,0/async@3", 100.0);
+  EXPECT_EQ(outcome.code, 70) << outcome.output;
+  EXPECT_TRUE(has(outcome, "GPU 1 failed: an illegal memory access was encountered")) << outcome.output;
+  EXPECT_FALSE(has(outcome, "a rank or the network is lost")) << outcome.output;
+}
+
 TEST(NcclJob, TellsMisuseFromAPeer) {
   const auto outcome = with_fault(2, "1/misuse@2", 100.0);
   EXPECT_EQ(outcome.code, 70) << outcome.output;

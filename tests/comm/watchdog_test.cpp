@@ -126,6 +126,61 @@ TEST(WatchdogDeathTest, EndsARankThatGetsNowhere) {
   ::unsetenv(watch);
 }
 
+/// A rank of two that never meets the other: from when it is told, its collectives last so long.
+class RankOfTwo : public Collectives {
+ public:
+  explicit RankOfTwo(int rank) : rank_(rank) {}
+  void last(double seconds) { seconds_ = seconds; }
+  int rank() const override { return rank_; }
+  int size() const override { return 2; }
+  void barrier() override { std::this_thread::sleep_for(std::chrono::duration<double>(seconds_)); }
+  void all_reduce_sum(std::span<float>) override { barrier(); }
+  void all_reduce_sum(std::span<double>) override { barrier(); }
+  void all_reduce_sum(std::span<std::int64_t>) override { barrier(); }
+  void all_reduce_max(std::span<std::int64_t>) override { barrier(); }
+  void broadcast(std::span<std::byte>, int) override { barrier(); }
+  std::vector<std::byte> all_gather(std::span<const std::byte>) override { return barrier(), std::vector<std::byte>(); }
+  std::unique_ptr<Collectives> split(int) override { return nullptr; }
+  std::unique_ptr<Collectives> split_by_node() override { return nullptr; }
+  std::unique_ptr<SharedMemory> allocate_shared(std::size_t) override { return nullptr; }
+
+ private:
+  int rank_;
+  double seconds_ = 0;
+};
+
+/// Both ranks wait so long, in the same collective or each in its own. They may for half a second, in the same for `limit`.
+void wait_in_collectives(const std::string& folder, double limit, double seconds, bool same) {
+  RankOfTwo here(0), there(1);
+  const WatchdogOptions both{folder, 0.5, 0.5, false, {}, limit};
+  Watchdog dog(both, here), other_dog(both, there);
+  const auto watched = dog.watch(here), other = other_dog.watch(there);
+  here.last(seconds);
+  there.last(seconds);
+  std::thread thread([&] { same ? other->barrier() : static_cast<void>(other->all_gather({})); });
+  watched->barrier();
+  thread.join();
+}
+
+TEST(Watchdog, HasPatienceWithACollectiveThatAllRanksAreIn) {
+  const TempFolder folder;
+  wait_in_collectives(folder.file("watch"), 60, 2.5, true);
+}
+
+TEST(WatchdogDeathTest, EndsRanksThatWaitForEachOther) {
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  const TempFolder folder;
+  const char* watch = "THINKREC_TEST_WATCH";
+  ::setenv(watch, folder.file("watch").c_str(), 0);
+  EXPECT_EXIT(wait_in_collectives(::getenv(watch), 60, 20, false), ::testing::ExitedWithCode(71),
+              "all ranks wait for each other: rank 0 in start, collective #1 \\(barrier of 0 bytes in group 'world'\\); "
+              "rank 1 in start, collective #1 \\(all_gather of 0 bytes");
+  EXPECT_EXIT(wait_in_collectives(::getenv(watch), 1.5, 20, true), ::testing::ExitedWithCode(71),
+              "a collective that all ranks are in does not end: rank 0 in start, collective #1 \\(barrier of .*; "
+              "rank 1 in start, collective #1 \\(barrier of ");
+  ::unsetenv(watch);
+}
+
 TEST(Watchdog, NeedsAFolderItCanWrite) {
   const TempFolder folder;
   const auto solo = make_solo_collectives();

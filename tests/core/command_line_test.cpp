@@ -1,7 +1,10 @@
 #include "core/command_line.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <cstdio>
 #include <new>
 
 #include "core/error.h"
@@ -205,6 +208,30 @@ TEST(RunProgram, PassesTheArgumentsOn) {
   char* argv[] = {name, argument, nullptr};
   EXPECT_EQ(run_program("thinkrec_x", 2, argv, [](int argc, char** values) { return argc * 10 + (values[1][0] == 'y' ? 1 : 0); }),
             21);
+}
+
+TEST(RunProgram, TellsOfOutputThatWasLost) {
+  const auto flush = [] {
+    flush_output();
+    return 0;
+  };
+  const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+  if (full < 0) GTEST_SKIP() << "/dev/full cannot be written here";
+  ASSERT_EQ(outcome(flush).code, 0);
+  const int kept = ::dup(STDOUT_FILENO);
+  ::dup2(full, STDOUT_FILENO);
+  std::fputs("lost", stdout);
+  const auto now = outcome(flush);
+  ::dup2(kept, STDOUT_FILENO);
+  const auto before = outcome(flush);  // there is room again, but not what was lost
+  std::clearerr(stdout);
+  ::close(kept);
+  ::close(full);
+  for (const Outcome& lost : {now, before}) {
+    EXPECT_EQ(lost.code, 74);
+    EXPECT_EQ(lost.text, "thinkrec_x: error: standard output cannot be written\n");
+  }
+  EXPECT_EQ(outcome(flush).code, 0);
 }
 
 }  // namespace

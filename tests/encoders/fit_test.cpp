@@ -64,6 +64,24 @@ TEST(Fit, RefusesALossThatIsNotFinite) {
                         [&] { fit(broken, config, dataset, *solo, [](auto) { return 0.0; }, {}); });
 }
 
+TEST(TrainEncoderAlone, GivesTheSameBitsOnAnyNumberOfThreads) {
+  const Dataset dataset = taste_dataset(60, 12, 25, 9);
+  const auto judge = [&](std::span<const double> scores) { return testing::area(dataset, dataset.rows(Split::kValid), scores); };
+  const int before = at::get_num_threads();
+  for (const char* kind : {"sasrec", "mf", "lightgcn"}) {
+    std::vector<std::pair<std::string, at::Tensor>> first;
+    for (const int threads : {1, 2, 3}) {
+      at::set_num_threads(threads);
+      const auto parameters = train_encoder_alone(small_config(kind), dataset, judge)->parameters();
+      EXPECT_EQ(at::get_num_threads(), threads);
+      if (first.empty()) first = parameters;
+      for (std::size_t i = 0; i < first.size(); ++i)
+        EXPECT_TRUE(at::equal(parameters[i].second, first[i].second)) << first[i].first << " on " << threads << " threads";
+    }
+  }
+  at::set_num_threads(before);
+}
+
 TEST(Parameters, GradientsLandInTheFlatBuffer) {
   Parameters parameters({{"a", {2, 3}, 1, 0, true}, {"b", {3}, 0, 0.5, false}}, 4);
   EXPECT_TRUE(at::equal(parameters["a"], at::ones({2, 3})));

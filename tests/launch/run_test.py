@@ -77,6 +77,10 @@ def check_one_machine(machine):
     expect(machine.plan(OMP_NUM_THREADS="3", OMPI_MCA_btl="self,tcp"), "OMP_NUM_THREADS=3", "OMPI_MCA_btl=self,tcp ", "3 threads each")
     machine.allow("2,6,10-11")  # a core with both threads, and one thread each of two
     expect(machine.plan("--bind", "cores"), "3 cores in 2 NUMA", "0: 2,10; 1: 11,6", "1 threads each")
+    machine.allow("0-31")  # sixteen more could be plugged in
+    machine.put("sys/devices/system/cpu/online", "0-13,15\n")
+    expect(machine.plan("--bind", "cores"), "8 cores in 2 NUMA", "0: 0,8,1,9,2,10,3,11; 1: 4,12,5,13,6,7,15", "4 threads each")
+    os.remove(os.path.join(machine.root, "sys/devices/system/cpu/online"))
     machine.allow("0-15")
     machine.put("sys/fs/cgroup/cpu.max", "250000 100000\n")  # a container of 2.5 cores
     expect(machine.plan(), "1 threads each", "not bound")

@@ -49,11 +49,19 @@ TEST(StatusFile, SaysWhereARunIsAndHowItEnded) {
   EXPECT_EQ(read()["code"], 70);
   const std::string time = read()["time"];
   EXPECT_EQ(time.size(), std::string("2026-01-31T23:59:59Z").size());
+  status.running("expert");  // it has not heard yet
+  EXPECT_EQ(read()["code"], 70);
+  StatusFile next(path);
   {
     const testing::FileSizeLimit full(4);  // as a full disk: what was there stays
-    status.running("evaluate");
-    status.ended("done", 0, "");
+    next.running("start");
+    next.ended("done", 0, "");
   }
+  EXPECT_EQ(read()["code"], 70);
+  next.running("start");  // a new job's first word
+  EXPECT_EQ(read()["state"], "running");
+  EXPECT_EQ(read()["code"], 0);
+  StatusFile(path, false).ended("failed", 70, "a defect");
   EXPECT_EQ(read()["code"], 70);
   EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
   fs::remove_all(folder);
