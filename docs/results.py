@@ -159,8 +159,8 @@ def calibration_text(results):
         chosen = results.rows[name].get("calibration")
         if chosen:
             lines += ["", f"*Calibrated* adds {chosen['encoder_weight']:.3f} times the encoder's logit to the fused one: of ten shares of the encoder the one "
-                          f"(.{round(10 * chosen['share'])}) that scored best on {chosen['rows']:,} valid rows of {chosen['users']:,} users by whom no checkpoint was "
-                          "judged (`evaluate.calibration_rows`, [how](how-it-works/fuse-and-evaluate.md))."]
+                          f"(.{round(10 * chosen['share'])}) that scored best on {chosen['rows']:,} valid rows of {chosen['users']:,} users by whom no adapter was "
+                          "chosen; the encoder was, on all valid rows (`evaluate.calibration_rows`, [how](how-it-works/fuse-and-evaluate.md))."]
     return lines
 
 

@@ -34,6 +34,12 @@ bool is_off(const nlohmann::json& value) {
   return value.is_null() || value == false || value == "none" || ((value.is_array() || value.is_object()) && value.empty());
 }
 
+/// The ways to begin that leave the base weights as they are. By the others (PiSSA, OLoRA, CorDA, LoftQ, ...) PEFT changes them
+/// whenever it loads the folder, which thinkrec does not.
+bool leaves_base(const nlohmann::json& init) {
+  return init.is_null() || init.is_boolean() || init == "gaussian" || init == "eva";
+}
+
 }  // namespace
 
 PeftAdapter load_peft_adapter(const std::string& folder, const LlamaConfig& model) {
@@ -55,6 +61,12 @@ PeftAdapter load_peft_adapter(const std::string& folder, const LlamaConfig& mode
     if (json.contains(setting) && !is_off(json[setting])) {
       fail(ExitCode::kBadData, "{}: '{}' is set, which thinkrec's adapters do not have", config_path, setting);
     }
+  }
+  if (json.contains("init_lora_weights") && !leaves_base(json["init_lora_weights"])) {
+    fail(ExitCode::kBadData,
+         "{}: init_lora_weights is {}, by which PEFT changes the base weights as well; convert the adapter to plain LoRA "
+         "(PEFT's save_pretrained with path_initial_model_for_weight_conversion)",
+         config_path, json["init_lora_weights"].dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   }
   if (!json.contains("r") || !json["r"].is_number_integer() || !json.contains("lora_alpha") || !json["lora_alpha"].is_number()) {
     fail(ExitCode::kBadData, "{}: 'r' or 'lora_alpha' is missing", config_path);

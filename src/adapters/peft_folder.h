@@ -7,8 +7,9 @@
 
 namespace thinkrec {
 
-/// Reads a PEFT LoRA folder for this model. kBadData when it targets other modules than q_proj and v_proj, lacks a tensor or has one too
-/// many: an adapter that would silently do nothing is an error.
+/// Reads a PEFT LoRA folder for this model. kBadData when it targets other modules than q_proj and v_proj, lacks a tensor or has
+/// one too many, or belongs to base weights that PEFT changes: an adapter that would silently do nothing, or something else, is an
+/// error.
 struct PeftAdapter {
   LoraConfig config;
   LoraAdapter adapter;

@@ -101,20 +101,48 @@ std::int64_t words_of(std::string_view text) {
   return text.empty() ? 0 : 1 + static_cast<std::int64_t>(std::count(text.begin(), text.end(), ' '));
 }
 
-bool ends_sentence(std::string_view text, std::size_t at) {
-  const bool mark = text[at] == '.' || text[at] == '!' || text[at] == '?';
-  return mark && (at + 1 == text.size() || text[at + 1] == ' ' || text[at + 1] == '"' || text[at + 1] == ')');
+/// The dot at `at` ends "Mr.", "vs.", an initial and the like.
+bool abbreviates(std::string_view text, std::size_t at) {
+  constexpr std::array<std::string_view, 7> kShort = {"mr", "mrs", "ms", "dr", "jr", "st", "vs"};
+  std::size_t begin = at;
+  while (begin > 0 && in_word(text[begin - 1])) --begin;
+  const std::string word = ascii_lower(text.substr(begin, at - begin));
+  const bool initial = word.size() == 1 && is_ascii_letter(word[0]);
+  return text[at] == '.' && (initial || std::find(kShort.begin(), kShort.end(), word) != kShort.end());
 }
 
-/// Cut behind the last full sentence within so many words; empty when there is none.
-std::string cut_to(std::string_view text, std::int64_t max_words) {
+/// Where the sentence ends whose mark stands at `at`, with the quotation marks and brackets that close behind it; 0 where none ends:
+/// in a number, in a title and at its end (`quoted`: the mark stands between quotation marks), behind an abbreviation.
+std::size_t sentence_end(std::string_view text, std::size_t at, bool quoted) {
+  constexpr std::array<std::string_view, 7> kClosing = {"\"", ")", "]", "'", "*", "\xe2\x80\x9d", "\xe2\x80\x99"};
+  if (text[at] != '.' && text[at] != '!' && text[at] != '?') return 0;
+  std::size_t end = at + 1;
+  bool open = quoted;
+  const auto closing = [&] {
+    return std::find_if(kClosing.begin(), kClosing.end(), [&](auto mark) { return text.substr(end).starts_with(mark); });
+  };
+  for (auto mark = closing(); mark != kClosing.end(); mark = closing()) {
+    if (*mark == "\"") open = !open;
+    end += mark->size();
+  }
+  const bool last = end == text.size();
+  if (!last && text[end] != ' ') return 0;
+  if (quoted) return !open && (last || (text[end + 1] >= 'A' && text[end + 1] <= 'Z')) ? end : 0;  // "Roger Rabbit?" and
+  if (!last && abbreviates(text, at)) return 0;
+  return open ? at + 1 : end;  // what nothing has opened is left out
+}
+
+/// Behind the last full sentence, within so many words (0: any); 0 when there is none. `text` is collapsed.
+std::size_t last_sentence(std::string_view text, std::int64_t max_words) {
   std::int64_t words = 1;
   std::size_t end = 0;
-  for (std::size_t at = 0; at < text.size() && words <= max_words; ++at) {
-    if (text[at] == ' ') ++words;
-    if (ends_sentence(text, at)) end = at + 1;
+  bool quoted = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == ' ' && ++words > max_words && max_words > 0) break;
+    if (text[at] == '"') quoted = at == 0 || text[at - 1] == ' ' || text[at - 1] == '(' || text[at - 1] == '*';
+    if (const std::size_t found = sentence_end(text, at, quoted); found > 0) end = found;
   }
-  return std::string(text.substr(0, end));
+  return end;
 }
 
 bool is_stop_word(std::string_view word) {
@@ -190,10 +218,9 @@ std::string clean_reason(std::string_view reply, bool verdict, const ReasonBound
   std::string text = collapsed(reply.substr(behind_verdict(reply)));
   constexpr std::string_view kBecause = "because ";
   if (text.starts_with(kBecause)) text.erase(0, kBecause.size());
-  constexpr std::size_t kShortestSentence = 20;
-  if (const std::size_t stop = text.find_last_of(".!?"); stop != std::string::npos && stop > kShortestSentence)
-    text.resize(stop + 1);
-  if (bounds.max_words > 0 && words_of(text) > bounds.max_words) text = cut_to(text, bounds.max_words);
+  constexpr std::size_t kShortestSentence = 22;
+  if (const std::size_t end = last_sentence(text, 0); end >= kShortestSentence) text.resize(end);
+  if (bounds.max_words > 0 && words_of(text) > bounds.max_words) text.resize(last_sentence(text, bounds.max_words));
   if (text.empty() || words_of(text) < bounds.min_words) return "";
   if (text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - ('a' - 'A'));
   return fmt::format("{}. {}", verdict ? "Yes" : "No", text);

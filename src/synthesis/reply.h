@@ -21,7 +21,8 @@ struct ReasonBounds {
 };
 
 /// "Yes. <explanation>": the reply without its leading verdict and a "because" behind it, whitespace collapsed, cut at the last full
-/// sentence where there is one, and at the last that max_words allow. Empty when what is left of the explanation is shorter than min_words or cannot be cut to the bound.
+/// sentence where there is one, and at the last that max_words allow; the marks in numbers, quoted titles and abbreviations end none.
+/// Empty when what is left of the explanation is shorter than min_words or cannot be cut to the bound.
 std::string clean_reason(std::string_view reply, bool verdict, const ReasonBounds& bounds = {});
 
 /// At most 10 keywords joined by ", " (paper, section 3.2.1): what stands behind the last "keywords:", split at commas, semicolons, bars and

@@ -112,6 +112,18 @@ TEST(PeftFolder, RefusesVariantsThatWouldGiveOtherResults) {
   EXPECT_NO_THROW(folder.load());  // as PEFT writes them when they are off
 }
 
+TEST(PeftFolder, RefusesInitialisationsThatChangeTheBase) {
+  Folder folder;
+  for (const Json& value : Json{"pissa", "pissa_niter_16", "olora", "corda", "loftq", "lora_ga", 3, Json::array({"eva"})}) {
+    folder.refused("init_lora_weights", value, "init_lora_weights is " + value.dump());
+    folder.refused("init_lora_weights", value, "path_initial_model_for_weight_conversion");
+  }
+  for (const Json& value : Json{nullptr, true, false, "gaussian", "eva"}) {
+    folder.config["init_lora_weights"] = value;
+    EXPECT_NO_THROW(folder.load()) << value;
+  }
+}
+
 TEST(PeftFolder, NamesTensorsThatAreMissingOrTooMany) {
   for (const auto& [name, tensor] : Folder().tensors) {
     Folder folder;

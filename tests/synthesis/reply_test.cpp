@@ -35,6 +35,31 @@ TEST(Reason, IsCleanedAndCutAtASentence) {
   EXPECT_EQ(clean_reason("They like war.\nAnswer: Yes", true), "Yes. They like war. Answer: Yes");
 }
 
+TEST(Reason, IsNotCutInATitleANumberOrAnAbbreviation) {
+  for (const std::string text :
+       {"The user liked \"Mr. Smith Goes to Washington\" and \"E.T. the Extra-Terrestrial\" which",
+        "The user liked \"Who Framed Roger Rabbit?\" and other films", "The user liked films of 4.5 stars",
+        "The user liked J. R. R. Tolkien, Mr. Smith vs. the rest and E.T. of Dr. Who",
+        "The user liked others more than \"Airplane!\" (1980) and \"E.T."}) {
+    EXPECT_EQ(clean_reason("Yes. " + text, true), "Yes. " + text);
+    EXPECT_EQ(clean_reason("Yes. The user likes such films. " + text, true), "Yes. The user likes such films.");
+    EXPECT_EQ(clean_reason("Yes. They like it. " + text, true, {1, 6}), "Yes. They like it.");
+  }
+}
+
+TEST(Reason, KeepsWhatClosesBehindItsLastSentence) {
+  for (const std::string text : {"The user liked \"Alien\" and \"Heat.\"", "The user liked crime films (such as \"Heat.\")",
+                                 "The user liked it (a crime film.)", "The user said: \"It is great!\"",
+                                 "The user liked \xe2\x80\x9cHeat and Alien.\xe2\x80\x9d", "**The user likes such films.**"}) {
+    EXPECT_EQ(clean_reason("Yes, because " + text, true), "Yes. " + text);
+    EXPECT_EQ(clean_reason("Yes, because " + text + " And then it", true), "Yes. " + text);
+  }
+  EXPECT_EQ(clean_reason("\"Yes, the user likes films like it.\"", true), "Yes. The user likes films like it.");
+  const std::string two = "Yes. The user liked \"Mr. Bean.\" It is of the same kind.";
+  EXPECT_EQ(clean_reason(two, true, {1, 6}), "Yes. The user liked \"Mr. Bean.\"");
+  EXPECT_EQ(clean_reason(two, true, {1, 4}), "");
+}
+
 TEST(Reason, IsHeldToItsBounds) {
   const std::string reply = "Yes. One two three. Four 4.5 five six. Seven eight nine ten.";
   EXPECT_EQ(clean_reason(reply, true, {1, 7}), "Yes. One two three. Four 4.5 five six.");
