@@ -66,15 +66,11 @@ def read(folder):
 
 
 def efficiencies(measured):
-    """{"global stage": {ranks: efficiency}, "experts": ...} from medians."""
-    weak, experts = {}, {}
-    base = {row["ranks"]: statistics.median(row["tokens_per_s"]) for row in measured["global"]}
-    for ranks, rate in base.items():
-        weak[ranks] = rate / (ranks * base[1])
-    base = {row["ranks"]: statistics.median(row["seconds"]) for row in measured["experts"]}
-    for ranks, seconds in base.items():
-        experts[ranks] = base[1] / (ranks * seconds)
-    return {"global stage": weak, "experts": experts}
+    """{"global stage": {ranks: efficiencies}, "experts": ...}, one of each repeat: numbers of ranks run in turn, as a machine changes."""
+    rates = {row["ranks"]: row["tokens_per_s"] for row in measured["global"]}
+    times = {row["ranks"]: row["seconds"] for row in measured["experts"]}
+    return {"global stage": {ranks: [rate / (ranks * one) for rate, one in zip(rates[ranks], rates[1])] for ranks in rates},
+            "experts": {ranks: [one / (ranks * seconds) for seconds, one in zip(times[ranks], times[1])] for ranks in times}}
 
 
 def spread(values, form):
@@ -87,7 +83,7 @@ def measured_tables(measured):
         return "*Not measured yet*: run `launch/scaling.sh` on a quiet machine."
     shares = efficiencies(measured)
     lines = [f"Machine: {measured['cores']} cores, {measured['cpu']}, load {measured['load']:g} at the start; commit `{measured['commit']}`. Medians, and the",
-             "least and most, of the repeats. Command:", "", "```sh", measured["command"], "```", "",
+             "least and most, of the repeats; an efficiency is that of a repeat, whose runs follow each other. Command:", "", "```sh", measured["command"], "```", "",
              f"Global stage, weak scaling (wanted: {WANTED:g}), and what the machine has for so many: tokens a second of as many runs of one rank at",
              "the same time, each on a core of its own:", "",
              "| ranks | rows/s | tokens/s | efficiency | runs apart, tokens/s | of one alone | ranks over runs apart |", "|---|---|---|---|---|---|---|"]
@@ -99,11 +95,11 @@ def measured_tables(measured):
             reached = statistics.median(apart[ranks])
             beside = [spread(apart[ranks], ".0f"), f"{reached / (ranks * one):.3f}", f"{statistics.median(row['tokens_per_s']) / reached:.3f}"]
         lines.append(f"| {ranks} | {spread(row['rows_per_s'], '.2f')} | {spread(row['tokens_per_s'], '.0f')} | "
-                     f"{shares['global stage'][ranks]:.3f} | {' | '.join(beside)} |")
+                     f"{spread(shares['global stage'][ranks], '.2f')} | {' | '.join(beside)} |")
     lines += ["", f"Experts, the same work on more ranks (wanted: {WANTED:g}); on one rank one after the other:", "",
               "| ranks | teams | seconds of the stage | efficiency |", "|---|---|---|---|"]
     for row in measured["experts"]:
-        lines.append(f"| {row['ranks']} | {row['teams']} | {spread(row['seconds'], '.1f')} | {shares['experts'][row['ranks']]:.3f} |")
+        lines.append(f"| {row['ranks']} | {row['teams']} | {spread(row['seconds'], '.1f')} | {spread(shares['experts'][row['ranks']], '.2f')} |")
     return "\n".join(lines)
 
 
@@ -190,9 +186,9 @@ def picture(measured, plan):
         out.append(f'<line x1="{x1:.0f}" y1="{y1:.0f}" x2="{x2:.0f}" y2="{y2:.0f}" stroke="{stroke}"{dash}/>')
 
     dashed = ' stroke-dasharray="4 3"'
-    # Left: efficiency, from 0 to 1.1.
+    # Left: efficiency, from 0 to 1.2.
     left, right = 50, 340
-    y = lambda share: bottom - share / 1.1 * (bottom - top)
+    y = lambda share: bottom - min(share, 1.2) / 1.2 * (bottom - top)
     text((left + right) / 2, 20, "measured efficiency")
     for share in (0, .25, .5, .75, 1):
         line(left, y(share), right, y(share), "#e4e7ec")
@@ -206,9 +202,9 @@ def picture(measured, plan):
         for place, ranks in enumerate(counts):
             text(left + slot * (place + .5), bottom + 16, f"{ranks} rank{'s' if ranks > 1 else ''}")
             for side, (name, fill) in enumerate((("global stage", "#1f5fbf"), ("experts", "#c2410c"))):
-                share = shares[name].get(ranks)
-                if share is None:
+                if ranks not in shares[name]:
                     continue
+                share = statistics.median(shares[name][ranks])
                 x = left + slot * (place + .5) + (side - 1) * 40
                 out.append(f'<rect x="{x + 2:.0f}" y="{y(share):.0f}" width="36" height="{bottom - y(share):.0f}" fill="{fill}"/>')
                 text(x + 20, y(share) - 4, f"{share:.2f}", fill="#101828")

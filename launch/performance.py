@@ -151,6 +151,9 @@ class Bench:
         for _ in range(self.pairs):
             kept, again = (self.ours(self.yard(yard), stage="global", threads=1, batch=8, steps=3, warmup=1, **more)
                            for more in ({}, {"activation_checkpointing": True}))
+            worst = difference(again["losses"], kept["losses"])
+            if worst > TOLERANCE:
+                stop(f"losses with activation checkpointing differ by {worst:.1e}", 70)
             figures["seconds"].append(kept["samples_per_s"] / again["samples_per_s"])
             figures["memory"].append([kept["peak_rss_gb"], again["peak_rss_gb"]])
             say(f"{yard}: {figures['seconds'][-1]:.2f} times the time, {kept['peak_rss_gb']:.2f} -> {again['peak_rss_gb']:.2f} GB")

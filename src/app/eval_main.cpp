@@ -77,6 +77,7 @@ void evaluate_runs_texts(const CommandLine& line, Collectives& world) {
   judgement.max_new_tokens = line.integer("max-new-tokens");
   judgement.settings = line.list("set");
   const WordNet wordnet(line.text("wordnet"));  // what is missing is to be said before the work
+  learnt_metric(line);                          // and what is wrong with it; loaded again behind, not held beside the models
   JudgedTexts texts = generate_judged_texts(judgement, world);
   const LearntMetric bleurt = learnt_metric(line);
   std::vector<std::string> references;

@@ -16,11 +16,12 @@ using namespace thinkrec;
 
 /// The requests of a file; kBadData naming the first line that is none.
 std::vector<RankRequest> read_requests(const std::string& path) {
+  constexpr RankLimits kLimits{.top = 100'000, .reasons = 100'000, .candidates = 100'000};
   std::vector<RankRequest> requests;
   LineReader lines(path);
   for (std::string line; lines.next(line);) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    requests.push_back(parse_rank_request(line, fmt::format("{}:{}", path, lines.line_number()), {100000, 100000, 256}));
+    requests.push_back(parse_rank_request(line, fmt::format("{}:{}", path, lines.line_number()), kLimits));
   }
   if (requests.empty()) fail(ExitCode::kBadData, "{}: no request in it; a line is {{\"user\": \"42\", \"top\": 5}}", path);
   return requests;

@@ -104,10 +104,10 @@ class Store {
   Journal& journal() { return journal_; }
   FailureList& failures() { return failures_; }
 
-  void save_when_due() {
+  void save_when_due(bool later = false) {
     constexpr std::chrono::seconds kBetweenSaves(60);
     changed_ = true;
-    if (std::chrono::steady_clock::now() - last_ >= kBetweenSaves) save();
+    if (!later && std::chrono::steady_clock::now() - last_ >= kBetweenSaves) save();
   }
   void save() {
     if (changed_ && references_) write_references(path_, dataset_.reasons);
@@ -131,15 +131,16 @@ class Store {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-/// Runs the work; what it had got when it failed is saved, and the journal is left for the next run.
+/// Runs the work; what it had got when it failed is saved, or with `whole` the journal has it alone, which is left for the next run in any
+/// case.
 template <class Work>
-auto run_and_save(Store& store, Work work) {
+auto run_and_save(Store& store, bool whole, Work work) {
   try {
     auto report = work();
     store.finish();
     return report;
   } catch (...) {
-    store.save();
+    if (!whole) store.save();
     throw;
   }
 }
@@ -180,7 +181,7 @@ int make_reasons(const CommandLine& line, Store& store, ChatBackend& backend) {
   const auto later = [](const ReasonReport& report) {
     return std::accumulate(report.accepted.begin() + 1, report.accepted.end(), std::int64_t{0});
   };
-  const ReasonReport report = run_and_save(store, [&] {
+  const ReasonReport report = run_and_save(store, false, [&] {
     return synthesize_reasons(dataset, backend, store.journal(), store.failures(), config, [&](const ReasonReport& so_far) {
       store.save_when_due();
       progress.update(static_cast<std::int64_t>(dataset.reasons.size()),
@@ -212,9 +213,12 @@ int make_keywords(const CommandLine& line, Store& store, ChatBackend& backend) {
   config.max_tokens = reply_tokens(line, config.max_tokens);
   config.again = line.flag("again");
   Progress progress("keywords", 0, true);
-  const KeywordReport report = run_and_save(store, [&] {
+  // An item's keywords may be part of the question about it: those that replace them are saved when all are there, or a run that goes on
+  // would ask anew.
+  const bool whole = config.again;
+  const KeywordReport report = run_and_save(store, whole, [&] {
     return synthesize_keywords(dataset, backend, store.journal(), store.failures(), config, [&](const KeywordReport& so_far) {
-      store.save_when_due();
+      store.save_when_due(whole);
       progress.update(so_far.made,
                       fmt::format("{} without a keyword in the reply, {} unanswered", so_far.failed, so_far.unanswered));
     });

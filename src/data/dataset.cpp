@@ -100,8 +100,10 @@ void check_splits(const Dataset& dataset, const Checker& checker) {
       before = static_cast<std::uint8_t>(s);
     }
   }
+  std::unordered_set<std::int64_t> explained;
   for (std::size_t r = 0; r < dataset.reasons.size(); ++r) {
     const std::int64_t row = dataset.reasons[r].row;
+    checker.require(explained.insert(row).second, "reasons[{}]: row {} has one already", r, row);
     checker.require(row >= 0 && row < dataset.interactions() && split_of[static_cast<std::size_t>(row)] == 0,
                     "reasons[{}]: row {} is no train interaction", r, row);
   }

@@ -30,7 +30,7 @@ void open_gpu(int index, bool deterministic) {
   }
   const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
   guard.setDevice(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index)));
-  // Warn only: memory-efficient attention says that it may differ, which with one split it does not.
+  // Warn only, but where attention's gradients are made (src/model/attention.cpp).
   at::globalContext().setDeterministicAlgorithms(deterministic, /*warn_only=*/true);
   at::globalContext().setDeterministicFillUninitializedMemory(false);
   set_op_kernels(c10::DeviceType::CUDA, &cuda_op_kernels());

@@ -57,8 +57,26 @@ Attended attend_gpu(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
   return {out.squeeze(0), lse, seed, offset};
 }
 
+/// libtorch gives the gradients of attention the same bits every time only where deterministic algorithms are asked for without warn_only,
+/// which elsewhere would refuse what has none: so it is while this lives.
+class DeterministicHere {
+ public:
+  DeterministicHere() { set(false); }
+  ~DeterministicHere() { set(warn_only_); }
+  DeterministicHere(const DeterministicHere&) = delete;
+  DeterministicHere& operator=(const DeterministicHere&) = delete;
+
+ private:
+  void set(bool warn_only) const {
+    if (wanted_) at::globalContext().setDeterministicAlgorithms(true, warn_only);
+  }
+  const bool wanted_ = at::globalContext().deterministicAlgorithms();
+  const bool warn_only_ = at::globalContext().deterministicAlgorithmsWarnOnly();
+};
+
 QkvGradients attend_gpu_backward(const at::Tensor& grad_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                  const Attended& attended, const at::Tensor& begin, std::int64_t longest) {
+  const DeterministicHere deterministic;
   if (q.scalar_type() != at::kFloat) {
     auto [dq, dk, dv] =
         at::_flash_attention_backward(grad_out, q, k, v, attended.out, attended.log_sum_exp, begin, begin, longest, longest, 0.0,

@@ -21,6 +21,7 @@ KeywordReport synthesize_keywords(Dataset& dataset, ChatBackend& backend, Journa
   if (config.items > 0 && static_cast<std::int64_t>(wanted.size()) > config.items)
     wanted.resize(static_cast<std::size_t>(config.items));
 
+  Reachability reachability;
   const auto batch = static_cast<std::size_t>(backend.batch());
   for (std::size_t begin = 0; begin < wanted.size(); begin += batch) {
     const auto items = std::span(wanted).subspan(begin, std::min(batch, wanted.size() - begin));
@@ -46,7 +47,7 @@ KeywordReport synthesize_keywords(Dataset& dataset, ChatBackend& backend, Journa
       failures.drop(kWhat, number);
     }
     saved(report);
-    check_reachable(replies);
+    reachability.check(replies);
   }
   return report;
 }

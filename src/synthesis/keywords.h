@@ -22,7 +22,7 @@ struct KeywordReport : SynthesisCounts {
 
 /// Gives keywords to the items that have none (`again`: to all). An item that gets none stays as it is and is listed in `failures`; the next
 /// run asks again. `saved` is called after each round, with data set and failures in a state worth saving. Errors of the backend, and
-/// check_reachable.
+/// Reachability.
 KeywordReport synthesize_keywords(Dataset& dataset, ChatBackend& backend, Journal& journal, FailureList& failures,
                                   const KeywordConfig& config, const std::function<void(const KeywordReport&)>& saved);
 

@@ -30,6 +30,7 @@ class ReasonMaker {
   }
 
   ReasonReport run(const std::function<void(const ReasonReport&)>& saved) {
+    Reachability reachability;
     for (take_rows(); !open_.empty(); take_rows()) {
       std::vector<Question> questions;
       for (const Row& row : open_) {
@@ -44,7 +45,7 @@ class ReasonMaker {
       }
       open_ = std::move(next);
       saved(report_);
-      check_reachable(replies);
+      reachability.check(replies);
     }
     return report_;
   }

@@ -46,7 +46,7 @@ void write_references(const std::string& path, std::span<const Reason> reference
 /// Appends reasons to the data set until it has config.rows of them. Rows that have a reason are skipped, so a second call goes on where the
 /// first ended. A row that fails is listed in `failures`: one whose verdicts were wrong is not tried again with the same model and settings,
 /// one that got no answer is. `saved` is called after each round, with data set and failures in a state worth saving. Errors of the
-/// backend, and check_reachable.
+/// backend, and Reachability.
 ReasonReport synthesize_reasons(Dataset& dataset, ChatBackend& backend, Journal& journal, FailureList& failures,
                                 const ReasonConfig& config, const std::function<void(const ReasonReport&)>& saved);
 

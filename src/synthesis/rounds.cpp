@@ -1,5 +1,7 @@
 #include "synthesis/rounds.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "synthesis/reply.h"
 
@@ -38,11 +40,12 @@ std::vector<ChatReply> ask_round(ChatBackend& backend, Journal& journal, std::sp
 
 SynthesisFailure no_answer(std::string who, const ChatReply& reply) { return {std::move(who), reply.detail, ""}; }
 
-void check_reachable(std::span<const ChatReply> replies) {
-  for (const ChatReply& reply : replies) {
-    if (reply.failure != ChatFailure::kUnreachable) return;
-  }
-  if (!replies.empty())
+void Reachability::check(std::span<const ChatReply> replies) {
+  const bool none = std::ranges::all_of(replies, [](const ChatReply& reply) {
+    return reply.failure == ChatFailure::kUnreachable || reply.failure == ChatFailure::kMalformed;
+  });
+  single_ = none && replies.size() == 1 ? single_ + 1 : 0;
+  if (none && (replies.size() > 1 || single_ == 3))
     fail(ExitCode::kIo, "none of {} questions was answered ({}); what was answered before is kept, and the same command goes on",
          replies.size(), replies.back().detail);
 }

@@ -29,7 +29,15 @@ std::vector<ChatReply> ask_round(ChatBackend& backend, Journal& journal, std::sp
 /// The failure of a reply, for the list.
 SynthesisFailure no_answer(std::string who, const ChatReply& reply);
 
-/// Error kIo naming the last detail when all of these failed unreachably: asking about more would not help.
-void check_reachable(std::span<const ChatReply> replies);
+/// Ends work that nobody answers, as asking about more would not help.
+class Reachability {
+ public:
+  /// Error kIo naming the last detail when no question of this round was answered (unreachable, or answers that are none), or of the last
+  /// three rounds where each was a single one: that may be the question's fault.
+  void check(std::span<const ChatReply> replies);
+
+ private:
+  int single_ = 0;  // rounds in a row of one question without an answer
+};
 
 }  // namespace thinkrec

@@ -217,6 +217,9 @@ class Planner {
     MemoryParts& parts = phase.memory;
     parts.add("adapters and projector", held * kFloat);
     parts.add("gradients and AdamW", 3 * trained * phase.lanes * kFloat);
+    // One of each row of the fullest rank, as many as of another, about, and their sum.
+    if (recipe_.text("run.deterministic") == "strict")
+      parts.add("gradients of rows", ((batch + plan_.ranks - 1) / plan_.ranks + 1) * trained * kFloat);
     parts.add("activations", phase.plan.largest_bytes.saved);
     parts.add("logits or gradients in flight", phase.plan.largest_bytes.peak - phase.plan.largest_bytes.saved);
     parts.add("hidden states kept", phase.plan.cached_bytes);

@@ -136,6 +136,10 @@ def main():
             file.write('{"user": "u1", "tpo": 3}\n')
         done = world.run(*recommend, "--users", users, code=65)
         assert "users.jsonl:13" in done.stderr and "'tpo'" in done.stderr and "'top'" in done.stderr and not done.stdout, done.stderr
+        many = f"{folder}/many.jsonl"
+        json.dump({"user": "u1", "candidates": [f"x{i}" for i in range(1000)]}, open(many, "w"))
+        done = world.run(*recommend, "--users", many, code=65)
+        assert "1 of 1 requests name a user or an item that is not in the data" in done.stderr, done.stderr
         assert "--users and --top" in world.run(*recommend, "--users", users, "--top", "3", code=64).stderr
         assert "--user or --users" in world.run(*recommend, code=64).stderr
 

@@ -364,6 +364,36 @@ def keywords(case):
     assert {i["item"]: i for i in case.lines("--items", data)}["i3"]["keywords"] == "word, zeta word, alpha word"
 
 
+def keywords_again_broken_off(case):
+    """Items without a profile are asked about by the keywords they have: those that replace them are saved when all are there."""
+    raw_folder, data = f"{case.folder}/known", f"{case.folder}/known.h5"
+    os.makedirs(raw_folder)
+    with open(f"{case.folder}/raw/interactions.csv") as source, open(f"{raw_folder}/interactions.csv", "w") as copy:
+        copy.write(source.read())
+    with open(f"{raw_folder}/items.csv", "w") as out:
+        out.write("item,title,keywords\n")
+        for i in range(30):
+            out.write(f'i{i},"Film {i}",drama\n')
+    case.world.run("thinkrec_prepare", "--format", "ratings", "--input", raw_folder, "--output", data)
+    before, answered = open(data, "rb").read(), []
+
+    def script(request, number):
+        assert "Category: drama" in request["messages"][-1]["content"], request
+        if len(answered) == 12:
+            return status(401)
+        answered.append(number)
+        return "Keywords: Slow Cinema, Long Takes"
+
+    with ChatServer(script) as server:
+        case.run("keywords", data, server, "--again", code=78)
+        assert open(data, "rb").read() == before, "some keywords were saved"
+    with ChatServer(lambda request, number: "Keywords: Slow Cinema, Long Takes" if "Category: drama" in request["messages"][-1]["content"] else status(500)) as server:
+        done = case.run("keywords", data, server, "--again")
+        assert len(server.requests) == 30 - len(answered), (len(server.requests), answered)
+        assert "30 of 30 items have keywords" in done.stdout and "30 made" in done.stdout, done.stdout
+    assert {i["keywords"] for i in case.lines("--items", data)} == {"slow cinema, long takes"}
+
+
 def special_texts(case):
     """Replies that look like special tokens, slots, markup or commands are plain text; no file is named by one, nothing is run."""
     source = open(f"{case.world.source}/tests/data/special_texts.h", encoding="utf-8").read()
@@ -393,7 +423,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         case = Case(World(sys.argv[1], sys.argv[2], folder), folder)
         for part in (wrong_answers, bad_behaviour, waiting_as_told, giving_up, refused_for_good, encrypted, where_the_key_goes, killed_and_resumed,
-                     one_at_a_time, thinking, wrong_rows, references, keywords, special_texts):
+                     one_at_a_time, thinking, wrong_rows, references, keywords, keywords_again_broken_off, special_texts):
             began = time.monotonic()
             part(case)
             print(f"{part.__name__}: {time.monotonic() - began:.1f} s", flush=True)

@@ -1,7 +1,7 @@
 // How near the plan of experts onto ranks is to its lower bound, and how many teams it keeps apart: the figures of docs/scaling.md. One JSON
 // line for each number of groups, of ranks, and way to draw sizes.   bench_plan [TRIALS]   default 400
 // bench_plan --balance RANKS ROWS STEPS: the tokens that each rank computes in each step, one JSON list a step: ROWS rows a rank of the
-// yardstick's lengths (lognormal, median 350, 120 to 900), shared out as the trainer does.
+// yardstick's lengths, shared out as the trainer does.
 
 #include <algorithm>
 #include <cmath>
@@ -16,10 +16,9 @@ namespace {
 
 void print_balance(std::int64_t ranks, std::int64_t rows, std::int64_t steps) {
   std::mt19937_64 random(2);
-  std::lognormal_distribution<double> length(std::log(350.0), 0.4);
   for (std::int64_t step = 0; step < steps; ++step) {
-    std::vector<std::int64_t> tokens(static_cast<std::size_t>(rows * ranks)), load(static_cast<std::size_t>(ranks));
-    for (auto& own : tokens) own = static_cast<std::int64_t>(std::clamp(length(random), 120.0, 900.0));
+    const auto tokens = thinkrec::figures::yardstick_lengths(static_cast<std::size_t>(rows * ranks), random);
+    std::vector<std::int64_t> load(static_cast<std::size_t>(ranks));
     const std::vector<int> owner = thinkrec::balance_rows(tokens, static_cast<int>(ranks));
     for (std::size_t row = 0; row < tokens.size(); ++row) load[static_cast<std::size_t>(owner[row])] += tokens[row];
     std::puts(thinkrec::figures::Json(load).dump().c_str());

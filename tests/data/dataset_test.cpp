@@ -99,6 +99,7 @@ TEST(Dataset, CheckNamesEveryDefect) {
       {"splits/valid[0]: interaction 1 is in a split already", [](Dataset& d) { d.splits[1][0] = 1; }},
       {"splits/train[1]: interaction 0 is in a split already", [](Dataset& d) { d.splits[0][1] = 0; }},
       {"reasons[0]: row 3 is no train interaction", [](Dataset& d) { d.reasons[0].row = 3; }},
+      {"reasons[1]: row 0 has one already", [](Dataset& d) { d.reasons[1].row = d.reasons[0].row = 0; }},
       {"reasons[1]: row 99 is no train interaction", [](Dataset& d) { d.reasons[1].row = 99; }},
       {"reasons[1]: row -1 is no train interaction", [](Dataset& d) { d.reasons[1].row = -1; }},
   };

@@ -3,6 +3,8 @@
 #include <cstdio>
 
 #include "gpu/gpu.h"
+#include "kernels/rope.h"
+#include "model/ops.h"
 #include "train/step_testing.h"
 #include "model/generate.h"
 
@@ -47,6 +49,33 @@ TEST(GpuStep, GivesTheSameBitsAgain) {
   EXPECT_EQ(first.losses, second.losses);
   for (std::size_t i = 0; i < first.parameters.size(); ++i)
     EXPECT_TRUE(at::equal(first.parameters[i].second, second.parameters[i].second)) << first.parameters[i].first;
+}
+
+/// Over several blocks of keys libtorch's attention adds up queries' gradients in any order, unless it is asked not to.
+TEST(GpuStep, AttentionOverLongRowsGivesTheSameBitsAgain) {
+  constexpr std::int64_t kTokens = 1500, kHeads = 4, kWidth = 64;
+  const auto rope = kernels::make_rope_table(2048, kWidth, 10000, {});
+  const PackedBatch batch = testing::pack(testing::random_rows({900, kTokens - 900}, 100, 3));
+  for (const auto type : {at::kBFloat16, at::kFloat}) {
+    const auto there = at::TensorOptions(type).device(kGpu);
+    const auto make = [&](std::int64_t heads) { return at::randn({kTokens, heads, kWidth}, there); };
+    const at::Tensor q = make(kHeads), k = make(2), v = make(2), weight = at::randn({kTokens, kHeads * kWidth}, there);
+    const auto gradients = [&] {
+      std::vector<at::Tensor> inputs;
+      for (const at::Tensor& x : {q, k, v}) inputs.push_back(x.clone().requires_grad_());
+      const at::AutoGradMode grad(true);
+      (ops::rope_attention(inputs[0] * 1, inputs[1] * 1, inputs[2] * 1, to_device(batch, kGpu), to_device(rope, kGpu)) * weight)
+          .sum()
+          .backward();
+      return inputs;
+    };
+    const auto first = gradients();
+    for (int again = 0; again < 5; ++again) {
+      const auto second = gradients();
+      for (std::size_t i = 0; i < first.size(); ++i)
+        EXPECT_TRUE(at::equal(first[i].grad(), second[i].grad())) << type << " " << i;
+    }
+  }
 }
 
 TEST(GpuGenerate, SaysWhatTheCpuSays) {

@@ -46,6 +46,8 @@ def refusals(folder):
     found = ratios(runs["ours"], runs["peer"])
     assert found["speed"] == [2, 2] == found["cpu_speed"] and found["loss_difference"] == 0, found
     later = ratios(runs["ours"], runs["peer"], 1)
+    whole = ratios(runs["ours"], runs["peer"], 0)
+    assert whole["cpu_speed"] == [13 / 10] * 2, "steps that take longer count by what they take"
     assert later["speed"] == [3, 3] and later["cpu_speed"] == [4, 4] and later["ours"][0]["samples_per_s"] == 8, later
 
 

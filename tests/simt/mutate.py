@@ -175,6 +175,9 @@ def main(argv=None):
             print(f"{mutant.path}:{mutant.line}: {mutant.what}")
         return 0
 
+    if not mutants:  # a gate that breaks nothing holds nothing
+        print("there is nothing to mutate")
+        return 2
     gate = Gate(args.compile, args.run, args.timeout)
     for path in args.mutate:
         by, output = gate.verdict(path, path.read_text())

@@ -107,6 +107,11 @@ class MutateTest(unittest.TestCase):
         self.assertEqual(status, 2, out)
         self.assertIn("fails without a mutation", out)
 
+    def test_a_file_without_kernels_is_no_gate(self):
+        status, out = self.gate(KERNEL.replace("@HERE@", "").replace("THINKREC_KERNEL(64)", "__global__"))
+        self.assertEqual(status, 2, out)
+        self.assertIn("there is nothing to mutate", out)
+
     def test_a_hash_chooses_some_mutants(self):
         status, out = self.gate(KERNEL.replace("@HERE@", ""), "--list", "--only", "9", "ff")
         self.assertEqual((status, out.count("reverse.cu:")), (0, 1 + 3), out)

@@ -279,6 +279,35 @@ TEST(Reasons, EndWhenNobodyAnswers) {
   EXPECT_EQ(files.failures.count("reason"), 4);
 }
 
+TEST(Reasons, EndWhenWhatAnswersIsNoEndpoint) {
+  Dataset data = films();
+  Files files;
+  ScriptedChat backend([](const ChatRequest&) { return fails(ChatFailure::kMalformed, "the answer is no chat completion"); });
+  expect_error(ExitCode::kIo, "none of 4 questions was answered (the answer is no chat completion)",
+               [&] { make(data, backend, files, {}); });
+}
+
+/// The last reason that is missing is asked for alone: a question that nobody can answer is passed over, three in a row are no chance.
+TEST(Reasons, OneQuestionWithoutAnswerIsPassedOver) {
+  for (const int bad : {2, 3}) {
+    Dataset data = films();
+    Files files;
+    int left = bad;
+    ScriptedChat backend([&](const ChatRequest& r) {
+      if (left-- > 0) return fails(ChatFailure::kUnreachable, "HTTP 504");
+      return says(liked(r) ? "Yes. It is so." : "No. It is so.");
+    });
+    ReasonConfig config;
+    config.rows = 1;
+    if (bad == 2) {
+      EXPECT_EQ(make(data, backend, files, config).unanswered, 2);
+      EXPECT_EQ(data.reasons.size(), 1U);
+    } else {
+      expect_error(ExitCode::kIo, "none of 1 questions was answered (HTTP 504)", [&] { make(data, backend, files, config); });
+    }
+  }
+}
+
 TEST(Reasons, NothingIsAskedTwiceAfterACrash) {
   // A backend that dies after n replies, for every n until it need not die; the journal alone is left.
   for (std::int64_t lives = 0;; ++lives) {

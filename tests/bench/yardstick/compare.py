@@ -49,7 +49,9 @@ def commands(programs, yard, settings, python=sys.executable):
 
 
 def difference(losses, others):
-    """The largest difference of two lists of losses, relative to the second."""
+    """The largest difference of two lists of losses, relative to the second; infinite where one is longer."""
+    if len(losses) != len(others):
+        return math.inf
     return max(abs(x - y) / max(1e-9, abs(y)) for x, y in zip(losses, others))
 
 
@@ -78,7 +80,7 @@ def since(run, first):
     """A run's figures from step `first` (counted with the warm-up) to its end."""
     seconds, cpu, tokens = (run[key][first:] for key in ("step_seconds", "step_cpu_s", "step_tokens"))
     return {"samples_per_s": run["batch"] * len(seconds) / sum(seconds), "tokens_per_s": sum(tokens) / sum(seconds),
-            "tokens_per_cpu_s": statistics.median(count / max(1e-9, spent) for count, spent in zip(tokens, cpu)), "peak_rss_gb": run["peak_rss_gb"]}
+            "tokens_per_cpu_s": sum(tokens) / max(1e-9, sum(cpu)), "peak_rss_gb": run["peak_rss_gb"]}
 
 
 def ratios(ours, peer, first=None):
