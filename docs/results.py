@@ -331,12 +331,12 @@ def plain_table(results, names):
 
 
 def runs_table(results):
-    lines = header("row", "command", "commit", "minutes")
+    lines = header("row", "command", "commit", "minutes", "machine")
     for name in ("encoders", *results.rows, "thinking"):
         if not (results.folder / name / "run.txt").exists():
             continue
         run = results.run(name)
-        lines.append(row(name, f"`{run['command']}`", f"`{run['commit']}`", f"{int(run['seconds']) / 60:.0f}"))
+        lines.append(row(name, f"`{run['command']}`", f"`{run['commit']}`", f"{int(run['seconds']) / 60:.0f}", run.get("machine", "*not noted*")))
     return lines if len(lines) > 2 else [PENDING]
 
 

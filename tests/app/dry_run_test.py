@@ -36,10 +36,10 @@ class Case:
         done = self.world.run("thinkrec_train", "--config", recipe, *arguments, code=code, **more)
         assert part in done.stderr, f"'{part}' is not in: {done.stderr}"
 
-    def peaks(self, recipe, run_dir, ranks):
+    def peaks(self, recipe, run_dir, ranks, *arguments):
         """Largest resident set of each rank of a run."""
         place = f"{run_dir}-peak"
-        command = [sys.executable, "-c", PEAK, place, *self.world.command("thinkrec_train", "--config", recipe, "--run-dir", run_dir)]
+        command = [sys.executable, "-c", PEAK, place, *self.world.command("thinkrec_train", "--config", recipe, "--run-dir", run_dir, *arguments)]
         launcher = [f"{self.world.source}/launch/run.sh", "--ranks", str(ranks)]
         done = subprocess.run(launcher + command, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stderr[-3000:]
@@ -82,6 +82,20 @@ def is_the_run(case):
         kept = [name for name in os.listdir(folder) if name.startswith("step-") and name != "step-12"]
         size = os.path.getsize(f"{folder}/{kept[0]}/state.h5")
         assert 0 <= size - phases["activate/main"]["checkpoint_bytes"] < 60000, (size, phases["activate/main"]["checkpoint_bytes"])
+
+
+def grows_with_a_pass(case):
+    """What a pass needs is next to nothing for the tiny model's few rows beside what any program has: here it is sixteen times as much."""
+    recipe = case.world.recipe("pass", steps=3)
+    forecast, measured = [], []
+    for batch in (6, 96):
+        arguments = ("--set", "run.micro_tokens=40000", "--set", f"activate.phases.0.batch={batch}")
+        forecast.append(case.forecast(recipe, *arguments)["memory"]["rank_peak_bytes"])
+        measured += case.peaks(recipe, f"{case.folder}/pass-{batch}", 1, *arguments)[0]
+    grown = (forecast[1] - forecast[0]) / (measured[1] - measured[0])
+    print(f"a pass of 96 rows over one of 6: {measured[1] - measured[0] >> 20} MiB more, {grown:.2f} of it forecast", flush=True)
+    assert measured[1] - measured[0] > 30 << 20 and abs(grown - 1) < .3, (forecast, measured)
+    assert abs(forecast[1] / measured[1] - 1) < .1, (forecast, measured)
 
 
 def is_quick_and_on_no_rank(case):
@@ -171,7 +185,7 @@ def main():
     programs, source = sys.argv[1], sys.argv[2]
     with tempfile.TemporaryDirectory() as folder:
         case = Case(World(programs, source, folder), folder)
-        for check in (is_the_run, is_quick_and_on_no_rank, needs_no_weights, names_what_does_not_fit, refuses):
+        for check in (is_the_run, grows_with_a_pass, is_quick_and_on_no_rank, needs_no_weights, names_what_does_not_fit, refuses):
             check(case)
 
 
