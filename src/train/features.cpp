@@ -53,7 +53,8 @@ void FeatureBank::add_statistics(const FeatureRef& slot, float logit, float* to)
   const std::int64_t item = slot.kind == Kind::kItem     ? slot.index
                             : slot.kind == Kind::kTarget ? slot.item
                                                          : dataset_.item[static_cast<std::size_t>(before)];
-  // A train row must not see its own label in its item's rate.
+  // A train row must not see its own label in its item's rate. It still does in a slot of the history where the user met the item before and
+  // the data keep both (thinkrec_prepare --duplicates keep).
   const bool own = slot.kind == Kind::kTarget && item == dataset_.item[static_cast<std::size_t>(before)];
   const auto values = statistics_->standard(own ? statistics_->of_row(before)
                                                 : statistics_->of_candidate(user, before, static_cast<std::int32_t>(item)));
