@@ -4,9 +4,9 @@
 
 #include <chrono>
 #include <cstdlib>
-#include <thread>
 
 #include "app/programs.h"
+#include "comm/rank_threads.h"
 #include "comm/world.h"
 #include "core/command_line.h"
 #include "core/error.h"
@@ -53,7 +53,7 @@ class OwnedLocalChat : public ChatBackend {
         chat_(model_.llama(), model_.hash(), *tokenizer_,
               {line.integer("batch"), line.real("temperature"), static_cast<std::uint64_t>(line.integer("seed")), generation_ends(line.text("model"))}) {
     const std::int64_t threads = line.integer("threads");
-    at::set_num_threads(static_cast<int>(threads > 0 ? threads : std::max(1U, std::thread::hardware_concurrency())));
+    at::set_num_threads(threads > 0 ? static_cast<int>(threads) : allowed_cpus());
   }
   std::string model() const override { return chat_.model(); }
   std::string settings() const override { return chat_.settings(); }
