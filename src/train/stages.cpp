@@ -231,6 +231,7 @@ void activate_stage(const Session& session, StageMode mode, MetricsLog& log, Run
   if (rows.reasons.empty() && session.recipe().real("mix.reason_share") > 0) {
     log_warning("the data set has no reasons, so the thinking loss of reason rows does not run; thinkrec_synthesize makes them");
   }
+  const PhaseSources learnt_from = mode == StageMode::kTrain ? sources(session, state) : PhaseSources();
   for (std::int64_t i = 0; i < phase_count(session.recipe()) && !state.stopped; ++i) {
     const PhaseConfig config = activate_phase(session.recipe(), i);
     if (mode == StageMode::kLoad) {
@@ -241,8 +242,8 @@ void activate_stage(const Session& session, StageMode mode, MetricsLog& log, Run
     const PhaseLane phase{config, rows, &state.global, agreed_resume_steps(session, std::span(&config, 1))[0]};
     if (session.leader()) log.resume(config.stage, phase.from);
     state.worked |= phase.from < config.steps;
-    state.stopped = run_phases(session, session.world(), std::span(&phase, 1), sources(session, state), prompts,
-                               state.features.get(), state.projector, log, true) == PhaseEnd::kStopped;
+    state.stopped = run_phases(session, session.world(), std::span(&phase, 1), learnt_from, prompts, state.features.get(),
+                               state.projector, log, true) == PhaseEnd::kStopped;
   }
 }
 
