@@ -29,6 +29,7 @@ if(THINKREC_TORCH)
   add_library(thinkrec_torch INTERFACE IMPORTED)
   set_target_properties(thinkrec_torch PROPERTIES
     INTERFACE_LINK_LIBRARIES "-ltorch_cpu;-lc10"
+    INTERFACE_COMPILE_DEFINITIONS NDEBUG  # as it was built itself: its headers' assertions read what it does not write then
     INTERFACE_INCLUDE_DIRECTORIES "${torch_dir}/include;${torch_dir}/include/torch/csrc/api/include"
     INTERFACE_LINK_OPTIONS "-L${torch_dir}/lib;-Wl,-rpath,${torch_dir}/lib;-Wl,-rpath-link,${THINKREC_DEPS}/python/nvidia/cu13/lib")
 endif()

@@ -1,4 +1,4 @@
-# thinkrec_library(NAME SOURCES a.cpp ... [LIBS lib ...] [TORCH])     -> static library thinkrec_NAME
+# thinkrec_library(NAME SOURCES a.cpp ... [LIBS lib ...] [TORCH] [HOT]) -> static library thinkrec_NAME; HOT: optimised in any build
 # thinkrec_program(NAME SOURCES main.cpp [LIBS lib ...])               -> build/<preset>/NAME
 # thinkrec_test(NAME SOURCES a_test.cpp ... [LIBS lib ...] [LABELS fast] [RANKS n ...] [TIMEOUT s] [TORCH])
 #     -> ctest NAME; with RANKS, one ctest NAME_npK per number of ranks, run under mpirun, labelled mpi as well.
@@ -22,37 +22,51 @@ target_compile_options(thinkrec_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-vir
 target_include_directories(thinkrec_flags INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
 target_link_libraries(thinkrec_flags INTERFACE fmt::fmt)
 if(THINKREC_SANITIZE)
-  target_compile_options(thinkrec_flags INTERFACE -fsanitize=${THINKREC_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_compile_options(thinkrec_flags INTERFACE -fsanitize=${THINKREC_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)  # which its sanitizers set off in libtorch's headers
   target_link_options(thinkrec_flags INTERFACE -fsanitize=${THINKREC_SANITIZE})
   target_compile_definitions(thinkrec_flags INTERFACE THINKREC_SANITIZED)  # for bounds of memory and time
 endif()
 
-# gold links a program in a quarter of the time that GNU ld takes, and there are 200 of them; to clang's sanitizers it objects.
+# gold links a program in a quarter of the time that GNU ld takes, and there are 200 of them; to clang's sanitizers it objects, lld does not.
+include(CheckLinkerFlag)
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-  include(CheckLinkerFlag)
-  check_linker_flag(CXX -fuse-ld=gold THINKREC_GOLD)
-  if(THINKREC_GOLD)
-    add_link_options(-fuse-ld=gold)
-  endif()
+  set(linker gold)
+else()
+  set(linker lld)
 endif()
+check_linker_flag(CXX -fuse-ld=${linker} THINKREC_HAS_${linker})
+if(THINKREC_HAS_${linker})
+  add_link_options(-fuse-ld=${linker})
+endif()
+
+add_library(thinkrec_common_templates STATIC ${CMAKE_SOURCE_DIR}/cmake/common_templates.cpp)
+target_link_libraries(thinkrec_common_templates PUBLIC thinkrec_flags nlohmann_json::nlohmann_json)
 
 # How tests are optimised: they run once. Not -O0 in a release: a test brings its own copies of templates, which the linker may give to a
 # library, and its numbers would differ.
 if(NOT THINKREC_SANITIZE)
   set(test_optimisation -O1)  # three quarters of the compiler's time
-elseif(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
-  set(test_optimisation -O0)  # half of it
 endif()
 
-# Four precompiled headers: with libtorch (its headers cost 20-30 s a file) or without, with gtest for tests or without.
-# kind: base, torch, test or test_torch; with libtorch as well where a third argument is true.
+# Where nothing is optimised (the presets `asan` and `tsan`, for half the compiler's time), what would take tests minutes is all the same.
+set(hot_optimisation)
+if(CMAKE_BUILD_TYPE STREQUAL RelWithDebInfo AND CMAKE_CXX_FLAGS_RELWITHDEBINFO MATCHES -O0)
+  set(hot_optimisation -O1)
+endif()
+
+# Four precompiled headers: with libtorch (its headers cost 20-30 s a file) or without, with gtest for tests or without; and
+# that of base once more under hot_optimisation. kind: base, hot, torch, test or test_torch; with libtorch as well where a third argument is true.
 function(thinkrec_pch target kind)
+  if(kind STREQUAL hot AND NOT hot_optimisation)
+    set(kind base)
+  endif()
   if("${ARGN}" AND kind STREQUAL base)
     set(kind torch)
   elseif("${ARGN}")
     set(kind test_torch)
   endif()
-  target_link_libraries(${target} PUBLIC thinkrec_flags spdlog::spdlog nlohmann_json::nlohmann_json OpenMP::OpenMP_CXX)
+  target_link_libraries(${target} PUBLIC thinkrec_flags thinkrec_common_templates spdlog::spdlog OpenMP::OpenMP_CXX)
   if(kind MATCHES torch)
     target_link_libraries(${target} PUBLIC thinkrec_torch)
   endif()
@@ -60,9 +74,13 @@ function(thinkrec_pch target kind)
     target_link_libraries(${target} PUBLIC GTest::gtest)
     target_compile_options(${target} PRIVATE ${test_optimisation})
   endif()
+  if(kind STREQUAL hot)
+    target_compile_options(${target} PRIVATE ${hot_optimisation})
+  endif()
   set(owner thinkrec_pch_${kind})
   if(target STREQUAL owner)
-    target_precompile_headers(${owner} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch_${kind}.h)
+    string(REPLACE hot base header ${kind})
+    target_precompile_headers(${owner} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch_${header}.h)
     return()
   endif()
   if(NOT TARGET ${owner})
@@ -74,10 +92,14 @@ function(thinkrec_pch target kind)
 endfunction()
 
 function(thinkrec_library name)
-  cmake_parse_arguments(arg "TORCH" "" "SOURCES;LIBS" ${ARGN})
+  cmake_parse_arguments(arg "TORCH;HOT" "" "SOURCES;LIBS" ${ARGN})
   add_library(thinkrec_${name} STATIC ${arg_SOURCES})
   target_link_libraries(thinkrec_${name} PUBLIC ${arg_LIBS})
-  thinkrec_pch(thinkrec_${name} base "${arg_TORCH}")
+  if(arg_HOT)
+    thinkrec_pch(thinkrec_${name} hot)
+  else()
+    thinkrec_pch(thinkrec_${name} base "${arg_TORCH}")
+  endif()
 endfunction()
 
 function(thinkrec_program name)
@@ -102,6 +124,9 @@ function(thinkrec_test name)
   endif()
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
+  endif()
+  if(THINKREC_SANITIZE)
+    math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 5")
   endif()
   add_executable(${name} ${arg_SOURCES})
   if("threads" IN_LIST arg_LABELS)

@@ -16,7 +16,7 @@ more=()
 for argument in "$@"; do
   case $argument in
     --oracles) oracles=1 ;;
-    --fuzz) more+=(clang-19 libclang-rt-19-dev libomp-19-dev llvm-19) ;;
+    --fuzz) more+=(clang-19 libclang-rt-19-dev libomp-19-dev lld-19 llvm-19) ;;
     --simulation) more+=(libsimgrid-dev) ;;
     --llama) llama=1 ;;
     --browser) more+=(chromium fonts-dejavu-core) ;;

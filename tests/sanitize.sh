@@ -2,7 +2,7 @@
 # Builds with sanitizers and runs the tests under them; fails at any report.
 #   tests/sanitize.sh asan     clang-19: AddressSanitizer, UBSan, float-cast-overflow and implicit-conversion over the libraries without
 #                              libtorch, and one kernel broken on purpose; builds the fuzz targets as well; in CI
-#   tests/sanitize.sh tsan     g++: ThreadSanitizer over what has threads (label threads): read-ahead, checkpoint writer, logs, watchdog,
+#   tests/sanitize.sh tsan     clang-19: ThreadSanitizer over what has threads (label threads): read-ahead, checkpoint writer, logs, watchdog,
 #                              server, status; in CI
 #   tests/sanitize.sh all [-R ...]   g++: AddressSanitizer and UBSan over everything, libtorch's users too: hours on two cores
 #   tests/sanitize.sh fast [-R ...]  of that the label fast
@@ -21,7 +21,7 @@ build() { # PRESET [TARGET]
 run() { # PRESET ctest's arguments
   local preset=$1
   shift
-  "${steady[@]}" ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j "$jobs" "$@"
+  ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j "$jobs" "$@"
 }
 with_leaks() {
   LSAN_OPTIONS=suppressions=$PWD/tests/support/lsan.supp:print_suppressions=0 ASAN_OPTIONS=$asan:detect_leaks=1 run "$@"
@@ -29,7 +29,6 @@ with_leaks() {
 # Open MPI keeps memory until the process ends.
 without_leaks() { ASAN_OPTIONS=$asan:detect_leaks=0 run "$@"; }
 
-steady=()
 failed=0
 case $what in
   asan)
@@ -44,8 +43,6 @@ case $what in
     ;;
   tsan)
     build tsan tests_of_threads
-    # g++ 12's ThreadSanitizer does not start where addresses are randomised by more than 28 bits.
-    if setarch -R true 2>/dev/null; then steady=(setarch -R); fi
     run tsan -L threads || failed=$?
     ;;
   all | fast)

@@ -6,6 +6,7 @@
 
 #include "adapters/random.h"
 #include "core/error.h"
+#include "core/joined.h"
 
 namespace thinkrec {
 namespace {
@@ -67,7 +68,7 @@ void LoraAdapter::load(const NamedTensors& values, const std::string& origin) {
     if (found == by_name.end()) fail(ExitCode::kBadData, "{}: adapter tensor '{}' is missing", origin, name);
     if (found->second.sizes() != tensor.sizes()) {
       fail(ExitCode::kBadData, "{}: adapter tensor '{}' has shape [{}], this model and lora.rank ask for [{}]", origin, name,
-           fmt::join(found->second.sizes(), ", "), fmt::join(tensor.sizes(), ", "));
+           joined(found->second.sizes(), ", "), joined(tensor.sizes(), ", "));
     }
     tensor.copy_(found->second);
   }

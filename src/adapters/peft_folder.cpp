@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "io/file.h"
 #include "io/safetensors.h"
 
@@ -55,7 +56,7 @@ PeftAdapter load_peft_adapter(const std::string& folder, const LlamaConfig& mode
   }
   if (targets != std::set<std::string>{"q_proj", "v_proj"}) {
     fail(ExitCode::kBadData, "{}: target_modules are [{}]; thinkrec's adapters are on q_proj and v_proj", config_path,
-         fmt::join(targets, ", "));
+         joined(targets, ", "));
   }
   for (const char* setting : kForeignSettings) {
     if (json.contains(setting) && !is_off(json[setting])) {

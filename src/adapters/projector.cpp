@@ -4,6 +4,7 @@
 
 #include "adapters/random.h"
 #include "core/error.h"
+#include "core/joined.h"
 
 namespace thinkrec {
 
@@ -65,7 +66,7 @@ void Projector::load(const NamedTensors& values, const std::string& origin) {
       if (other != name) continue;
       if (value.sizes() != tensor.sizes()) {
         fail(ExitCode::kBadData, "{}: '{}' has shape [{}], the encoder and the model ask for [{}]", origin, name,
-             fmt::join(value.sizes(), ", "), fmt::join(tensor.sizes(), ", "));
+             joined(value.sizes(), ", "), joined(tensor.sizes(), ", "));
       }
       tensor.copy_(value);
       found = true;

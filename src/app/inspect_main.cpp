@@ -9,6 +9,7 @@
 #include "app/programs.h"
 #include "core/command_line.h"
 #include "core/error.h"
+#include "core/joined.h"
 #include "core/recipe_options.h"
 #include "core/run_program.h"
 #include "data/dataset.h"
@@ -37,7 +38,7 @@ void encode_lines(const Tokenizer& tokenizer) {
 }
 
 void print_shape(const std::string& name, const std::string& type, const std::vector<std::int64_t>& shape) {
-  std::printf("  %-48s %-6s [%s]\n", name.c_str(), type.c_str(), fmt::format("{}", fmt::join(shape, ", ")).c_str());
+  std::printf("  %-48s %-6s [%s]\n", name.c_str(), type.c_str(), joined(shape, ", ").c_str());
 }
 
 void inspect_gguf(const std::string& path) {
@@ -152,7 +153,7 @@ std::int64_t phase_of(const CommandLine& line, const Recipe& recipe) {
     names.push_back(recipe.text(fmt::format("activate.phases.{}.name", i)));
     if (names.back() == wanted) return i;
   }
-  if (!wanted.empty()) fail(ExitCode::kUsage, "--phase {}: the recipe's phases are {}", wanted, fmt::join(names, ", "));
+  if (!wanted.empty()) fail(ExitCode::kUsage, "--phase {}: the recipe's phases are {}", wanted, joined(names, ", "));
   return phase_count(recipe) - 1;
 }
 
@@ -185,7 +186,7 @@ void show_environment(bool json) {
   std::fputs(text.c_str(), stdout);
   flush_output();
   if (const auto failed = failed_parts(environment); !failed.empty())
-    fail(ExitCode::kInternal, "the self-test failed in {}; the report above says why", fmt::join(failed, ", "));
+    fail(ExitCode::kInternal, "the self-test failed in {}; the report above says why", joined(failed, ", "));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "comm/world.h"
 #include "core/command_line.h"
 #include "core/error.h"
+#include "core/joined.h"
 #include "core/log.h"
 #include "core/run_program.h"
 #include "io/csv.h"
@@ -31,7 +32,7 @@ void print_json(const RankReply& reply, bool explain) { std::printf("%s\n", json
 
 void print_text(const RankReply& reply, bool explain) {
   std::printf("user %s: served by %s (weights %s)\n", reply.user.c_str(), reply.decision.c_str(),
-              fmt::format("{:.2f}", fmt::join(reply.weights, ", ")).c_str());
+              joined(reply.weights, ", ", "{:.2f}").c_str());
   for (std::size_t place = 0; place < reply.items.size(); ++place) {
     const RankedItem& item = reply.items[place];
     std::printf("%2zu. %s  [%s]  score %.3f\n", place + 1, item.title.c_str(), item.id.c_str(), item.score);

@@ -9,6 +9,7 @@
 #include "comm/world.h"
 #include "core/command_line.h"
 #include "core/error.h"
+#include "core/joined.h"
 #include "core/log.h"
 #include "core/recipe_options.h"
 #include "io/file.h"
@@ -46,7 +47,7 @@ int forecast(const CommandLine& line, const RunPlan& plan) {
   std::fflush(stdout);
   if (line.has("json")) write_file_atomic(line.text("json"), run.json.dump(1) + "\n");
   if (run.problems.empty()) return 0;
-  fail(ExitCode::kConfig, "{}", fmt::join(run.problems, "\n"));
+  fail(ExitCode::kConfig, "{}", joined(run.problems, "\n"));
 }
 
 int run(int argc, char** argv, std::unique_ptr<World>& world) {

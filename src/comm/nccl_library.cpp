@@ -2,9 +2,8 @@
 
 #include <dlfcn.h>
 
-#include <fmt/ranges.h>
-
 #include "core/error.h"
+#include "core/joined.h"
 
 namespace thinkrec {
 namespace {
@@ -25,7 +24,7 @@ Opened open_first(const std::vector<std::string>& names, const char* what) {
     reasons += fmt::format("{}{}", reasons.empty() ? "" : "; ", reason != nullptr ? reason : name);
   }
   fail(ExitCode::kUsage, "{} is not here, looked for {} ({}): install it, add its folder to LD_LIBRARY_PATH, or run on the CPU",
-       what, fmt::join(names, ", "), reasons);
+       what, joined(names, ", "), reasons);
 }
 
 template <class Function>

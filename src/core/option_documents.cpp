@@ -5,6 +5,7 @@
 #include "core/build_info.h"
 #include "core/embedded_recipes.h"
 #include "core/error.h"
+#include "core/joined.h"
 #include "core/recipe_options.h"
 
 namespace thinkrec {
@@ -110,7 +111,7 @@ std::string value_completion(const Option& option) {
     return "compopt -o nospace 2>/dev/null; mapfile -t COMPREPLY < <(" + words(recipe_keys()) + ")";
   std::string from = option.type == OptionType::kPath ? "compgen -f -- \"$word\"" : "";
   if (option.completion == Completion::kRecipes) from += (from.empty() ? "" : "; ") + words(recipe_names());
-  if (const auto choices = choices_of(option); !choices.empty()) from = words(fmt::format("{}", fmt::join(choices, " ")));
+  if (const auto choices = choices_of(option); !choices.empty()) from = words(joined(choices, " "));
   if (option.type == OptionType::kFlag) from = words("true false");
   if (from.empty()) return from;
   return fmt::format("{}mapfile -t COMPREPLY < <({})",

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "core/recipe_reader.h"
 
 namespace thinkrec {
@@ -175,7 +176,7 @@ std::vector<std::string> Recipe::changed() const {
     const Option* option = find_option(table_, generic_name(name));
     THINKREC_CHECK(option != nullptr, "the table has no option {}", name);
     const auto usual = is_list(option->type) ? split_list(option->default_value) : std::vector{option->default_value};
-    if (value.given && value.texts != usual) all.push_back(fmt::format("{}={}", name, fmt::join(value.texts, ",")));
+    if (value.given && value.texts != usual) all.push_back(fmt::format("{}={}", name, joined(value.texts, ",")));
   }
   return all;
 }

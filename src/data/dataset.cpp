@@ -3,6 +3,7 @@
 #include <unordered_set>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "core/utf8.h"
 #include "io/file.h"
 
@@ -15,7 +16,7 @@ std::string array_hash(const std::vector<T>& values) {
 }
 
 /// The length goes first, so that no two lists of texts give the same bytes.
-void append_text(std::string& to, const std::string& text) { fmt::format_to(std::back_inserter(to), "{}:{}", text.size(), text); }
+void append_text(std::string& to, const std::string& text) { to += fmt::format("{}:{}", text.size(), text); }
 
 /// Says what is wrong with a data set, naming where it came from.
 class Checker {
@@ -115,7 +116,7 @@ Split parse_split(std::string_view name) {
   for (std::size_t s = 0; s < kSplitNames.size(); ++s) {
     if (name == kSplitNames[s]) return static_cast<Split>(s);
   }
-  fail(ExitCode::kConfig, "there is no split '{}'; the splits are {}", name, fmt::join(kSplitNames, ", "));
+  fail(ExitCode::kConfig, "there is no split '{}'; the splits are {}", name, joined(kSplitNames, ", "));
 }
 
 std::int64_t Dataset::history_begin(std::int64_t row, std::int64_t limit) const {

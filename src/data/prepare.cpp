@@ -1,6 +1,7 @@
 #include "data/prepare.h"
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "core/log.h"
 #include "data/formats/dates.h"
 #include "data/formats/fields.h"
@@ -51,14 +52,13 @@ constexpr Format kFormats[] = {
 void check_options(const PrepareOptions& options) {
   double sum = 0;
   for (const double share : options.split) {
-    if (!(share > 0)) fail(ExitCode::kConfig, "--split: every share must be above 0, got {}", fmt::join(options.split, ","));
+    if (!(share > 0)) fail(ExitCode::kConfig, "--split: every share must be above 0, got {}", joined(options.split, ","));
     sum += share;
   }
   if (!(std::abs(sum - 1) < 1e-6))
-    fail(ExitCode::kConfig, "--split: the shares must sum to 1, got {} = {}", fmt::join(options.split, " + "), sum);
+    fail(ExitCode::kConfig, "--split: the shares must sum to 1, got {} = {}", joined(options.split, " + "), sum);
   if (options.split_times && (*options.split_times)[0] >= (*options.split_times)[1]) {
-    fail(ExitCode::kConfig, "--split-times: the first time must be before the second, got {}",
-         fmt::join(*options.split_times, ","));
+    fail(ExitCode::kConfig, "--split-times: the first time must be before the second, got {}", joined(*options.split_times, ","));
   }
   if (options.split_times && options.train_until) fail(ExitCode::kConfig, "give --split-times or --train-until, not both");
   if (options.window_start && options.window_end && *options.window_start >= *options.window_end) {
@@ -189,7 +189,7 @@ const Format& find_format(const std::string& name) {
     if (name == format.name) return format;
     names.emplace_back(format.name);
   }
-  fail(ExitCode::kConfig, "there is no format '{}'; the formats are {}", name, fmt::join(names, ", "));
+  fail(ExitCode::kConfig, "there is no format '{}'; the formats are {}", name, joined(names, ", "));
 }
 
 PrepareOptions default_options(const std::string& format) {

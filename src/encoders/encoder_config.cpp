@@ -1,6 +1,7 @@
 #include "encoders/encoder_config.h"
 
 #include "core/error.h"
+#include "core/joined.h"
 
 namespace thinkrec {
 namespace {
@@ -45,7 +46,7 @@ std::vector<std::string> encoder_config_errors(const EncoderConfig& config) {
 
 void check_encoder_config(const EncoderConfig& config) {
   const std::vector<std::string> errors = encoder_config_errors(config);
-  if (!errors.empty()) fail(ExitCode::kConfig, "{}", fmt::join(errors, "\n"));
+  if (!errors.empty()) fail(ExitCode::kConfig, "{}", joined(errors, "\n"));
 }
 
 }  // namespace thinkrec

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "encoders/random.h"
 
 namespace thinkrec {
@@ -150,7 +150,7 @@ void Parameters::assign(const NamedTensors& tensors) {
     if (found->second.sizes() != at::IntArrayRef(spec.shape))
       fail(ExitCode::kBadData,
            "encoder checkpoint: tensor {} has shape [{}], the recipe and the data set ask for [{}]; use theirs or encode again",
-           spec.name, fmt::join(found->second.sizes(), ", "), fmt::join(spec.shape, ", "));
+           spec.name, joined(found->second.sizes(), ", "), joined(spec.shape, ", "));
     tensors_[i].detach().copy_(found->second);
   }
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "io/printable.h"
 
 namespace thinkrec {
@@ -132,8 +133,7 @@ std::size_t CsvReader::column(std::string_view name) const {
   const auto& columns = state_->columns;
   const auto found = std::find(columns.begin(), columns.end(), name);
   if (found == columns.end()) {
-    fail(ExitCode::kBadData, "{}: no column '{}'; there are: {}", state_->lines.path(), name,
-         printable(fmt::format("{}", fmt::join(columns, ", "))));
+    fail(ExitCode::kBadData, "{}: no column '{}'; there are: {}", state_->lines.path(), name, printable(joined(columns, ", ")));
   }
   if (std::find(found + 1, columns.end(), name) != columns.end())
     fail(ExitCode::kBadData, "{}: column '{}' is there twice", state_->lines.path(), name);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "io/hdf5.h"
 #include "io/hdf5_handle.h"
 #include "io/random_access_file.h"
@@ -110,7 +111,7 @@ struct Hdf5Reader::State {
     if (bytes > size || bytes > H5Dget_storage_size(set.get())) bad(name, "it claims {} bytes, more than are stored", bytes);
     if (slab) {
       THINKREC_CHECK(shape.size() == 1 && slab->first >= 0 && slab->count >= 0 && slab->first <= shape[0] - slab->count,
-                     "'{}': {} values from {} of shape [{}]", name, slab->count, slab->first, fmt::join(shape, ", "));
+                     "'{}': {} values from {} of shape [{}]", name, slab->count, slab->first, joined(shape, ", "));
     }
     std::vector<T> values(slab ? static_cast<std::size_t>(slab->count) : static_cast<std::size_t>(bytes / sizeof(T)));
     Hdf5Handle memory, place;

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "io/hdf5.h"
 #include "io/hdf5_handle.h"
 
@@ -117,10 +118,9 @@ struct Hdf5Writer::State {
     if (asked.empty()) shape = {count};
     hsize_t product = 1;
     for (const hsize_t extent : shape) {
-      THINKREC_CHECK(!__builtin_mul_overflow(product, extent, &product), "'{}': shape [{}] overflows", name,
-                     fmt::join(shape, ", "));
+      THINKREC_CHECK(!__builtin_mul_overflow(product, extent, &product), "'{}': shape [{}] overflows", name, joined(shape, ", "));
     }
-    THINKREC_CHECK(product == count, "'{}': {} values for shape [{}]", name, count, fmt::join(shape, ", "));
+    THINKREC_CHECK(product == count, "'{}': {} values for shape [{}]", name, count, joined(shape, ", "));
     Hdf5Handle space(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr), H5Sclose);
     Hdf5Handle properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
     if (!space.valid() || !properties.valid()) broken(name, "describing it");

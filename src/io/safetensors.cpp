@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "io/file.h"
 #include "io/float_convert.h"
 #include "io/printable.h"
@@ -93,7 +94,7 @@ std::string encode_header(std::vector<SafetensorsTensor>& tensors, const std::ma
     std::uint64_t size = type == SavedType::kF32 ? 4 : 2;
     for (const std::int64_t extent : tensor.shape) {
       THINKREC_CHECK(extent >= 0 && !__builtin_mul_overflow(size, static_cast<std::uint64_t>(extent), &size),
-                     "tensor '{}': shape [{}]", tensor.name, fmt::join(tensor.shape, ", "));
+                     "tensor '{}': shape [{}]", tensor.name, joined(tensor.shape, ", "));
     }
     const std::uint64_t begin = end;
     THINKREC_CHECK(!__builtin_add_overflow(begin, size, &end), "tensor '{}': the file overflows", tensor.name);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "io/printable.h"
 
 namespace thinkrec {
@@ -201,7 +202,7 @@ void check_size(SafetensorsEntry& entry, const std::string& origin) {
   overflow = overflow || __builtin_mul_overflow(elements, dtype_bits(entry.dtype), &bits);
   if (overflow || bits % 8 != 0 || bits / 8 != entry.end - entry.begin) {
     fail(ExitCode::kBadData, "{}: tensor '{}': {} of shape [{}] does not take the {} bytes of its data_offsets", origin,
-         printable(entry.name), entry.dtype, fmt::join(entry.shape, ", "), entry.end - entry.begin);
+         printable(entry.name), entry.dtype, joined(entry.shape, ", "), entry.end - entry.begin);
   }
   entry.elements = static_cast<std::int64_t>(elements);
 }

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "io/file.h"
 #include "io/safetensors.h"
 
@@ -27,7 +28,7 @@ class Tensors {
     const SafetensorsFolder::Place place = files_.place(full(name));
     if (place.entry->shape != shape) {
       fail(ExitCode::kBadData, "{}: tensor '{}' has shape [{}], the configuration asks for [{}]", place.file->path(), full(name),
-           fmt::join(place.entry->shape, ", "), fmt::join(shape, ", "));
+           joined(place.entry->shape, ", "), joined(shape, ", "));
     }
     const at::Tensor tensor = at::empty(shape, at::kFloat);
     place.file->read(*place.entry, tensor.mutable_data_ptr<float>());

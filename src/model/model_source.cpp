@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "io/file.h"
 #include "io/gguf.h"
 #include "io/safetensors.h"
@@ -16,8 +17,8 @@ namespace fs = std::filesystem;
 void check_shape(const std::string& origin, const std::string& name, const std::vector<std::int64_t>& shape,
                  const at::Tensor& to) {
   if (at::IntArrayRef(shape) != to.sizes()) {
-    fail(ExitCode::kBadData, "{}: tensor '{}' has shape [{}], the configuration asks for [{}]", origin, name,
-         fmt::join(shape, ", "), fmt::join(to.sizes(), ", "));
+    fail(ExitCode::kBadData, "{}: tensor '{}' has shape [{}], the configuration asks for [{}]", origin, name, joined(shape, ", "),
+         joined(to.sizes(), ", "));
   }
 }
 

@@ -1,13 +1,13 @@
 #include "report/status.h"
 
-#include <fmt/chrono.h>
-
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/log.h"
+#include "core/utc_time.h"
 #include "io/file.h"
 
 namespace thinkrec {
@@ -70,10 +70,8 @@ void StatusFile::write(const std::string& text) {
 }
 
 std::string StatusFile::text(const std::string& state, int code, const std::string& reason) const {
-  const auto now = std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
-  const nlohmann::json status = {{"state", state},   {"stage", stage_},
-                                 {"step", step_},    {"code", code},
-                                 {"reason", reason}, {"time", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now))}};
+  const nlohmann::json status = {{"state", state}, {"stage", stage_},  {"step", step_},
+                                 {"code", code},   {"reason", reason}, {"time", utc_time()}};
   return status.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 

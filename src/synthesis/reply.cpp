@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/joined.h"
 #include "text/unicode.h"
 
 namespace thinkrec {
@@ -200,7 +201,7 @@ std::string keyword_of(std::string_view part) {
   }
   while (!words.empty() && is_stop_word(words.back())) words.pop_back();
   while (!words.empty() && is_stop_word(words.front())) words.erase(words.begin());
-  std::string keyword = fmt::format("{}", fmt::join(words, " "));
+  std::string keyword = joined(words, " ");
   const std::size_t length = decode_utf8(keyword).size();
   return words.size() > kMaxWords || length < kMinCharacters || length > kMaxCharacters ? "" : keyword;
 }
@@ -237,7 +238,7 @@ std::string clean_keywords(std::string_view reply) {
       keywords.push_back(std::move(keyword));
     begin = end + 1;
   }
-  return fmt::format("{}", fmt::join(keywords, ", "));
+  return joined(keywords, ", ");
 }
 
 void separate_thinking(ChatReply& reply) {

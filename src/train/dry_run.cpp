@@ -11,6 +11,7 @@
 
 #include "comm/rank_threads.h"
 #include "core/error.h"
+#include "core/joined.h"
 #include "data/guard.h"
 #include "data/sampler.h"
 #include "eval/statistics.h"
@@ -320,7 +321,7 @@ class Planner {
       std::vector<PlannedLane> own;
       for (const int e : names) own.push_back(lanes[static_cast<std::size_t>(e)]);
       PlannedPhase phase;
-      phase.stage = fmt::format("expert/{}", fmt::join(names, "+"));
+      phase.stage = fmt::format("expert/{}", joined(names, "+"));
       phase.ranks = static_cast<int>(std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(t)));
       phase.expert = true;
       phase.lanes = static_cast<int>(names.size());

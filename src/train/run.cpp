@@ -4,12 +4,12 @@
 #include <cstdio>
 #include <filesystem>
 
-#include <fmt/chrono.h>
-
 #include "core/build_info.h"
 #include "core/error.h"
+#include "core/joined.h"
 #include "core/log.h"
 #include "core/recipe_options.h"
+#include "core/utc_time.h"
 #include "io/file.h"
 #include "report/html.h"
 #include "train/calibration.h"
@@ -47,10 +47,9 @@ class Timings {
 /// run.json: what made this run, for its report and for whoever finds its folder. Of the last life, when it was resumed.
 void write_origin(const Session& session) {
   const Recipe& recipe = session.recipe();
-  const auto now = std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
   const nlohmann::ordered_json origin = {{"thinkrec", program_version()},
                                          {"commit", program_commit()},
-                                         {"started", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now))},
+                                         {"started", utc_time()},
                                          {"seed", session.seed()},
                                          {"ranks", session.world().size()},
                                          {"threads", session.threads()},
@@ -62,8 +61,8 @@ void write_origin(const Session& session) {
                                            {"tokenizer", session.tokenizer().hash()}}},
                                          {"changed", recipe.changed()}};
   write_file_atomic(session.path("run.json"), origin.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-  log_info("thinkrec {}, commit {}; recipe {}: {}; all of it: {}", program_version(), program_commit(), recipe.hash().substr(0, 12),
-           fmt::join(recipe.changed(), ", "), session.path("recipe.yaml"));
+  log_info("thinkrec {}, commit {}; recipe {}: {}; all of it: {}", program_version(), program_commit(),
+           recipe.hash().substr(0, 12), joined(recipe.changed(), ", "), session.path("recipe.yaml"));
 }
 
 }  // namespace

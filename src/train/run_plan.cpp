@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "core/options.h"
 
 namespace thinkrec {
@@ -14,7 +15,8 @@ RunPlan read_run_plan(const std::string& stages, const std::string& experts) {
   const std::vector<std::string> names(std::begin(kStageNames), std::end(kStageNames));
   for (const std::string& stage : split_list(stages)) {
     if (std::find(names.begin(), names.end(), stage) == names.end()) {
-      fail(ExitCode::kUsage, "--stages: there is no stage '{}'{}; the stages are {}", stage, suggestion(stage, names), fmt::join(names, ", "));
+      fail(ExitCode::kUsage, "--stages: there is no stage '{}'{}; the stages are {}", stage, suggestion(stage, names),
+           joined(names, ", "));
     }
     plan.stages.insert(stage);
   }

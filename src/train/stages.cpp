@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "core/log.h"
 #include "data/sampler.h"
 #include "eval/metrics.h"
@@ -293,7 +294,7 @@ void group_stage(const Session& session, StageMode mode, MetricsLog& log, RunSta
   }
   std::vector<std::int64_t> sizes(static_cast<std::size_t>(grouping.groups), 0);
   for (const std::int32_t group : grouping.group_of_user) ++sizes[static_cast<std::size_t>(group)];
-  log_info("group: {} groups of {} users", grouping.groups, fmt::join(sizes, ", "));
+  log_info("group: {} groups of {} users", grouping.groups, joined(sizes, ", "));
 }
 
 PhaseRows group_rows(const Dataset& dataset, const Grouping& grouping, int group, const std::vector<std::int64_t>& train,
@@ -350,7 +351,7 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
       std::vector<int> names;
       for (const int q : plan.experts_of_team[t]) names.push_back(queue[static_cast<std::size_t>(q)]);
       log_info("expert: team {} of {} ranks trains expert {}{}", t,
-               std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(t)), fmt::join(names, ", "),
+               std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(t)), joined(names, ", "),
                names.size() > 1 ? " at once" : "");
     }
     std::vector<std::int64_t> from(queue.size());

@@ -1,5 +1,6 @@
 // Ready-made splits: read as they are, with their histories held against the rows.
 
+#include "core/joined.h"
 #include "data/data_testing.h"
 
 namespace thinkrec {
@@ -16,7 +17,7 @@ class CsvSplits : public testing::Test {
   void write(const std::string& split, const std::vector<std::string>& lines) const {
     folder_.write(split + ".csv",
                   fmt::format("row,user_id,item_id,label,timestamp,history_pos,history_all,history_all_label,not_cold\n{}\n",
-                              fmt::join(lines, "\n")));
+                              joined(lines, "\n")));
   }
   Dataset read() const { return prepare(options_for("csv", folder_)); }
   void refuse(const std::string& split, const std::vector<std::string>& lines, const std::vector<std::string>& parts) {

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "data/prepare.h"
 
 namespace thinkrec {
@@ -50,7 +51,7 @@ template <class Body>
 void expect_error(ExitCode code, const std::vector<std::string>& parts, Body body) {
   try {
     body();
-    ADD_FAILURE() << "no error; expected one with: " << fmt::format("{}", fmt::join(parts, " | "));
+    ADD_FAILURE() << "no error; expected one with: " << joined(parts, " | ");
   } catch (const Error& error) {
     EXPECT_EQ(static_cast<int>(error.code()), static_cast<int>(code)) << error.what();
     for (const std::string& part : parts)

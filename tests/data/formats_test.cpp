@@ -1,5 +1,6 @@
 // The formats on small files of their real shapes, and every refusal with its code and place.
 
+#include "core/joined.h"
 #include "data/data_testing.h"
 
 namespace thinkrec {
@@ -26,7 +27,7 @@ class Ratings : public testing::Test {
                         "ann,x2,1,130", "bob,x3,5,140"});
   }
   void write_interactions(const std::vector<std::string>& lines) const {
-    folder_.write("interactions.csv", fmt::format("user,item,rating,timestamp\n{}\n", fmt::join(lines, "\n")));
+    folder_.write("interactions.csv", fmt::format("user,item,rating,timestamp\n{}\n", joined(lines, "\n")));
   }
   Dataset read() const { return prepare(options_for("ratings", folder_)); }
 

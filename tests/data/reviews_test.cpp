@@ -1,5 +1,6 @@
 // Amazon's and Yelp's exports on small files of their real shapes, and every refusal with its code and place.
 
+#include "core/joined.h"
 #include "data/data_testing.h"
 #include "data/formats/dates.h"
 #include "data/formats/html_text.h"
@@ -51,9 +52,7 @@ class Amazon : public testing::Test {
                    review("bob", "B3", "3.0", "1510012800"), review("cy", "B1", "5.0", "1400000000"),
                    review("cy", "B1", "5.0", "1514764800")});
   }
-  void write_reviews(const std::vector<std::string>& reviews) const {
-    folder_.write("Books_5.json", fmt::format("{}", fmt::join(reviews, "")));
-  }
+  void write_reviews(const std::vector<std::string>& reviews) const { folder_.write("Books_5.json", joined(reviews, "")); }
   PrepareOptions options() const {
     PrepareOptions options = default_options("amazon");
     options.input = folder_.path();
@@ -248,7 +247,7 @@ class Yelp : public testing::Test {
            visit("bob", "x", "5.0", "2009-12-31 23:59:59"), visit("bob", "x", "5.0", "2023-01-01 00:00:00")});
   }
   void write(const std::vector<std::string>& reviews) const {
-    folder_.write("yelp_academic_dataset_review.json", fmt::format("{}", fmt::join(reviews, "")));
+    folder_.write("yelp_academic_dataset_review.json", joined(reviews, ""));
   }
   PrepareOptions options() const {
     PrepareOptions options = default_options("yelp");

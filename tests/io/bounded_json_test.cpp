@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "io_testing.h"
+#include "support/sanitized.h"
 
 namespace thinkrec {
 namespace {
@@ -37,9 +38,10 @@ TEST(BoundedJson, Refusals) {
 /// Time grows with the text: a list of half a million objects took a minute once.
 TEST(BoundedJson, ManyObjectsTakeNoSquareOfTime) {
   std::string text = "{\"a\": [{}";
-  for (int i = 0; i < 500'000; ++i) text += ",{}";
+  const std::size_t more = unless_sanitized(500'000, 100'000);
+  for (std::size_t i = 0; i < more; ++i) text += ",{}";
   const auto start = std::chrono::steady_clock::now();
-  EXPECT_EQ(parse_json_object(text + "]}", "here").at("a").size(), 500'001U);
+  EXPECT_EQ(parse_json_object(text + "]}", "here").at("a").size(), more + 1);
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
 

@@ -1,4 +1,5 @@
 // What a recipe says of its phases, and what in it cannot be together.
+#include "core/joined.h"
 #include "train/recipe_phases.h"
 
 #include "core/recipe_options.h"
@@ -10,7 +11,7 @@ namespace {
 
 /// A line for each of `parts`, which it holds.
 void expect_lines(const std::vector<std::string>& lines, const std::vector<std::string>& parts) {
-  ASSERT_EQ(lines.size(), parts.size()) << fmt::format("{}", fmt::join(lines, "\n"));
+  ASSERT_EQ(lines.size(), parts.size()) << joined(lines, "\n");
   for (std::size_t i = 0; i < lines.size(); ++i) EXPECT_NE(lines[i].find(parts[i]), std::string::npos) << lines[i];
 }
 

@@ -1,6 +1,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "data/formats/fields.h"
 #include "data/formats/formats.h"
 #include "data/formats/html_text.h"
@@ -71,7 +72,7 @@ Files find_files(const std::string& folder) {
       fail(ExitCode::kNoInput, "{}: there is no file of {}(.gz); point --input at the folder that holds it", folder, what);
     if (found->size() > 1) {
       fail(ExitCode::kBadData, "{}: there are several files of {}: {}; keep one category a folder", folder, what,
-           fmt::join(*found, ", "));
+           joined(*found, ", "));
     }
   }
   const std::filesystem::path base(folder);

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "core/utf8.h"
 #include "io/file.h"
 #include "io/printable.h"
@@ -53,7 +54,7 @@ std::size_t find_column(const CsvReader& file, const std::string& given, const s
   const std::string& name = given.empty() ? fallback : given;
   if (const auto found = search_column(file, name, typed)) return *found;
   fail(ExitCode::kBadData, "{}: there is no column '{}'; the columns are {}; say which one it is by {}", file.place(), name,
-       printable(fmt::format("{}", fmt::join(file.columns(), ", "))), option);
+       printable(joined(file.columns(), ", ")), option);
 }
 
 std::string_view without_type(std::string_view header) { return header.substr(0, header.find(':')); }
@@ -134,7 +135,7 @@ std::string normalize_keywords(std::string_view text, KeywordSeparator separator
       keywords.push_back(std::move(keyword));
     begin = end + 1;
   }
-  return fmt::format("{}", fmt::join(keywords, ", "));
+  return joined(keywords, ", ");
 }
 
 std::string item_profile(std::string_view category, std::string_view description) {

@@ -1,4 +1,5 @@
 #include "core/error.h"
+#include "core/joined.h"
 #include "data/formats/fields.h"
 #include "data/formats/formats.h"
 #include "data/formats/raw_builder.h"
@@ -33,7 +34,7 @@ void check_shape(const std::string& path, const CsvFormat& format, const std::ve
     const CsvReader file(path, format);
     if (file.columns() == header) return;
     fail(ExitCode::kBadData, "{}:1: the columns are {}, not {}; for other tables there is --format ratings", path,
-         printable(fmt::format("{}", fmt::join(file.columns(), ", "))), fmt::join(header, ", "));
+         printable(joined(file.columns(), ", ")), joined(header, ", "));
   }
   const std::string separator = format.separator != '\0' ? std::string(1, format.separator) : format.separator_text;
   LineReader lines(path);

@@ -1,4 +1,5 @@
 #include "core/error.h"
+#include "core/joined.h"
 #include "data/formats/fields.h"
 #include "data/formats/formats.h"
 #include "data/formats/raw_builder.h"
@@ -20,8 +21,7 @@ std::string find_inter(const std::string& folder) {
     fail(ExitCode::kNoInput, "{}: there is no .inter file; point --input at the folder with NAME.inter and NAME.item", folder);
   std::sort(found.begin(), found.end());
   if (found.size() > 1)
-    fail(ExitCode::kBadData, "{}: there are several .inter files: {}; keep one data set a folder", folder,
-         fmt::join(found, ", "));
+    fail(ExitCode::kBadData, "{}: there are several .inter files: {}; keep one data set a folder", folder, joined(found, ", "));
   return (std::filesystem::path(folder) / found[0]).string();
 }
 

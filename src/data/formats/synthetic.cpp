@@ -4,6 +4,7 @@
 #include <random>
 
 #include "core/error.h"
+#include "core/joined.h"
 #include "data/formats/fields.h"
 #include "data/formats/synthetic_words.h"
 #include "io/file.h"
@@ -385,7 +386,7 @@ const SyntheticShape& find_shape(const std::string& name) {
     if (name == shape.name) return shape;
     names.emplace_back(shape.name);
   }
-  fail(ExitCode::kConfig, "--like: there is no '{}'; there are {}", name, fmt::join(names, ", "));
+  fail(ExitCode::kConfig, "--like: there is no '{}'; there are {}", name, joined(names, ", "));
 }
 
 std::vector<std::int64_t> long_tailed_counts(std::int64_t count, std::int64_t total, double sigma_over_mu) {

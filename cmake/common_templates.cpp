@@ -1,0 +1,3 @@
+#include "common_templates.h"
+
+THINKREC_COMMON_TEMPLATES()
