@@ -1,4 +1,4 @@
-# thinkrec_library(NAME SOURCES a.cpp ... [LIBS lib ...] [TORCH] [HOT]) -> static library thinkrec_NAME; HOT: optimised in any build
+# thinkrec_library(NAME SOURCES a.cpp ... [LIBS lib ...] [TORCH] [HOT]) -> static library thinkrec_NAME; HOT: optimised where most is not (below)
 # thinkrec_program(NAME SOURCES main.cpp [LIBS lib ...])               -> build/<preset>/NAME
 # thinkrec_test(NAME SOURCES a_test.cpp ... [LIBS lib ...] [LABELS fast] [RANKS n ...] [TIMEOUT s] [TORCH])
 #     -> ctest NAME; with RANKS, one ctest NAME_npK per number of ranks, run under mpirun, labelled mpi as well.

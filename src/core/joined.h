@@ -8,8 +8,8 @@
 
 namespace thinkrec {
 
-// The elements of `range`, each by `format`, with `separator` between them. fmt::join does the same, but brings all of fmt's engine into
-// every file that uses it.
+/// The elements of `range`, each by `format`, with `separator` between them. fmt::join does the same, but brings all of fmt's engine into
+/// every file that uses it.
 template <typename Range>
 std::string joined(const Range& range, std::string_view separator, std::string_view format = "{}") {
   std::string text;
