@@ -4,92 +4,20 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <set>
 
+#include "adapters/peft_config.h"
 #include "core/error.h"
-#include "core/joined.h"
 #include "io/file.h"
 #include "io/safetensors.h"
 
 namespace thinkrec {
 
-namespace {
-
-/// Settings that change what an adapter computes and that thinkrec's adapters do not have: a folder with one of them on is refused.
-constexpr const char* kForeignSettings[] = {"use_dora",
-                                            "use_qalora",
-                                            "lora_bias",
-                                            "bias",
-                                            "fan_in_fan_out",
-                                            "rank_pattern",
-                                            "alpha_pattern",
-                                            "layers_to_transform",
-                                            "modules_to_save",
-                                            "layer_replication",
-                                            "target_parameters",
-                                            "trainable_token_indices",
-                                            "alora_invocation_tokens"};
-
-/// As PEFT writes a setting that is off: null, false, "none" or something empty.
-bool is_off(const nlohmann::json& value) {
-  return value.is_null() || value == false || value == "none" || ((value.is_array() || value.is_object()) && value.empty());
-}
-
-/// The ways to begin that leave the base weights as they are. By the others (PiSSA, OLoRA, CorDA, LoftQ, ...) PEFT changes them
-/// whenever it loads the folder, which thinkrec does not.
-bool leaves_base(const nlohmann::json& init) {
-  return init.is_null() || init.is_boolean() || init == "gaussian" || init == "eva";
-}
-
-}  // namespace
-
 PeftAdapter load_peft_adapter(const std::string& folder, const LlamaConfig& model) {
   namespace fs = std::filesystem;
   const std::string config_path = (fs::path(folder) / "adapter_config.json").string();
-  const auto json = nlohmann::json::parse(read_file(config_path, 1 << 20), nullptr, false);
-  if (json.is_discarded() || !json.is_object()) fail(ExitCode::kBadData, "{}: not a JSON object", config_path);
-  if (!json.contains("peft_type") || json["peft_type"] != "LORA")
-    fail(ExitCode::kBadData, "{}: peft_type is not LORA", config_path);
-  std::set<std::string> targets;
-  if (json.contains("target_modules") && json["target_modules"].is_array()) {
-    for (const auto& target : json["target_modules"]) targets.insert(target.is_string() ? target.get<std::string>() : "?");
-  }
-  if (targets != std::set<std::string>{"q_proj", "v_proj"}) {
-    fail(ExitCode::kBadData, "{}: target_modules are [{}]; thinkrec's adapters are on q_proj and v_proj", config_path,
-         joined(targets, ", "));
-  }
-  for (const char* setting : kForeignSettings) {
-    if (json.contains(setting) && !is_off(json[setting])) {
-      fail(ExitCode::kBadData, "{}: '{}' is set, which thinkrec's adapters do not have", config_path, setting);
-    }
-  }
-  if (json.contains("init_lora_weights") && !leaves_base(json["init_lora_weights"])) {
-    fail(ExitCode::kBadData,
-         "{}: init_lora_weights is {}, by which PEFT changes the base weights as well; convert the adapter to plain LoRA "
-         "(PEFT's save_pretrained with path_initial_model_for_weight_conversion)",
-         config_path, json["init_lora_weights"].dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
-  }
-  if (!json.contains("r") || !json["r"].is_number_integer() || !json.contains("lora_alpha") || !json["lora_alpha"].is_number()) {
-    fail(ExitCode::kBadData, "{}: 'r' or 'lora_alpha' is missing", config_path);
-  }
+  const PeftConfig config = parse_peft_config(read_file(config_path, 1 << 20), config_path);
   PeftAdapter out;
-  out.config.lora_rank = json["r"].get<std::int64_t>();
-  out.config.alpha = json["lora_alpha"].get<double>();
-  if (json.contains("lora_dropout")) {
-    const auto& dropout = json["lora_dropout"];
-    if (!dropout.is_number() || dropout.get<double>() < 0 || dropout.get<double>() >= 1) {
-      fail(ExitCode::kBadData, "{}: lora_dropout is {}, not a number from 0 to below 1", config_path, dropout.dump());
-    }
-    out.config.dropout = dropout.get<double>();
-  } else {
-    out.config.dropout = 0;
-  }
-  if (out.config.lora_rank < 1 || out.config.lora_rank > 64) {
-    fail(ExitCode::kBadData, "{}: r is {}, outside 1..64", config_path, out.config.lora_rank);
-  }
-  const bool stabilised = json.contains("use_rslora") && !is_off(json["use_rslora"]);
-  if (stabilised && json["use_rslora"] != true) fail(ExitCode::kBadData, "{}: use_rslora is neither true nor false", config_path);
-  if (stabilised) out.config.alpha *= std::sqrt(static_cast<double>(out.config.lora_rank));
+  out.config = {config.rank, config.alpha, config.dropout};
   out.adapter = LoraAdapter(model, out.config, 0);
   const SafetensorsFile file((fs::path(folder) / "adapter_model.safetensors").string());
   NamedTensors values;

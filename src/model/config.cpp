@@ -115,8 +115,7 @@ void LlamaConfig::check(const std::string& origin) const {
 }
 
 LlamaConfig parse_hf_config(const std::string& text, const std::string& origin) {
-  const Json json = Json::parse(text, nullptr, false);
-  if (json.is_discarded() || !json.is_object()) fail(ExitCode::kBadData, "{}: not a JSON object", origin);
+  const Json json = parse_json_object(text, origin);
   const std::string kind = optional_of_type<std::string>(json, "model_type", "(none)", origin);
   if (kind != "llama")
     fail(ExitCode::kBadData, "{}: model_type is '{}'; thinkrec reads Llama-style models ('llama')", origin, kind);

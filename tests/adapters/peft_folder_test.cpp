@@ -165,9 +165,14 @@ TEST(PeftFolder, NamesFilesThatAreNotThereOrNoJson) {
   const std::string path = folder.disk.path().string();
   const auto load = [&] { load_peft_adapter(path, folder.model); };
   expect_error(ExitCode::kNoInput, "adapter_config.json", load);
-  for (const char* text : {"", "[]", "{"}) {
+  const std::pair<std::string, const char*> texts[] = {
+      {"", "adapter_config.json: not valid JSON"},
+      {"{", "adapter_config.json: not valid JSON"},
+      {"[]", "adapter_config.json: not a JSON object"},
+      {"{\"lora_dropout\": " + std::string(500'000, '[') + std::string(500'000, ']') + "}", "nested deeper than 64 levels"}};
+  for (const auto& [text, why] : texts) {
     folder.disk.put("adapter_config.json", text);
-    expect_error(ExitCode::kBadData, "not a JSON object", load);
+    expect_error(ExitCode::kBadData, why, load);
   }
   folder.disk.put("adapter_config.json", folder.config.dump());
   expect_error(ExitCode::kNoInput, "adapter_model.safetensors", load);

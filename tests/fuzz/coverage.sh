@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 declare -A parsers=(
   [arguments]="src/core/command_line.cpp src/core/options.cpp"
   [safetensors]="src/io/safetensors_header.cpp src/io/bounded_json.cpp" [safetensors_index]="src/io/safetensors_index.cpp" [gguf]="src/io/gguf.cpp src/text/gguf_tokenizer.cpp"
-  [tokenizer]="src/text/hf_tokenizer.cpp src/text/hf_pre_tokenizer.cpp src/text/sentencepiece_model.cpp" [config]="src/model/config.cpp"
+  [tokenizer]="src/text/hf_tokenizer.cpp src/text/hf_pre_tokenizer.cpp src/text/sentencepiece_model.cpp src/text/wordpiece_files.cpp" [config]="src/model/config.cpp src/adapters/peft_config.cpp"
   [recipe]="src/core/recipe_reader.cpp src/core/recipe_yaml.cpp src/core/recipe.cpp" [manifest]="src/checkpoint/checkpoint.cpp"
   [tables]="src/io/csv.cpp src/io/json_lines.cpp src/io/line_reader.cpp src/data/formats/csv_splits.cpp src/data/formats/ratings.cpp src/data/formats/recbole.cpp src/data/formats/movielens.cpp src/data/formats/amazon.cpp src/data/formats/yelp.cpp src/data/formats/reviews.cpp src/data/formats/fields.cpp src/data/formats/html_text.cpp"
   [metrics]="src/report/run_data.cpp")

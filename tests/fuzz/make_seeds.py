@@ -170,8 +170,17 @@ def make_tokenizer():
                          ("flag", {"add_bos_token": 1})):
         put("tokenizer", f"config_{name}", json.dumps({**small, **added(end)}).encode() + CUT + b"ab" + CUT + json.dumps(config).encode())
     pieces = {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "vocab": {"[UNK]": 0, "a": 1, "##b": 2, "[CLS]": 3, "[SEP]": 4}}
-    put("tokenizer", "wordpiece", json.dumps({"normalizer": {"type": "BertNormalizer"}, "pre_tokenizer": {"type": "BertPreTokenizer"},
-                                              "model": pieces}).encode() + CUT + b"ab a")
+    bert = {"normalizer": {"type": "BertNormalizer"}, "pre_tokenizer": {"type": "BertPreTokenizer"}, "model": pieces}
+    put("tokenizer", "wordpiece", json.dumps(bert).encode() + CUT + b"ab a")
+    for name, part in (("settings", {"model": {**pieces, "max_input_chars_per_word": 9}, **added({"id": 3, "content": "[CLS]", "special": True})}),
+                       ("longest", {"model": {**pieces, "max_input_chars_per_word": -1}}), ("id", {"model": {**pieces, "vocab": {"a": 1 << 21}}}),
+                       ("id_twice", {"model": {**pieces, "vocab": {"a": 0, "b": 0}}}), ("no_vocab", {"model": {**pieces, "vocab": {}}}),
+                       ("cut", {"pre_tokenizer": {"type": "Whitespace"}}), ("normalizer", {"normalizer": {"type": "NFC"}}), ("added_number", {"added_tokens": 1}),
+                       ("added_numbers", added(1)), ("added_unknown", added({"id": 4, "content": "new"}))):
+        put("tokenizer", f"wordpiece_{name}", json.dumps({**bert, **part}).encode() + CUT + b"ab a")
+    lines = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n##b\n"
+    put("tokenizer", "vocabulary", b"\3" + lines + CUT + b"ab A" + CUT + b'{"do_lower_case": false, "tokenize_chinese_chars": false, "strip_accents": true}')
+    put("tokenizer", "vocabulary_gap", b"\3" + lines.replace(b"a\n", b"\n") + CUT + b"ab")
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
     for name, parts in (("digits", [{"type": "Digits", "individual_digits": True}, byte_level]), ("digits_together", [{"type": "Digits"}, byte_level]),
                         ("words", [{**split, "pattern": {"String": "a"}}, byte_level]), ("inverted", [{**split, "invert": True}, byte_level]), ("other", [{**split, "pattern": {"Regex": r"\p{N}{1,3}"}}]),
@@ -196,6 +205,11 @@ def make_config():
                        ("yarn", {"rope_scaling": {"type": "yarn"}}), ("frequencies", {"rope_parameters": {"rope_type": "llama3", "low_freq_factor": 4.0, "high_freq_factor": 1.0}})):
         put("config", name, json.dumps({**old, **part}))
     put("config", "list", "[]")
+    peft = {"peft_type": "LORA", "target_modules": ["q_proj", "v_proj"], "r": 8, "lora_alpha": 16, "lora_dropout": 0.05, "init_lora_weights": True}
+    for name, part in (("whole", {}), ("kind", {"peft_type": "IA3"}), ("targets", {"target_modules": ["k_proj", 1]}), ("dora", {"use_dora": True}),
+                       ("init", {"init_lora_weights": "pissa"}), ("rank", {"r": 65}), ("rank_text", {"r": "8"}), ("dropout", {"lora_dropout": 1}),
+                       ("stabilised", {"use_rslora": True, "lora_dropout": 0, "bias": "none", "rank_pattern": {}}), ("stabilised_text", {"use_rslora": "yes"})):
+        put("config", f"peft_{name}", "\2" + json.dumps({**peft, **part}))
 
 
 def make_recipe():

@@ -172,9 +172,13 @@ TEST(HfConfig, RefusesRopeScalingThatCannotBe) {
 }
 
 TEST(HfConfig, RefusesWhatIsNoJsonObject) {
-  for (const char* text : {"", "{", "[]", "3", "null", "\"llama\""}) {
-    expect_error(ExitCode::kBadData, "not a JSON object", [&] { parse_hf_config(text, "m/config.json"); });
-  }
+  const auto refused = [](const std::string& text, const char* why) {
+    expect_error(ExitCode::kBadData, why, [&] { parse_hf_config(text, "m/config.json"); });
+  };
+  for (const char* text : {"[]", "3", "null", "\"llama\""}) refused(text, "m/config.json: not a JSON object");
+  for (const char* text : {"", "{"}) refused(text, "m/config.json: not valid JSON at byte");
+  refused("{\"rope_scaling\": " + std::string(500'000, '[') + std::string(500'000, ']') + "}", "nested deeper than 64 levels");
+  refused(R"({"model_type": "llama", "model_type": "llama"})", "the key 'model_type' is there twice");
 }
 
 TEST(LlamaConfig, RefusesRopeFactorsOfAnotherWidth) {
