@@ -24,7 +24,8 @@ PLATFORM = {
     "nvlink_bytes_per_s": 450e9, "nvlink_latency_s": 3e-6,      # of a GPU, one direction; NCCL's time for a hop in a node
     "network_bytes_per_s": 50e9, "network_latency_s": 6e-6,     # of a node: one of its eight 400 Gbit/s adapters, as one ring uses
     "storage_bytes_per_s": 100e9, "node_storage_bytes_per_s": 5e9,  # all nodes together, and one of them
-    "pcie_bytes_per_s": 50e9,
+    "pcie_bytes_per_s": 50e9, "weight_files": 4,
+    "widen_bytes_per_s": .35e9, "sha256_bytes_per_s": 1.5e9,    # of a core (measured, AMD Zen 3): bf16 to fp32 in fresh pages, OpenSSL's hash
 }
 ROWS = 8            # of a rank in a step
 STEPS = 10000       # of the run whose efficiency is given; the same for every number of ranks
@@ -137,9 +138,12 @@ def simulate(record, folder, programs, ranks, base):
     in_step = lambda call, size: size * base["values"] / record.sizes["trained_values"] if call == "all_reduce_sum" else \
         size * ROWS / own if call == "all_gather" else size
     rows_of = lambda kind, total: lambda call, size: size * (total / ranks) / (record.sizes[kind] / record.sizes["ranks"])
-    # The weights: one rank of a node reads them into memory that the others see, then each copies them to its GPU.
-    reading = base["weights"] / min(PLATFORM["node_storage_bytes_per_s"], PLATFORM["storage_bytes_per_s"] / nodes)
-    loading = compute(reading + base["weights"] / PLATFORM["pcie_bytes_per_s"])
+    # The weights: each rank of a node reads its share of them as fp32 into memory that the others see, and hashes its share of the files,
+    # which are in the page cache then; and each copies all, twice as long as in bf16, to its GPU.
+    weights, readers = base["weights"], min(ranks, PLATFORM["gpus_per_node"])
+    loading = compute(weights / min(PLATFORM["node_storage_bytes_per_s"], PLATFORM["storage_bytes_per_s"] / nodes) +
+                      weights / readers / PLATFORM["widen_bytes_per_s"] + 2 * weights / PLATFORM["pcie_bytes_per_s"] +
+                      math.ceil(PLATFORM["weight_files"] / readers) * weights / PLATFORM["weight_files"] / PLATFORM["sha256_bytes_per_s"])
     start = replay(folder, ranks, [[loading, *actions(record.start, lambda _, size: size)] for _ in world])
     loads = [json.loads(line) for line in subprocess.run([programs / "bench_plan", "--balance", str(ranks), str(ROWS), str(SIMULATED)],
                                                          capture_output=True, text=True, check=True).stdout.splitlines()]

@@ -9,6 +9,21 @@ namespace {
   fail(ExitCode::kUsage, "{}: this group exchanges host memory only; GPU memory needs a group of make_nccl_collectives", call);
 }
 
+/// Empty where `body` came to its end; otherwise its Error as a text.
+std::string failure_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return fmt::format("{}|{}", static_cast<int>(error.code()), error.what());
+  }
+  return {};
+}
+
+void throw_on_all(Collectives& group, std::string failure, int root) {
+  broadcast_text(group, failure, root);
+  if (!failure.empty()) throw Error(static_cast<ExitCode>(std::stoi(failure)), failure.substr(failure.find('|') + 1));
+}
+
 }  // namespace
 
 void Collectives::all_reduce_sum_device(float*, std::size_t, void*) { refuse_device("all_reduce_sum_device"); }
@@ -23,16 +38,14 @@ void broadcast_text(Collectives& group, std::string& text, int root) {
 }
 
 void on_rank_zero(Collectives& group, const std::function<void()>& body) {
-  std::string failure;
-  if (group.rank() == 0) {
-    try {
-      body();
-    } catch (const Error& error) {
-      failure = fmt::format("{}|{}", static_cast<int>(error.code()), error.what());
-    }
-  }
-  broadcast_text(group, failure, 0);
-  if (!failure.empty()) throw Error(static_cast<ExitCode>(std::stoi(failure)), failure.substr(failure.find('|') + 1));
+  throw_on_all(group, group.rank() == 0 ? failure_of(body) : "", 0);
+}
+
+void on_each_rank(Collectives& group, const std::function<void()>& body) {
+  std::string failure = failure_of(body);
+  std::int64_t first = failure.empty() ? 0 : group.size() - group.rank();  // the largest belongs to the lowest rank
+  group.all_reduce_max(std::span(&first, 1));
+  if (first > 0) throw_on_all(group, std::move(failure), group.size() - static_cast<int>(first));
 }
 
 }  // namespace thinkrec

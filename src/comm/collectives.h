@@ -77,5 +77,7 @@ void broadcast_text(Collectives& group, std::string& text, int root);
 
 /// Runs `body` on rank 0 of the group; its Error is thrown on every rank. Collective.
 void on_rank_zero(Collectives& group, const std::function<void()>& body);
+/// Runs `body`, which calls no collective, on each rank; the Error of the lowest rank that has one is thrown on every rank. Collective.
+void on_each_rank(Collectives& group, const std::function<void()>& body);
 
 }  // namespace thinkrec

@@ -35,7 +35,10 @@ Llama::Llama(LlamaConfig config, LlamaWeights weights)
     : config_(std::move(config)), weights_(std::move(weights)), rope_(rope_tensors(config_, weights_.embedding.device())) {}
 
 Llama Llama::to(at::TensorOptions options) const {
-  const auto copy = [&](const at::Tensor& tensor) { return tensor.to(options, /*non_blocking=*/false, /*copy=*/true); };
+  // Across in its own type, and converted there: libtorch would convert first, on one core.
+  const auto copy = [&](const at::Tensor& tensor) {
+    return tensor.to(options.dtype(tensor.dtype()), /*non_blocking=*/false, /*copy=*/true).to(options);
+  };
   LlamaWeights there;
   there.embedding = copy(weights_.embedding);
   for (const LayerWeights& layer : weights_.layers) {

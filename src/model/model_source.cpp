@@ -1,5 +1,6 @@
 // Readers of base models: Hugging Face folders and GGUF files, into the block layout of weights.h.
 
+#include <algorithm>
 #include <filesystem>
 
 #include "core/error.h"
@@ -28,6 +29,18 @@ void unpermute_rows(const at::Tensor& matrix, std::int64_t heads) {
   matrix.copy_(matrix.view({heads, half, 2, width}).transpose(1, 2).reshape({rows, width}));
 }
 
+/// One in `parts` of the weights, by the number of their elements in turn to the part that has the fewest.
+std::vector<NamedWeight> weights_of_part(const LlamaConfig& config, float* block, int part, int parts) {
+  std::vector<NamedWeight> own;
+  std::vector<std::int64_t> load(static_cast<std::size_t>(parts));
+  for (NamedWeight& slot : named_weights(config, view_weights(config, block))) {
+    const auto least = std::min_element(load.begin(), load.end());
+    *least += slot.tensor.numel();
+    if (least - load.begin() == part) own.push_back(std::move(slot));
+  }
+  return own;
+}
+
 class GgufSource final : public ModelSource {
  public:
   explicit GgufSource(const std::string& path) : file_(path), config_(gguf_config(file_)) {
@@ -35,15 +48,16 @@ class GgufSource final : public ModelSource {
   }
   const LlamaConfig& config() const override { return config_; }
 
-  void read(float* block) const override {
+  void read_part(float* block, int part, int parts) const override {
     const at::NoGradGuard no_grad;
-    for (const NamedWeight& slot : named_weights(config_, view_weights(config_, block))) {
+    for (const NamedWeight& slot : weights_of_part(config_, block, part, parts)) {
       file_.read(tensor_of(slot), slot.tensor.mutable_data_ptr<float>());
       if (slot.permuted_heads > 0) unpermute_rows(slot.tensor, slot.permuted_heads);
     }
   }
 
-  std::string hash() const override { return sha256_file(file_.path()); }
+  std::vector<std::string> weight_files() const override { return {file_.path()}; }
+  std::string hash_of(std::span<const std::string> file_hashes) const override { return file_hashes[0]; }
 
  private:
   const GgufTensor& tensor_of(const NamedWeight& slot) const {
@@ -66,16 +80,21 @@ class HfSource final : public ModelSource {
   }
   const LlamaConfig& config() const override { return config_; }
 
-  void read(float* block) const override {
-    for (const NamedWeight& slot : named_weights(config_, view_weights(config_, block))) {
+  void read_part(float* block, int part, int parts) const override {
+    for (const NamedWeight& slot : weights_of_part(config_, block, part, parts)) {
       const SafetensorsFolder::Place place = place_of(slot);
       place.file->read(*place.entry, slot.tensor.mutable_data_ptr<float>());
     }
   }
 
-  std::string hash() const override {
+  std::vector<std::string> weight_files() const override {
+    std::vector<std::string> paths;
+    for (const auto& file : tensors_.files()) paths.push_back(file.path());
+    return paths;
+  }
+  std::string hash_of(std::span<const std::string> file_hashes) const override {
     std::string all = config_text_;
-    for (const auto& file : tensors_.files()) all += sha256_file(file.path());
+    for (const std::string& hash : file_hashes) all += hash;
     return sha256_hex(all);
   }
 
@@ -93,6 +112,12 @@ class HfSource final : public ModelSource {
 };
 
 }  // namespace
+
+std::string ModelSource::hash() const {
+  std::vector<std::string> hashes;
+  for (const std::string& path : weight_files()) hashes.push_back(sha256_file(path));
+  return hash_of(hashes);
+}
 
 std::unique_ptr<ModelSource> ModelSource::open(const std::string& path) {
   if (!fs::exists(path)) {

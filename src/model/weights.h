@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -52,9 +53,13 @@ class ModelSource {
   virtual ~ModelSource() = default;
   virtual const LlamaConfig& config() const = 0;
   /// Reads all weights, converted to fp32, into `block` of weight_count floats. q and k rows in Hugging Face order.
-  virtual void read(float* block) const = 0;
-  /// SHA-256 over the names, shapes and bytes' sizes plus a sample of the content: tells two models apart.
-  virtual std::string hash() const = 0;
+  void read(float* block) const { read_part(block, 0, 1); }
+  /// Of the tensors one in `parts`, each in its place: `parts` processes fill a block that they share.
+  virtual void read_part(float* block, int part, int parts) const = 0;
+  /// The files with the weights. What tells two models apart: a SHA-256 of the settings and of the files' own SHA-256s (sha256_file).
+  virtual std::vector<std::string> weight_files() const = 0;
+  virtual std::string hash_of(std::span<const std::string> file_hashes) const = 0;
+  std::string hash() const;
 };
 
 }  // namespace thinkrec

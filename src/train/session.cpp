@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -65,18 +66,22 @@ SharedModel::SharedModel(const std::string& path, Collectives& world, at::Tensor
   memory_ = node_->allocate_shared(floats * sizeof(float) + kAlignment);
   const auto address = reinterpret_cast<std::uintptr_t>(memory_->bytes().data());
   auto* block = reinterpret_cast<float*>((address + kAlignment - 1) / kAlignment * kAlignment);
-  std::string failure;
-  if (node_->rank() == 0) {
-    try {
-      source->read(block);
-      hash_ = source->hash();
-    } catch (const Error& error) {
-      failure = error.what();
-    }
+  // Each rank reads its share of the tensors and hashes its share of the files.
+  const std::vector<std::string> files = source->weight_files();
+  using Hex = std::array<char, 64>;
+  std::vector<Hex> hashes(files.size(), Hex{});
+  const auto rank = static_cast<std::size_t>(node_->rank()), size = static_cast<std::size_t>(node_->size());
+  on_each_rank(*node_, [&] {
+    source->read_part(block, node_->rank(), node_->size());
+    for (std::size_t i = rank; i < files.size(); i += size) std::ranges::copy(sha256_file(files[i]), hashes[i].begin());
+  });
+  const std::vector<Hex> all = all_gather_values<Hex>(*node_, hashes);
+  std::vector<std::string> of_files;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const Hex& hash = all[i % size * files.size() + i];
+    of_files.emplace_back(hash.begin(), hash.end());
   }
-  broadcast_text(*node_, failure, 0);
-  if (!failure.empty()) fail(ExitCode::kBadData, "{}", failure);
-  broadcast_text(*node_, hash_, 0);
+  hash_ = source->hash_of(of_files);
   node_->barrier();
   llama_ = std::make_unique<Llama>(source->config(), view_weights(source->config(), block));
   if (options.device().is_cpu()) return;

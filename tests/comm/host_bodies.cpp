@@ -66,6 +66,30 @@ TEST_P(CollectivesTest, BroadcastsTextFromEachRoot) {
   }
 }
 
+TEST_P(CollectivesTest, AnErrorOfOneRankIsThrownOnAll) {
+  int ran = 0;
+  on_each_rank(group(), [&] { ++ran; });
+  on_rank_zero(group(), [&] { ++ran; });
+  EXPECT_EQ(ran, group().rank() == 0 ? 2 : 1);
+  const auto thrown = [](const std::function<void()>& call) -> std::string {
+    try {
+      call();
+    } catch (const Error& error) {
+      return fmt::format("{}: {}", static_cast<int>(error.code()), error.what());
+    }
+    return "nothing";
+  };
+  for (int from = 0; from < group().size(); ++from) {  // it and all above it have one: the lowest rank's counts
+    EXPECT_EQ(thrown([&] {
+                on_each_rank(group(), [&] {
+                  if (group().rank() >= from) fail(ExitCode::kNoInput, "rank {}|of", group().rank());
+                });
+              }),
+              fmt::format("{}: rank {}|of", static_cast<int>(ExitCode::kNoInput), from));
+  }
+  EXPECT_EQ(thrown([&] { on_rank_zero(group(), [] { fail(ExitCode::kBadData, "bad"); }); }), "65: bad");
+}
+
 TEST_P(CollectivesTest, SplitsIntoGroups) {
   const auto half = group().split(group().rank() % 2);
   ASSERT_NE(half, nullptr);

@@ -95,8 +95,10 @@ struct Folder {
   void expect_readable(const std::string& where) const {
     const auto source = ModelSource::open(where);
     ASSERT_EQ(weight_count(source->config()), weight_count(config));
-    std::vector<float> read(block.size(), 0);
+    std::vector<float> read(block.size(), 0), in_parts(block.size(), 0);
     source->read(read.data());
+    for (const int part : {2, 0, 1}) source->read_part(in_parts.data(), part, 3);
+    EXPECT_EQ(in_parts, read);
     const LlamaWeights got = view_weights(config, read.data()), wanted = view_weights(config, const_cast<float*>(block.data()));
     EXPECT_TRUE(got.embedding.equal(wanted.embedding) && got.head.equal(wanted.head) && got.final_norm.equal(wanted.final_norm));
     for (std::size_t i = 0; i < wanted.layers.size(); ++i) {
