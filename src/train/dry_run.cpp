@@ -173,6 +173,7 @@ class Planner {
     team.micro_tokens = recipe_.integer("run.micro_tokens");
     team.strict = recipe_.text("run.deterministic") == "strict";
     team.rows_per_user = recipe_.integer("mix.rows_per_user");
+    team.share = team.rows_per_user > 1 && !team.strict && gpu_ == nullptr;
     team.reason_share = recipe_.real("mix.reason_share");
     return team;
   }
@@ -212,6 +213,13 @@ class Planner {
     return parts;
   }
 
+  /// Both on a CPU alone, and both of a pass: they grow with it.
+  std::int64_t workspace_bytes(std::int64_t tokens) const {
+    return ops::product_workspace_bytes(std::max(tokens, kPeakSide), std::max(model_.config.vocab, kPeakSide),
+                                        at::get_num_threads());
+  }
+  std::int64_t heap_bytes(std::int64_t saved) const { return static_cast<std::int64_t>(kHeapShare * static_cast<double>(saved)); }
+
   void add_phase(PlannedPhase phase, std::span<const PlannedLane> lanes, std::int64_t trained, std::int64_t held) {
     const std::int64_t batch = lanes[0].config.batch * phase.lanes;
     phase.memory = common();
@@ -225,10 +233,8 @@ class Planner {
     parts.add("logits or gradients in flight", phase.plan.largest_bytes.peak - phase.plan.largest_bytes.saved);
     parts.add("hidden states kept", phase.plan.cached_bytes);
     if (gpu_ == nullptr) {
-      parts.add("workspace of products", ops::product_workspace_bytes(std::max(phase.plan.largest.tokens, kPeakSide),
-                                                                      std::max(model_.config.vocab, kPeakSide), at::get_num_threads()));
-      parts.add("heap between passes",
-                static_cast<std::int64_t>(kHeapShare * static_cast<double>(phase.plan.largest_bytes.saved)));
+      parts.add("workspace of products", workspace_bytes(phase.plan.largest.tokens));
+      parts.add("heap between passes", heap_bytes(phase.plan.largest_bytes.saved));
       const auto rows = kBatchesAhead * batch + static_cast<std::int64_t>(valid_.size());
       parts.add("rows read ahead", static_cast<std::int64_t>(static_cast<double>(rows) * mean_tokens_) * kFloat);
       parts.add("best parameters, checkpoint being written", 5 * trained * phase.lanes * kFloat);
@@ -387,13 +393,16 @@ class Planner {
 
   /// Most run.micro_tokens with which a phase fits, less than its longest row when none does.
   std::int64_t most_micro_tokens(const PlannedPhase& phase) const {
-    const double fixed = static_cast<double>(phase.memory.sum() - phase.plan.largest_bytes.peak);
     const PassShape& like = phase.plan.largest;
+    const auto of_pass = [&](std::int64_t tokens, const PassBytes& bytes) {
+      return bytes.peak + (gpu_ != nullptr ? 0 : workspace_bytes(tokens) + heap_bytes(bytes.saved));
+    };
+    const std::int64_t fixed = phase.memory.sum() - of_pass(like.tokens, phase.plan.largest_bytes);
     const auto bytes = [&](std::int64_t tokens) {
       const double share = static_cast<double>(tokens) / static_cast<double>(like.tokens);
       const auto read = static_cast<std::int64_t>(std::ceil(static_cast<double>(like.read) * share));
-      return fixed +
-             static_cast<double>(pass_bytes(model_.config, {tokens, std::max<std::int64_t>(1, read), 0}, phase.kind).peak);
+      const PassShape pass{tokens, std::max<std::int64_t>(1, read), 0};
+      return static_cast<double>(fixed + of_pass(tokens, pass_bytes(model_.config, pass, phase.kind)));
     };
     std::int64_t low = 0, high = std::int64_t{1} << 24;
     while (low + 1 < high) {

@@ -1,12 +1,13 @@
 #include "train/step_plan.h"
 
 #include <algorithm>
+#include <deque>
 #include <numeric>
 #include <unordered_set>
 
 #include "core/error.h"
 #include "data/sampler.h"
-#include "experts/balance.h"
+#include "train/units.h"
 
 namespace thinkrec {
 namespace {
@@ -21,6 +22,22 @@ struct DrawnRow {
   PassShape shape;
   std::uint64_t key;  // as the cache has it
 };
+
+/// The pass of the rows of a unit. Of n rows that begin alike, what they begin with is computed, and attended to, once.
+PassShape shape_of(const Unit& unit, std::span<const DrawnRow> rows) {
+  PassShape shape;
+  for (const std::int64_t place : unit.places) shape += rows[static_cast<std::size_t>(place)].shape;
+  if (unit.places.size() == 1) return shape;
+  const auto again = static_cast<double>(unit.places.size() - 1),
+             common = static_cast<double>(shape.tokens - unit.tokens) / again;
+  return {unit.tokens, std::min(shape.read, unit.tokens), shape.squares - again * common * common};
+}
+
+std::vector<std::int64_t> places_of(std::span<const Unit> units) {
+  std::vector<std::int64_t> places;
+  for (const Unit& unit : units) places.insert(places.end(), unit.places.begin(), unit.places.end());
+  return places;
+}
 
 std::vector<Sampler> samplers_of(const Recipe& recipe, std::span<const PlannedLane> lanes, const TeamSetting& setting,
                                  std::span<const std::int32_t> user_of_row) {
@@ -47,6 +64,10 @@ PassShape RowLengths::recommendation(std::int64_t row) {
   return found->second;
 }
 
+EncodedRow RowLengths::made(std::int64_t row, const Reason* reason) const {
+  return reason != nullptr ? prompts_.reason(*reason) : prompts_.recommendation(row);
+}
+
 PassShape RowLengths::reason(const Reason& reason) {
   const auto [found, fresh] = known_reasons_.try_emplace(reason.row);
   if (fresh) {
@@ -68,46 +89,50 @@ TeamPlan plan_team(const Recipe& recipe, const LlamaConfig& model, const PassKin
   double balance = 0;
   for (std::int64_t step = 0; step < plan.planned; ++step) {
     std::vector<DrawnRow> rows;
+    std::deque<EncodedRow> made;  // of those that may share
+    std::vector<RowToPack> to_pack;
     for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
       for (const Draw& draw : samplers[lane].step(step)) {
         const auto index = static_cast<std::size_t>(draw.index);
         const PhaseRows& from = lanes[lane].rows;
-        const std::int64_t row = draw.reason ? from.reasons[index]->row : from.train[index];
-        rows.push_back({draw.reason ? lengths.reason(*from.reasons[index]) : lengths.recommendation(row),
+        const Reason* reason = draw.reason ? from.reasons[index] : nullptr;
+        const std::int64_t row = reason != nullptr ? reason->row : from.train[index];
+        rows.push_back({reason != nullptr ? lengths.reason(*reason) : lengths.recommendation(row),
                         static_cast<std::uint64_t>(row) * 2 + (draw.reason ? 1 : 0)});
+        to_pack.push_back({nullptr, rows.back().shape.tokens, 0, -1});
+        if (!setting.share) continue;
+        to_pack.back().row = &made.emplace_back(lengths.made(row, reason));
+        to_pack.back().group =
+            static_cast<std::int64_t>(user_of_row[static_cast<std::size_t>(row)]) * static_cast<std::int64_t>(lanes.size()) +
+            static_cast<std::int64_t>(lane);
       }
     }
-    std::vector<std::int64_t> tokens;
-    for (const DrawnRow& row : rows) tokens.push_back(row.shape.tokens);
-    const std::vector<int> owner = balance_rows(tokens, setting.ranks);
+    const auto shares = share_units(make_units(to_pack, setting.micro_tokens), to_pack, setting.ranks);
     double most_flops = 0;
     std::int64_t most_tokens = 0, most_passes = 0, sum = 0;
     int idle = 0;
     for (int rank = 0; rank < setting.ranks; ++rank) {
+      const std::vector<Unit>& own = shares[static_cast<std::size_t>(rank)];
       std::vector<std::int64_t> own_tokens;
-      std::vector<const DrawnRow*> own;
-      for (std::size_t i = 0; i < rows.size(); ++i) {
-        if (owner[i] != rank) continue;
-        own.push_back(&rows[i]);
-        own_tokens.push_back(tokens[i]);
-      }
+      for (const Unit& unit : own) own_tokens.push_back(unit.tokens);
       idle += own.empty() ? 1 : 0;
       double flops = 0;
       HiddenCache& cache = caches[static_cast<std::size_t>(rank)];
-      for (const DrawnRow* row : own) {
-        if (kind.first_layer == 0 || cache.keys.contains(row->key)) continue;
-        PassShape alone = row->shape;
+      for (const std::int64_t place : places_of(own)) {
+        const DrawnRow& row = rows[static_cast<std::size_t>(place)];
+        if (kind.first_layer == 0 || cache.keys.contains(row.key)) continue;
+        PassShape alone = row.shape;
         alone.read = alone.tokens;
         flops += forward_flops(model, alone, 0, kind.first_layer, kind.lora_rank);
         const std::int64_t bytes = alone.tokens * model.width * kind.value_bytes;
         if (cache.bytes + bytes > lanes[0].config.cache_mb << 20) continue;
-        cache.keys.insert(row->key);
+        cache.keys.insert(row.key);
         cache.bytes += bytes;
       }
       const auto passes = micro_batches(own_tokens, setting.strict ? 1 : setting.micro_tokens);
       for (const auto& [first, last] : passes) {
         PassShape pass;
-        for (std::size_t i = first; i < last; ++i) pass += own[i]->shape;
+        for (std::size_t i = first; i < last; ++i) pass += shape_of(own[i], rows);
         flops += training_flops(model, pass, kind);
         const PassBytes bytes = pass_bytes(model, pass, kind);
         if (bytes.peak <= plan.largest_bytes.peak) continue;
@@ -126,7 +151,7 @@ TeamPlan plan_team(const Recipe& recipe, const LlamaConfig& model, const PassKin
     plan.passes += static_cast<double>(most_passes);
     plan.most_passes = std::max(plan.most_passes, most_passes);
     plan.most_idle = std::max(plan.most_idle, idle);
-    for (const std::int64_t length : tokens) plan.longest_row = std::max(plan.longest_row, length);
+    for (const DrawnRow& row : rows) plan.longest_row = std::max(plan.longest_row, row.shape.tokens);
     balance += static_cast<double>(sum) / (static_cast<double>(most_tokens) * setting.ranks);
   }
   for (const HiddenCache& cache : caches) plan.cached_bytes = std::max(plan.cached_bytes, cache.bytes);

@@ -18,6 +18,8 @@ class RowLengths {
   RowLengths(const PromptBuilder& prompts, CeSpan span) : prompts_(prompts), span_(span) {}
   PassShape recommendation(std::int64_t row);
   PassShape reason(const Reason& reason);
+  /// The row itself, or that of its reason.
+  EncodedRow made(std::int64_t row, const Reason* reason) const;
 
  private:
   PassShape shape(std::int64_t tokens, std::int64_t answer) const;
@@ -38,6 +40,7 @@ struct TeamSetting {
   std::int64_t micro_tokens = 2048;
   bool strict = false;
   std::int64_t rows_per_user = 1;
+  bool share = false;  ///< rows of a user are computed together (StepConfig::share, on a CPU and not strict)
   double reason_share = 0.2;
   std::int64_t most_draws = 50000;  ///< steps beyond are taken to be like these
 };

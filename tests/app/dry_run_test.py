@@ -84,6 +84,19 @@ def is_the_run(case):
         assert 0 <= size - phases["activate/main"]["checkpoint_bytes"] < 60000, (size, phases["activate/main"]["checkpoint_bytes"])
 
 
+def counts_once_what_rows_begin_with(case):
+    """Rows of a user that are computed together (mix.rows_per_user): the tokens of a step are those that the run computes."""
+    recipe, more = case.world.recipe("shares", steps=12), ("--set", "mix.rows_per_user=3", "--set", "activate.phases.0.batch=12", "--set", "run.micro_tokens=500")
+    for ranks in (1, 2):
+        planned = case.forecast(recipe, *more, "--ranks", str(ranks))["phases"][0]["tokens_per_step"]
+        run = f"{case.folder}/shares-{ranks}"
+        case.world.train(recipe, run, *more, "--stages", "encode,activate", ranks=ranks)
+        steps = metrics(run, "activate/main").values()
+        computed = sum(12 * row["tokens_per_s"] / row["rows_per_s"] * row["computed_share"] for row in steps) / len(steps)
+        assert len(steps) == 12 and max(row["computed_share"] for row in steps) < .95, steps
+        assert abs(planned / computed - 1) < 1e-6, (ranks, planned, computed)
+
+
 def grows_with_a_pass(case):
     """What a pass needs is next to nothing for the tiny model's few rows beside what any program has: here it is sixteen times as much."""
     recipe = case.world.recipe("pass", steps=3)
@@ -147,6 +160,15 @@ def names_what_does_not_fit(case):
     assert 632 <= fits < 40000, fits
     case.forecast(recipe, *large, "--set", f"run.micro_tokens={fits}")
     case.forecast(recipe, *large, "--set", f"run.micro_tokens={fits + 1500}", code=78)
+    # On a CPU, where the heap and the room that products work in grow with a pass, too.
+    large_cpu = ("--set", "activate.phases.0.batch=64", "--set", "run.micro_tokens=40000", "--set", "expert.steps=0")
+    memory = case.forecast(recipe, *large_cpu)["phases"][0]["memory"]
+    room = ("--memory", str((sum(memory.values()) - .5 * (memory["activations"] + memory["heap between passes"])) / 2**30))
+    found = re.search(r"set run.micro_tokens=(\d+) or less", case.forecast(recipe, *large_cpu, *room, code=78)["error"])
+    fits = int(found.group(1))
+    assert 632 <= fits < 40000, fits
+    case.forecast(recipe, *large_cpu, *room, "--set", f"run.micro_tokens={fits}")
+    case.forecast(recipe, *large_cpu, *room, "--set", f"run.micro_tokens={fits + 1500}", code=78)
     # Not even one row.
     fixed = sum(value for name, value in forecast["phases"][0]["memory"].items() if name not in ("activations", "logits or gradients in flight"))
     forecast = case.forecast(recipe, *large[:-2], "--memory", f"{fixed / 2**30 + .05}", code=78)
@@ -185,7 +207,7 @@ def main():
     programs, source = sys.argv[1], sys.argv[2]
     with tempfile.TemporaryDirectory() as folder:
         case = Case(World(programs, source, folder), folder)
-        for check in (is_the_run, grows_with_a_pass, is_quick_and_on_no_rank, needs_no_weights, names_what_does_not_fit, refuses):
+        for check in (is_the_run, counts_once_what_rows_begin_with, grows_with_a_pass, is_quick_and_on_no_rank, needs_no_weights, names_what_does_not_fit, refuses):
             check(case)
 
 
