@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <exception>
 #include <optional>
 #include <string>
@@ -245,6 +246,7 @@ class NcclCollectives final : public Collectives {
 std::unique_ptr<Collectives> make_nccl_collectives(std::unique_ptr<Collectives> host, int device, const NcclOptions& options) {
   THINKREC_CHECK(host != nullptr);
   THINKREC_CHECK(options.timeout_s > 0.0, "a time-out of {} s", options.timeout_s);
+  unsetenv("NCCL_PROXY_DUMP_SIGNAL");  // with it NCCL would catch a signal that is meant for the trainer
   return std::make_unique<NcclCollectives>(std::move(host), device, options, nullptr);
 }
 

@@ -173,13 +173,13 @@ struct Watchdog::State {
       const std::lock_guard lock(mutex);
       write_flight_record();
     }
-    const std::string text = fmt::format(
-        "thinkrec: error: {}. Rank {} has waited {:.0f} s in {}, {} {}. Flight records are in {}; the same command resumes from the last "
-        "checkpoint\n",
-        who, rank, self.idle, place(self), self.waiting != 0 ? "in" : "after", call(self), options.folder);
-    std::fputs(text.c_str(), stderr);
+    // A rank that was stopped may have gone on since its last sign of life: where it is waited for says how far it came.
+    const std::string why = fmt::format("{}. Rank {} has waited {:.0f} s in {}, {} {}", who, rank, self.idle, place(self),
+                                        self.waiting != 0 ? "in" : "after", call(self));
+    std::fprintf(stderr, "thinkrec: error: %s. Flight records are in %s; the same command resumes from the last checkpoint\n",
+                 why.c_str(), options.folder.c_str());
     std::fflush(stderr);
-    if (options.on_alarm) options.on_alarm(get(self.what), self.step, who);
+    if (options.on_alarm) options.on_alarm(get(self.what), self.step, why);
     ::_exit(static_cast<int>(ExitCode::kPeerLost));
   }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What programs leave behind and whom they talk to: no user, home or secret in a run directory or a log, files as the umask says; under strace
-no connection but to this machine, and no program started but those that are meant to be.   discretion_test.py PROGRAMS SOURCE
-Without strace, or where tracing is forbidden, the second part is not run: exit code 77."""
+"""What programs leave behind and whom they talk to: no user, home or secret in what they write or say, files as the umask says; under strace
+no connection but to this machine, and of each program no other started than it is meant to start.   discretion_test.py PROGRAMS SOURCE
+Without strace, or where tracing is forbidden, nothing is said of connections and programs: exit code 77."""
 import os
 import re
 import shutil
@@ -10,23 +10,50 @@ import subprocess
 import sys
 import tempfile
 
+from chat_server import ChatServer
+from serve_test import Server
 from tiny_world import World
 
-SECRETS = {"USER": "ottilie-of-the-test", "LOGNAME": "ottilie-of-the-test", "OPENAI_API_KEY": "sk-not-a-real-key-9431",
-           "THINKREC_SERVE_TOKEN": "not-a-real-token-2750", "HF_TOKEN": "hf_not-a-real-token-6114"}
+# thinkrec_synthesize reads the key and thinkrec_serve the token, both below. The user's name is read by no program of ours; a library might.
+KEY, TOKEN, NAME = "sk-not-a-real-key-9431", "not-a-real-token-2750", "ottilie-of-the-test"
+SECRETS = {"OPENAI_API_KEY": KEY, "THINKREC_SERVE_TOKEN": TOKEN, "USER": NAME, "LOGNAME": NAME}
+PLACES = ("made", "run", "exported")
+
+# What each program starts: the guard where it reads a data file; thinkrec_train becomes thinkrec_train_stages.
+MEANT = {"thinkrec_prepare": set(), "thinkrec_synthesize": {"thinkrec_check"}, "thinkrec_train": {"thinkrec_train_stages", "thinkrec_check"},
+         "thinkrec_eval": {"thinkrec_check"}, "thinkrec_export": {"thinkrec_check"}, "thinkrec_recommend": {"thinkrec_check"}}
 
 
-def use_everything(folder, command):
-    """Train, evaluate, export, recommend, with relative paths; `command(program, *arguments, ranks)` runs one and returns what it said."""
-    said = command("thinkrec_train", "--config", "recipe.yaml", "--run-dir", "run", ranks=2)
-    said += command("thinkrec_eval", "--run-dir", "run", ranks=0)
-    said += command("thinkrec_export", "--run-dir", "run", "--output", "exported", ranks=0)
-    said += command("thinkrec_recommend", "--run-dir", "run", "--user", "u1", ranks=0)
+def use_everything(folder, endpoint, command):
+    """Prepare, synthesize with a local model and with an endpoint, train, evaluate, export, recommend, with relative paths;
+    `command(program, *arguments, ranks)` runs one and returns what it said."""
+    for place in PLACES:
+        shutil.rmtree(os.path.join(folder, place), ignore_errors=True)
+    os.makedirs(os.path.join(folder, "made"))
+    said = command("thinkrec_prepare", "--format", "ratings", "--input", "raw", "--output", "made/data.h5")
+    said += command("thinkrec_synthesize", "reasons", "--data", "made/data.h5", "--model", "model", "--rows", "2")
+    said += command("thinkrec_synthesize", "reasons", "--data", "made/data.h5", "--backend", "openai", "--endpoint", endpoint, "--model", "m",
+                    "--rows", "6")
+    said += command("thinkrec_train", "--config", "recipe.yaml", "--run-dir", "run", ranks=2)
+    said += command("thinkrec_eval", "--run-dir", "run")
+    said += command("thinkrec_export", "--run-dir", "run", "--output", "exported")
+    said += command("thinkrec_recommend", "--run-dir", "run", "--user", "u1")
     return said
 
 
+def modes(folder, umask):
+    """Files and folders from `folder` on whose mode is another than the umask leaves."""
+    found = []
+    for path, _, names in os.walk(folder):
+        for full, most in [(path, 0o777), *((os.path.join(path, name), 0o666) for name in names)]:
+            mode = stat.S_IMODE(os.stat(full).st_mode) & 0o777
+            if mode != most & ~umask:
+                found.append(f"{os.path.relpath(full, folder)} has mode {mode:o}")
+    return found
+
+
 def leaks(folder, words):
-    """Files below `folder` that hold one of `words`, or that others may read."""
+    """Files below `folder` that hold one of `words`."""
     found = []
     for path, _, names in os.walk(folder):
         for name in names:
@@ -34,45 +61,50 @@ def leaks(folder, words):
             with open(full, "rb") as opened:
                 content = opened.read()
             found += [f"{os.path.relpath(full, folder)} holds {word}" for word in words if word.encode() in content]
-            if stat.S_IMODE(os.stat(full).st_mode) & 0o077:
-                found.append(f"{os.path.relpath(full, folder)} may be read by others")
     return found
 
 
-def discretion(world, folder):
-    home = os.path.join(folder, "home-of-ottilie")
-    os.makedirs(home)
-    environment = {**os.environ, **SECRETS, "HOME": home}
-
-    def command(program, *arguments, ranks):
-        return world.run(program, *arguments, ranks=ranks, cwd=folder, env=environment).stderr
+def discretion(world, folder, environment, server):
+    def command(program, *arguments, ranks=0):
+        done = world.run(program, *arguments, ranks=ranks, cwd=folder, env=environment)
+        return done.stdout + done.stderr
 
     before = os.umask(0o077)
     try:
-        said = use_everything(folder, command)
+        said = use_everything(folder, server.endpoint, command)
+        with Server(world, "--run-dir", "run", "--token-env", "THINKREC_SERVE_TOKEN", cwd=folder, env=environment) as serving:
+            serving.recommend({"user": "u1", "top": 2}, token=TOKEN)
+            serving.recommend({"user": "u1", "top": 2}, token="another", code=401)
+        said += serving.log
     finally:
         os.umask(before)
-    words = [*SECRETS.values(), home, folder, world.source]
-    for place in ("run", "exported"):
-        found = leaks(os.path.join(folder, place), words)
+    assert server.keys and set(server.keys) == {f"Bearer {KEY}"}, server.keys
+    # All paths were given as relative ones: what is absolute was found out by a program, and is not for others to read. What a user gives is said
+    # as it was given.
+    words = [*SECRETS.values(), environment["HOME"], folder, world.source]
+    assert not [word for word in words if word in said], said
+    for place in PLACES:
+        found = leaks(os.path.join(folder, place), words) + modes(os.path.join(folder, place), 0o077)
         assert not found, f"{place}: {found}"
-    assert not [word for word in SECRETS.values() if word in said], said
     # The search itself finds what it looks for.
-    with open(os.path.join(folder, "run", "planted"), "w") as out:
-        out.write("key " + SECRETS["HF_TOKEN"])
-    os.chmod(os.path.join(folder, "run", "planted"), 0o644)
-    assert sorted(leaks(os.path.join(folder, "run"), words)) == ["planted holds " + SECRETS["HF_TOKEN"], "planted may be read by others"]
-    os.remove(os.path.join(folder, "run", "planted"))
-    print("no user, home, folder or secret in what a run leaves", flush=True)
+    run, planted = os.path.join(folder, "run"), os.path.join(folder, "run", "planted")
+    with open(planted, "w") as out:
+        out.write("key " + KEY)
+    os.chmod(planted, 0o644)
+    assert leaks(run, words) == ["planted holds " + KEY] and modes(run, 0o077) == ["planted has mode 644"]
+    print("no user, home, folder or secret in what a run says and leaves", flush=True)
 
 
-def foreign(trace, ours):
-    """Lines of a trace that start another program than `ours`, or connect or send to another machine."""
+def started(trace):
+    """Programs that were started in a trace, by their whole paths."""
+    lines = [line for line in trace.splitlines() if " = -1 " not in line]
+    return [found[1] for found in (re.search(r'execve(?:at)?\((?:\w+, )?"([^"]*)"', line) for line in lines) if found]
+
+
+def foreign(trace):
+    """Lines of a trace that connect or send to another machine, or wait for one."""
     bad = []
     for line in trace.splitlines():
-        started = re.search(r'execve(?:at)?\((?:\w+, )?"([^"]*)"', line)
-        if started and " = -1 " not in line and os.path.basename(started.group(1)) not in ours:
-            bad.append(line)
         if re.search(r"\b(connect|sendto|sendmsg|bind)\(", line) and re.search(r"AF_INET", line):
             address = re.search(r'inet_addr\("([^"]*)"\)|inet_pton\(AF_INET6, "([^"]*)"', line)
             if not address or (address.group(1) or address.group(2)) not in ("127.0.0.1", "0.0.0.0", "::1", "::"):
@@ -80,50 +112,68 @@ def foreign(trace, ours):
     return bad
 
 
-def traced(world, folder):
-    if shutil.which("strace") is None or subprocess.run(["strace", "-qq", "-o", "/dev/null", "true"], capture_output=True, check=False).returncode != 0:
-        print("skipped: strace is not there, or tracing is forbidden")
-        sys.exit(77)
+def traced(world, folder, environment, server):
+    """The same once more, each program alone, without mpirun, and with a umask that lets others read."""
+    can = shutil.which("strace") is not None
+    can = can and subprocess.run(["strace", "-qq", "-o", "/dev/null", "true"], capture_output=True, check=False).returncode == 0
     log = os.path.join(folder, "trace.txt")
 
     def trace(*command):
-        done = subprocess.run(["strace", "-f", "-qq", "-e", "trace=execve,execveat,connect,sendto,sendmsg,bind", "-o", log, *command], capture_output=True,
-                              text=True, errors="replace", timeout=300, cwd=folder, check=False)
+        strace = ["strace", "-f", "-qq", "-e", "trace=execve,execveat,connect,sendto,sendmsg,bind", "-o", log] if can else []
+        done = subprocess.run([*strace, *command], capture_output=True, text=True, errors="replace", timeout=300, cwd=folder, env=environment,
+                              check=False)
         assert done.returncode == 0, done.stderr[-2000:]
+        if not can:
+            return ""
         with open(log, errors="replace") as lines:
             return lines.read()
 
-    # One process, without mpirun: what the programs themselves do.
-    shutil.rmtree(os.path.join(folder, "run"))
-    shutil.rmtree(os.path.join(folder, "exported"))
-    said = ""
-
-    def command(program, *arguments, ranks):
-        nonlocal said
-        said += trace(os.path.join(world.programs, program), *arguments)
+    def command(program, *arguments, ranks=0):
+        del ranks
+        path = os.path.join(world.programs, program)
+        text = trace(path, *arguments)
+        if can:
+            wanted = {path, *(os.path.join(world.programs, name) for name in MEANT[program])}
+            assert set(started(text)) == wanted, f"{program} started {started(text)}, not {wanted}"
+            assert not foreign(text), "\n".join(foreign(text)[:20])
+            if "--endpoint" in arguments:
+                assert "127.0.0.1" in text, "the endpoint was not seen: is the trace whole?"
         return ""
 
-    use_everything(folder, command)
-    ours = {"thinkrec_train", "thinkrec_train_stages", "thinkrec_eval", "thinkrec_export", "thinkrec_recommend", "thinkrec_check"}
-    bad = [line for line in foreign(said, ours | {"orted"})]
-    assert not bad, "\n".join(bad[:20])
-    assert said.count("thinkrec_check") >= 1, "the guard was not seen: is the trace whole?"
+    before = os.umask(0o022)
+    try:
+        use_everything(folder, server.endpoint, command)
+    finally:
+        os.umask(before)
+    found = [f"{place}: {line}" for place in PLACES for line in modes(os.path.join(folder, place), 0o022)]
+    assert not found, found
+    print("what may be read by others, by the umask, can be read by them", flush=True)
+    if not can:
+        print("skipped: strace is not there, or tracing is forbidden")
+        sys.exit(77)
     # What must be found is found: a shell, another program, another machine.
-    shell = trace("sh", "-c", "ls / >/dev/null; python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect((\"192.0.2.7\", 9))'")
-    kinds = "\n".join(foreign(shell, ours))
-    assert "/sh\"" in kinds and "ls\"" in kinds and "192.0.2.7" in kinds, shell
-    print("no connection but to this machine, no program started but the guard", flush=True)
+    sends = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect((\"192.0.2.7\", 9))"
+    shell = trace("sh", "-c", f"ls / >/dev/null; python3 -c '{sends}'")
+    names = [os.path.basename(path) for path in started(shell)]
+    assert "sh" in names and "ls" in names and "192.0.2.7" in "".join(foreign(shell)), shell
+    print("no connection but to this machine, no program started but the guard and the training", flush=True)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]), folder)
+        recipe, home = world.recipe(steps=4, expert_steps=2), os.path.join(folder, "home-of-ottilie")
+        with open(recipe) as opened:
+            text = opened.read().replace(folder + "/data.h5", "made/data.h5").replace(folder + "/", "")
+        with open(recipe, "w") as out:
+            out.write(text)
+        os.makedirs(home)
+        environment = {**os.environ, **SECRETS, "HOME": home, "no_proxy": "*"}
+        with ChatServer(lambda request, number: "Yes. It is much like what the user liked before.") as server:
+            discretion(world, folder, environment, server)
+            traced(world, folder, environment, server)
+    print("discretion: passed")
 
 
 if __name__ == "__main__":
-    programs, source = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as folder:
-        world = World(os.path.abspath(programs), os.path.abspath(source), folder)
-        recipe = world.recipe(steps=4, expert_steps=2)
-        with open(recipe) as opened:
-            text = opened.read().replace(folder + "/", "")
-        with open(recipe, "w") as out:
-            out.write(text)
-        discretion(world, folder)
-        traced(world, folder)
-    print("discretion: passed")
+    main()

@@ -108,6 +108,9 @@ def main():
         os.mkdir(f"{folder}/t")
         open(f"{folder}/t/status.json", "w").write('{"state": "stopped", "stage": "expert/0", "step": 5, "code": 75, "reason": "", "time": ""}\n')
         expect(world, 65, ["model.safetensors"], "thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/t", "--set", f"model.path={truncated}")
+        breaks = os.path.join(world.source, "tests/data/fixtures/breaks_hdf5.h5")  # HDF5 itself crashes on it
+        expect(world, 65, [f"{breaks}: reading it ends in"], "thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/t", "--set", f"data.path={breaks}",
+               ranks=2)
         status = json.load(open(f"{folder}/t/status.json"))
         assert (status["state"], status["stage"], status["step"], status["code"]) == ("failed", "start", 0, 65), status
         gguf = f"{folder}/cut.gguf"

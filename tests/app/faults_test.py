@@ -26,22 +26,24 @@ class Job:
     """A training under mpirun that is going to be disturbed."""
 
     def __init__(self, world, recipe, run_dir, *arguments, ranks=2, env=None):
-        self.ranks = ranks
+        self.ranks, self.text = ranks, ""
         command = world.command("thinkrec_train", "--config", recipe, "--run-dir", run_dir, *arguments, ranks=ranks)
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env)
 
-    def end(self, sign="--inject"):
-        """Exit code, seconds from the line with `sign` (or from the death of a rank, without one) to the end, standard error."""
-        text, began = "", None
-        if sign is None:
-            began = self.first_death()
+    def end(self, fault=None):
+        """Exit code, seconds from the fault to the end, standard error. `fault(job)` comes back when it has happened; else it is --inject's."""
+        (fault or Job.injected)(self)
+        began = time.monotonic()
+        self.text += self.process.stderr.read()
+        return self.process.wait(timeout=60), time.monotonic() - began, self.text
+
+    def injected(self):
+        """Waits for the line that announces the fault."""
         for line in self.process.stderr:
-            text += line
-            if began is None and sign in line:
-                began = time.monotonic()
-        code = self.process.wait(timeout=60)
-        assert began is not None, text
-        return code, time.monotonic() - began, text
+            self.text += line
+            if "--inject" in line:
+                return
+        raise AssertionError(self.text)
 
     def first_death(self):
         most = 0
@@ -51,7 +53,13 @@ class Job:
             if most == self.ranks and alive < most:
                 break
             time.sleep(0.01)
-        return time.monotonic()
+
+    def send(self, rank, number):
+        """A signal to one rank, which mpirun has told its number."""
+        told = f"OMPI_COMM_WORLD_RANK={rank}".encode()
+        found = [pid for pid in ranks_of(self.process.pid) if told in open(f"/proc/{pid}/environ", "rb").read().split(b"\0")]
+        assert len(found) == 1, (rank, found)
+        os.kill(found[0], number)
 
 
 def in_time(what, limit, attempt, tries=3):
@@ -66,23 +74,25 @@ def in_time(what, limit, attempt, tries=3):
 
 
 def killed(world, folder, prepared, shim):
-    """Each rank killed at steps, in a validation and within a save (R1): the job ends within 5 s, at most one interval between saves is
-    lost, and what the same command ends with is that of a run that was never killed."""
+    """Each rank killed at steps, in a validation and within a save, its own or that of rank 0 (R1): the job ends within 5 s, at most one
+    interval between saves is lost, and what the same command ends with is that of a run that was never killed."""
     recipe = world.recipe()
     calm, run = f"{folder}/calm-activate", f"{folder}/killed"
     shutil.copytree(prepared, calm)
     world.train(recipe, calm, *STAGES, ranks=2)
     wanted, steps = world.values(calm, STAGE), losses(calm, "activate/main")
 
-    def kill_and_resume(name, arguments, env=None, sign="--inject", done=None):
+    def kill_and_resume(name, arguments, env=None, fault=None, done=None, left=None):
+        """`done`: the step it had reached; `left`: what is there of a save that was not finished."""
         def attempt():
             shutil.rmtree(run, ignore_errors=True)
             shutil.copytree(prepared, run)
-            code, seconds, text = Job(world, recipe, run, *STAGES, *arguments, env=env).end(sign)
+            code, seconds, text = Job(world, recipe, run, *STAGES, *arguments, env=env).end(fault)
             assert code in (137, 71), (name, code, text[-2000:])
             reached = max(metrics(run, "activate/main"), default=0)
             if done is not None:
                 assert reached == done, (name, reached)
+            assert left is None or os.path.exists(left), (name, os.listdir(os.path.dirname(left)))
             said = world.train(recipe, run, *STAGES, ranks=2).stderr
             resumed = re.search(r"resumed at step (\d+) of", said)
             lost = reached - (int(resumed.group(1)) if resumed else 0)
@@ -96,9 +106,24 @@ def killed(world, folder, prepared, shim):
         for step in (3, 7):
             kill_and_resume(f"rank {rank} killed at step {step}", ("--inject", f"{rank}:{step}:kill"), done=step - 1)
         kill_and_resume(f"rank {rank} killed in a validation", ("--inject", f"{rank}:4:kill-validation"), done=4)
-    for call in (6, 25) if shim else ():
-        env = {**os.environ, "LD_PRELOAD": shim, "CRASH_FOLDER": f"{run}/checkpoints/{STAGE}", "CRASH_AT": str(call)}
-        kill_and_resume(f"rank 0 killed in a save, at call {call}", (), env=env, sign=None)
+    if not shim:
+        return
+    checkpoints = f"{run}/checkpoints/{STAGE}"
+    preloaded = {**os.environ, "LD_PRELOAD": shim, "CRASH_FOLDER": checkpoints}
+    for call in (6, 25):
+        kill_and_resume(f"rank 0 killed in a save, at call {call}", (), env={**preloaded, "CRASH_AT": str(call)}, fault=Job.first_death)
+
+    # The other rank, while rank 0 writes for six seconds (four fsyncs), longer than mpirun lets it live. It stands still from step 5 on: else
+    # the steps behind the save, which are lost as well, would be as many as the machine makes in the meantime.
+    def while_it_writes(job):
+        while not os.path.exists(f"{checkpoints}/step-4.tmp"):
+            assert job.process.poll() is None, job.process.stderr.read()
+            time.sleep(0.002)
+        job.injected()
+        job.send(1, signal.SIGKILL)
+
+    kill_and_resume("rank 1 killed while rank 0 saves", ("--inject", "1:5:stop"), env={**preloaded, "SLOW_FSYNC_MS": "1500"}, fault=while_it_writes,
+                    done=4, left=f"{checkpoints}/step-4.tmp")
 
 
 def killed_in_the_evaluation(world, folder, calm):
@@ -114,7 +139,7 @@ def killed_in_the_evaluation(world, folder, calm):
             if os.path.exists(f"{run}/status.json") and '"evaluate"' in open(f"{run}/status.json").read():
                 break
             time.sleep(0.002)
-        os.kill(ranks_of(job.process.pid)[rank], signal.SIGKILL)
+        job.send(rank, signal.SIGKILL)
         began = time.monotonic()
         job.process.communicate(timeout=60)
         took = time.monotonic() - began
@@ -128,32 +153,63 @@ def killed_in_the_evaluation(world, folder, calm):
         in_time(f"rank {rank} killed in the evaluation", 5, lambda rank=rank: attempt(rank))
 
 
+COLLECTIVE = r"collective #(\d+) \((\w+) of \d+ bytes in group 'world'\)"
+
+
+def stopped_in_a_collective(job):
+    """Rank 2 has stopped before its step's collective, in which the others wait for it. Once all have said so, rank 1 is stopped there, and
+    rank 2 goes on: a stopped rank's last sign of life, which is what the others know of it, may be a second old."""
+    job.injected()
+    time.sleep(2.5)
+    job.send(1, signal.SIGSTOP)
+    job.send(2, signal.SIGCONT)
+
+
+def last_collectives(run, text):
+    """By rank: number of the last collective of its flight record. Only of ranks that gave alarm: others may have been ended as they wrote."""
+    last = {}
+    for rank in set(re.findall(r"Rank (\d) has waited", text)):
+        with open(f"{run}/watch/flight-{rank}.txt") as lines:
+            rows = lines.read().splitlines()
+        assert any("\tall_reduce_sum\t" in row for row in rows), rows
+        last[rank] = int(rows[-1].split("\t")[0])
+    return last
+
+
 def hangs(world, folder):
-    """A rank of four that is stopped, loops, or enters another collective than the others (R6)."""
+    """A rank of four that is stopped, loops, or enters another collective than the others (R6). What is said of the culprit itself names
+    rank, step and collective."""
     recipe, calm4 = world.recipe(), f"{folder}/calm4"
     world.train(recipe, calm4, *STAGES, ranks=4)
     wanted = world.values(calm4, STAGE)
-    for fault, words in (("1:3:stop", ["rank 1 (process", "is stopped or gone", "activate/main step 3", "collective #"]),
-                         ("2:4:loop", ["rank 2 (process", "runs on without getting anywhere", "activate/main step 4", "collective #"]),
-                         ("3:5:mismatch", ["all ranks wait for each other", "rank 3 in activate/main step 5, collective #", "(barrier of 0 bytes",
-                                           "rank 0 in activate/main step 5, collective #", "(all_reduce_sum of"])):
-        run = f"{folder}/{fault.replace(':', '-')}"
+    step = r"activate/main step"
+    for name, inject, at, fault, clause in (
+            ("stopped", "2:3:stop", 3, stopped_in_a_collective,
+             rf"rank 1 \(process \d+ on \S+\) is stopped or gone: no sign of life; it was last seen in {step} 3, in {COLLECTIVE}"),
+            ("loops", "2:4:loop", 4, None,
+             rf"rank 2 \(process \d+ on \S+\) runs on without getting anywhere for \d+ s in {step} 4, after {COLLECTIVE}"),
+            ("another collective", "3:5:mismatch", 5, None,
+             rf"all ranks wait for each other: rank 0 in {step} 5, {COLLECTIVE}; "
+             + "".join(rf"rank {rank} in {step} 5, collective #\1 \(all_reduce_sum of \d+ bytes in group 'world'\); " for rank in (1, 2))
+             + rf"rank 3 in {step} 5, collective #\1 \(barrier of 0 bytes in group 'world'\)")):
+        run = f"{folder}/{inject.replace(':', '-')}"
 
         def attempt():
             shutil.rmtree(run, ignore_errors=True)
-            code, seconds, text = Job(world, recipe, run, *STAGES, "--inject", fault, *WATCHED, ranks=4).end()
-            assert code == 71, (fault, code, text[-3000:])
-            for word in words:
-                assert word in text, (fault, word, text[-3000:])
-            records = [name for name in os.listdir(f"{run}/watch") if name.startswith("flight-")]
-            assert records and "all_reduce_sum" in open(f"{run}/watch/{records[0]}").read(), records
+            code, seconds, text = Job(world, recipe, run, *STAGES, "--inject", inject, *WATCHED, ranks=4).end(fault)
+            assert code == 71, (name, code, text[-3000:])
+            found = re.search(clause, text)
+            assert found, (name, text[-3000:])
+            # The culprit's record ends with that collective, those of ranks that wait for it with the same or the next.
+            last = last_collectives(run, text)
+            assert last and all(end - 1 <= int(found[1]) <= end for end in last.values()), (name, found[0], last)
             said = json.load(open(f"{run}/status.json"))
-            assert (said["state"], said["stage"], said["code"]) == ("failed", "activate/main", 71) and words[0] in said["reason"], said
-            assert said["step"] == int(fault.split(":")[1]), said
+            assert (said["state"], said["stage"], said["step"], said["code"]) == ("failed", "activate/main", at, 71), said
+            assert re.match(clause, said["reason"]), said
             return seconds
-        in_time(fault, LIMIT + 3, attempt)
+        in_time(name, LIMIT + 3, attempt)
         world.train(recipe, run, *STAGES, ranks=4)
-        assert world.values(run, STAGE) == wanted, fault
+        assert world.values(run, STAGE) == wanted, name
 
 
 def errors(world, folder, wanted):

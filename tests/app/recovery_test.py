@@ -131,13 +131,16 @@ def on_a_slow_disk(world, folder, shim):
               "activate.phases.0.validate_every=0", env=environment)
     rows = metrics(run, "activate/main")
     gaps = {s: rows[s]["time"] - rows[s - 1]["time"] for s in range(2, 401)}
-    # A save syncs at least four times: a step that waited for one of them alone would take two seconds longer than its neighbours.
     usual = statistics.median(gaps.values())
-    assert gaps[every + 1] - usual < delay / 2000, (gaps[every + 1], usual)
+    # Asserted here: no step beside the save waits for one of its four fsyncs (each takes at most half of an fsync's two seconds longer than
+    # usual, which leaves room for a busy machine), and half of these steps take less than twice as long as usual.
+    beside = [gaps[s] for s in range(every + 1, 401)]
+    assert max(beside) - usual < delay / 2000 and statistics.median(beside) < 2 * usual, (beside, usual)
     taken = os.path.getmtime(f"{run}/checkpoints/{STAGE}/step-{every}/MANIFEST.json") - rows[every]["time"]
     assert taken > 0.9 * delay / 1000, f"the disk was not slow: {taken} s"
-    print(f"slow disk: the step after a save took {gaps[every + 1]:.3f} s, usually {usual:.3f} s", flush=True)
-    # Less than a step: over many saves, since one step among hundreds may be slow for any reason. Each syncs for longer than several steps.
+    print(f"slow disk: the step after a save took {beside[0]:.3f} s, the slowest beside it {max(beside):.3f} s, usually {usual:.3f} s", flush=True)
+    # That a save delays training by less than a step: over many saves, since one step among hundreds may be slow for any reason. Each syncs
+    # for longer than several steps.
     run, every, delay = f"{folder}/saves", 40, 100
     environment.update(CRASH_FOLDER=f"{run}/checkpoints", SLOW_FSYNC_MS=str(delay))
     world.run("thinkrec_train", "--config", recipe, "--run-dir", run, *STAGES, "--set", f"run.checkpoint_every={every}", "--set",

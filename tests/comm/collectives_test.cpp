@@ -128,6 +128,12 @@ TEST(NcclCollectives, RefusesAGpuThatIsNotThere) {
   EXPECT_TRUE(has(error, "no GPU can be used: no CUDA-capable device is detected")) << error.what();
 }
 
+TEST(NcclCollectives, LeavesSignalsToTheTrainer) {
+  const Setting dump("NCCL_PROXY_DUMP_SIGNAL", "10");
+  error_of_making(options_of(Kind::kNcclDouble), test_world().rank());
+  EXPECT_EQ(std::getenv("NCCL_PROXY_DUMP_SIGNAL"), nullptr);
+}
+
 TEST(NcclCollectives, AllRanksSayWhatOneMet) {
   const int last = test_world().size() - 1;
   const auto error = error_of_making(options_of(Kind::kNcclDouble), test_world().rank() == last ? 99 : test_world().rank());
