@@ -47,7 +47,7 @@ def stopped_by_signals(world, folder):
         os.kill(process.pid if target == "mpirun" else ranks_of(process.pid)[-1], getattr(signal, name))
         _, text = process.communicate(timeout=60)
         took = time.monotonic() - sent
-        assert process.returncode == 75, (name, process.returncode, text[-1500:])
+        assert process.returncode == 75 and "stopped on request" in text, (name, process.returncode, text[-1500:])
         assert took < 10, (name, took)  # a step, the save, and what mpirun takes to end
         rows = metrics(run, "activate/main")
         longest = max(rows[s]["time"] - rows[s - 1]["time"] for s in rows if s - 1 in rows)
@@ -213,21 +213,6 @@ def main():
         assert "damaged" in done.stderr and "falling back" in done.stderr, done.stderr
         assert world.values(damaged, "expert-0") == expected["expert-0"]
 
-        # Stop on request: SIGUSR2 to mpirun reaches all ranks.
-        longer = world.recipe("longer", steps=400)
-        stopped = f"{folder}/stopped"
-        process = subprocess.Popen(world.command("thinkrec_train", "--config", longer, "--run-dir", stopped, "--stages", "encode,activate", ranks=2),
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
-        log = os.path.join(stopped, "metrics.jsonl")
-        for _ in range(600):
-            if os.path.exists(log) and len(metrics(stopped, "activate/main")) > 3:
-                break
-            time.sleep(0.1)
-        process.send_signal(signal.SIGUSR2)
-        _, text = process.communicate(timeout=60)
-        assert process.returncode == 75, (process.returncode, text[-800:])
-        assert "stopped on request" in text
-        assert '"stopped"' in open(os.path.join(stopped, "status.json")).read()
         stopped_by_signals(world, folder)
         stopped_outside_steps(world, folder)
         stopped_in_teams(world, folder)

@@ -7,6 +7,7 @@ import struct
 import subprocess
 
 LAYERS, WIDTH, HEADS, KV_HEADS, FFN = 3, 32, 4, 2, 48
+PATIENCE = float(os.environ.get("THINKREC_PATIENCE", "1"))  # times as long as a program may take; more under sanitizers
 
 
 def byte_alphabet():
@@ -190,7 +191,7 @@ class World:
 
     def run(self, program, *arguments, ranks=0, code=0, timeout=240, **more):
         """Runs a program to its end and holds it to the exit code; gives the finished process with its output as text."""
-        done = subprocess.run(self.command(program, *arguments, ranks=ranks), capture_output=True, text=True, errors="replace", timeout=timeout, **more)
+        done = subprocess.run(self.command(program, *arguments, ranks=ranks), capture_output=True, text=True, errors="replace", timeout=PATIENCE * timeout, **more)
         assert done.returncode == code, f"{program} {' '.join(arguments)}: exit code {done.returncode}, not {code}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
         return done
 

@@ -97,21 +97,38 @@ def greedy():
     assert len(prompts) == 50
     eos = model.generation_config.eos_token_id
     eos = eos[0] if isinstance(eos, list) else eos
-    for name, count, new, theirs, settings in (
-            ("greedy", 50, 32, {}, {}),
-            ("greedy with repetition penalty and no 3-gram twice", 6, 24, dict(repetition_penalty=1.2, no_repeat_ngram_size=3),
-             dict(repetition_penalty=1.2, no_repeat_ngram=3, remember_prompt=True))):
-        wanted = []
-        for prompt in prompts[:count]:
-            with torch.no_grad():
-                made = model.generate(torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), do_sample=False,
-                                      max_new_tokens=new, eos_token_id=eos, pad_token_id=eos, **theirs)[0, len(prompt):].tolist()
-            wanted.append(made[:-1] if made and made[-1] == eos else made)
-        lines = [dict(prompt=prompt, max_new_tokens=new, eos=eos, **settings) for prompt in prompts[:count]]
-        got = [json.loads(line) for line in ours([f"{folder}/{file}", "fp32"], lines).splitlines()]
-        different = [i for i in range(count) if got[i] != wanted[i]]
-        check(f"{name}, {count} prompts of {min(map(len, prompts[:count]))} to {max(map(len, prompts[:count]))} tokens, "
-              f"{sum(map(len, wanted))} new", not different, f"{[(i, got[i], wanted[i]) for i in different[:2]]}" if different else "")
+
+    def generated(prompt, new, **theirs):
+        with torch.no_grad():
+            made = model.generate(torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), do_sample=False,
+                                  max_new_tokens=new, eos_token_id=eos, pad_token_id=eos, **theirs)[0, len(prompt):].tolist()
+        return made[:-1] if made and made[-1] == eos else made
+
+    def greedy_at_each_place(prompt, ours):
+        """What the model finds likeliest after the prompt and after each of our tokens: all ours, and the end, where our text is greedy."""
+        with torch.no_grad():
+            return model(torch.tensor([prompt + ours])).logits[0, len(prompt) - 1:].argmax(-1).tolist()
+
+    def texts_of(prompts, new, **settings):
+        lines = [dict(prompt=prompt, max_new_tokens=new, eos=eos, **settings) for prompt in prompts]
+        return [json.loads(line) for line in ours([f"{folder}/{file}", "fp32"], lines).splitlines()]
+
+    def compare(name, prompts, got, wanted):
+        different = [(got[i], wanted[i]) for i in range(len(prompts)) if got[i] != wanted[i]]
+        check(f"{name}, {len(prompts)} prompts of {min(map(len, prompts))} to {max(map(len, prompts))} tokens, {sum(map(len, got))} new",
+              len(got) == len(prompts) and not different, str(different[:2]) if different else "")
+
+    new = 32
+    got = texts_of(prompts, new)
+    # One pass over a text says what generate() would have chosen at each of its places, in a tenth of the time.
+    places = [greedy_at_each_place(prompt, text) for prompt, text in zip(prompts, got)]
+    compare("greedy at each place", prompts, got, [place[:-1] if len(text) == new or place[-1] == eos else place
+                                                   for place, text in zip(places, got)])
+    some = slice(0, 50, 10)
+    compare("greedy, generated", prompts[some], got[some], [generated(prompt, new) for prompt in prompts[some]])
+    compare("greedy with repetition penalty and no 3-gram twice", prompts[:6],
+            texts_of(prompts[:6], 24, repetition_penalty=1.2, no_repeat_ngram=3, remember_prompt=True),
+            [generated(prompt, 24, repetition_penalty=1.2, no_repeat_ngram_size=3) for prompt in prompts[:6]])
 
 
 processors()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares thinkrec's tokenizers with the PyPI package `tokenizers`, id by id, and round trips.
 
-  tokenizer_oracle.py --inspect THINKREC_INSPECT --decode-tool DECODE_TOOL --deps FOLDER [--strings 20000] [--quick]
+  tokenizer_oracle.py --inspect THINKREC_INSPECT --decode-tool DECODE_TOOL --deps FOLDER [--full]
 
 Runs in the interpreter that the environment variable THINKREC_ORACLE_PYTHON names, else in FOLDER/oracles/bin/python where there
 is one. Leaves with 77 (skipped) and a reason where the package or the model of FOLDER is not there.
@@ -74,8 +74,7 @@ def main():
     parser.add_argument("--inspect", required=True)
     parser.add_argument("--decode-tool", required=True)
     parser.add_argument("--deps", required=True)
-    parser.add_argument("--strings", type=int, default=20000)
-    parser.add_argument("--quick", action="store_true", help="without the walk over all code points")
+    parser.add_argument("--full", action="store_true", help="all strings and all code points with each tokenizer")
     arguments = parser.parse_args()
     enter_interpreter(arguments.deps)
     try:
@@ -86,8 +85,9 @@ def main():
     import tokenizer_samples as samples
     print(f"tokenizers {tokenizers.__version__}")
 
-    texts = samples.random_texts(arguments.strings, seed=1) + samples.long_texts() + samples.glosses(arguments.strings // 4)
-    all_points = [] if arguments.quick else samples.every_code_point()
+    every, some = samples.every_code_point(), samples.every_code_point(61)  # some: of the planes that are private or empty one in 61
+    many = samples.random_texts(200_000, seed=1) + samples.long_texts() + samples.glosses(50_000)
+    few = samples.random_texts(20_000, seed=1) + samples.long_texts() + samples.glosses(5_000)
     good = True
     with tempfile.TemporaryDirectory() as folder:
         base = samples.trained(vocab_size=3000, seed=7, ignore_merges=False)
@@ -99,19 +99,17 @@ def main():
         cases = {"llama3": base, "llama3, ignore_merges, merges as strings": strings}
         for name in ("qwen2", "gpt2", "gpt2_split", "smollm", "digits_between"):
             cases[name] = {**base, "pre_tokenizer": samples.PRE_TOKENIZERS[name]}
-        results = {}
+        results, first = {}, list(cases)[:2]
         for number, (name, spec) in enumerate(cases.items()):
             path = os.path.join(folder, f"{number}.json")
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(spec, file)
             oracle = samples.oracle_of(spec)
-            results[name] = [encoding.ids for encoding in oracle.encode_batch_fast(texts[:2000])]
-            # Every class of characters is in use with each of these three; the others are other orders of the same matchers.
-            full = name in ("llama3", "gpt2", "smollm")
-            good &= compare(name, arguments, path, oracle, texts + (all_points if full else []), lossless=True)
+            results[name] = [encoding.ids for encoding in oracle.encode_batch_fast(few[:2000])]
+            texts = (many if arguments.full or name in first else few) + (every if arguments.full or name == first[0] else some)
+            good &= compare(name, arguments, path, oracle, texts, lossless=True)
             used = {i for ids in encode(arguments, path, ["<|begin_of_text|><|eot_id|><tool>plain words"]) for i in ids}
             good &= not used & set(control)
-        first = list(cases)
         assert results[first[0]] != results[first[1]], "ignore_merges makes no difference in these texts: the test shows nothing"
         # Decoding of control tokens and of added ones, against the package with all its added tokens.
         path, whole = os.path.join(folder, "0.json"), tokenizers.Tokenizer.from_str(json.dumps(base))
@@ -128,7 +126,7 @@ def main():
         reason = f"{model} is not there; launch/setup.sh unpacks it"
     else:
         try:
-            good &= compare("SmolLM2 (GGUF)", arguments, model, smollm2(model), texts + all_points, lossless=False)
+            good &= compare("SmolLM2 (GGUF)", arguments, model, smollm2(model), many + every if arguments.full else few + some, lossless=False)
         except ImportError as error:
             reason = f"{error}; launch/setup.sh --oracles installs it"
     if not good:

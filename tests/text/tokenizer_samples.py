@@ -47,9 +47,9 @@ CONTRACTIONS = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d", "'S", "'T", "'RE", 
                 "'x", "'r", "'l"]
 
 
-def code_points():
-    """All that a string can hold: surrogates are left out."""
-    return [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
+def code_points(every=1):
+    """All that a string can hold: surrogates are left out. `every`: of the planes that are private or empty, one in so many."""
+    return [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF and (c < 0x34000 or 0xE0000 <= c < 0xE1000 or c % every == 0)]
 
 
 def random_text(rng):
@@ -95,9 +95,9 @@ def glosses(most, path="/usr/share/wordnet/data.noun"):
     return found[::max(1, len(found) // max(1, most))][:most]
 
 
-def every_code_point(per_text=64):
-    """Each code point between letters, between space and number, and after an apostrophe; many to a text."""
-    points = [chr(c) for c in code_points()]
+def every_code_point(every=1, per_text=64):
+    """Each of code_points(every) between letters, between space and number, and after an apostrophe; many to a text."""
+    points = [chr(c) for c in code_points(every)]
     return [" ;".join(f"a{c}a {c}1'{c}l" for c in points[i:i + per_text]) for i in range(0, len(points), per_text)]
 
 
