@@ -48,10 +48,12 @@ def text_expert(figures):
 
 
 def text_together(figures):
-    return ["Four experts of one base at once, over one after the other (1 thread, cached; wanted: .95):", ""] + table(
-        ["model", "rows of an expert in a step", "at once, rows/s", "one by one, rows/s", "ratio", "memory at once, and of one alone, GB"],
-        [[run["yard"], run["batch"], spread(run["together"]), spread(run["alone"]), f"**{spread(run['ratio'])}**",
-          " and ".join(f"{median(side):.2f}" for side in zip(*run["peak_rss_gb"]))] for run in figures])
+    return ["Four experts of one base at once, over one after the other (cached; wanted: .95):", ""] + table(
+        ["model", "threads", "rows of an expert in a step", "at once, rows/s", "one by one, rows/s", "ratio", "memory at once, and of one alone, GB",
+         "largest loss difference"],
+        [[run["yard"], run["threads"], run["batch"], spread(run["together"]), spread(run["alone"]), f"**{spread(run['ratio'])}**",
+          " and ".join(f"{median(side):.2f}" for side in zip(*run["peak_rss_gb"])),
+          f"{run['loss_difference']:.0e}" if "loss_difference" in run else "*not measured*"] for run in figures])
 
 
 def text_floor(figures):
@@ -62,15 +64,15 @@ def text_floor(figures):
     for run in figures:
         whole = sum(run["seconds"].values())
         parts = [sum(seconds for name, seconds in run["seconds"].items() if kind_of(name) == kind) / whole for kind in kinds]
-        rows.append([run["yard"], run["stage"], f"**{spread(run['share_of_floor'])}**", *(f"{100 * part:.0f} %" for part in parts)])
-    return ["The step's necessary matrix products alone, in libtorch on the same shapes in the same run, over the step (1 thread; wanted: .60), and where",
-            "the step's time goes (`thinkrec_bench --breakdown`):", ""] + table(["model", "stage", "share", *kinds], rows)
+        rows.append([run["yard"], run["threads"], run["stage"], f"**{spread(run['share_of_floor'])}**", *(f"{100 * part:.0f} %" for part in parts)])
+    return ["The step's necessary matrix products alone, in libtorch on the same shapes in the same run, over the step (wanted: .60), and where",
+            "the step's time goes (`thinkrec_bench --breakdown`):", ""] + table(["model", "threads", "stage", "share", *kinds], rows)
 
 
 def text_shared(figures):
-    return ["Rows of one user that hold what they begin with once, over the same rows apart (made with `--rows-per-user 4`, 1 thread; wanted: 1.8):",
-            ""] + table(["model", "together, rows/s", "apart, rows/s", "ratio"],
-                        [[run["yard"], spread(run["shared"]), spread(run["apart"]), f"**{spread(run['ratio'])}**"] for run in figures])
+    return ["Rows of one user that hold what they begin with once, over the same rows apart (made with `--rows-per-user 4`; wanted: 1.8):",
+            ""] + table(["model", "threads", "together, rows/s", "apart, rows/s", "ratio"],
+                        [[run["yard"], run["threads"], spread(run["shared"]), spread(run["apart"]), f"**{spread(run['ratio'])}**"] for run in figures])
 
 
 def text_scoring(figures):
@@ -119,12 +121,18 @@ def read(folder):
     return found
 
 
+def built(part):
+    """What is to be said of programs that were built from another commit than the tree is at."""
+    tree, programs = part["commit"].removesuffix("-dirty"), part.get("programs", part["commit"]).removesuffix("+changes")
+    return "" if programs.startswith(tree) or tree.startswith(programs) else f", programs built at `{part['programs']}`"
+
+
 def measured(found, picture_name):
     lines = ["## Training and scoring, each beside its peer", f"![rows a second beside Hugging Face PEFT]({picture_name})", "",
              "Medians of the pairs, run in turn, with the least and most; where two sides train the same rows, losses of every step agree, or there is no",
              "figure. The yardstick",
              "(`tests/bench/yardstick`): prompts of 350 tokens in the median, a fifth of the rows with explanations of 180, batches of 8, LoRA of rank 8 on",
-             "q and v, fp32, dropout 0."]
+             "q and v, fp32, dropout 0; threads of OpenMP wait passively on both sides."]
     for name, title, text in PARTS:
         lines += ["", f"### {title}"]
         if name not in found:
@@ -132,7 +140,7 @@ def measured(found, picture_name):
             continue
         lines += text([run for part in found[name] for run in part["figures"]]) + [""]
         lines += [f"- `{part['command']}`, {part['cores']} cores of {part['cpu']}, load {part['load']:.1f} at the start, {part['date']}, "
-                  f"commit `{part['commit']}`" for part in found[name]]
+                  f"commit `{part['commit']}`{built(part)}" for part in found[name]]
     return "\n".join(lines)
 
 

@@ -6,7 +6,9 @@ was not measured yet is named as such.
   scaling.py --check       fails when docs/scaling.md or docs/scaling.svg is not what the folder gives
   scaling.py --measure RUNS FOLDER COMMAND COMMIT LOAD     takes measured.json from the runs of launch/scaling.sh, then as above
 """
+import datetime
 import json
+import math
 import os
 import pathlib
 import re
@@ -15,10 +17,12 @@ import sys
 
 DOCS = pathlib.Path(__file__).resolve().parent
 WANTED = .95
+WANTED_SIMULATED = {64: .97, 1024: .90}
+DATES = {"2b46180": "2026-11-29"}  # of git, for a measured.json of before it had one
 
 
 def global_rates(run, warm=2):
-    """Rows and tokens a second over all steps but the first ones."""
+    """Rows and computed tokens a second over all steps but the first ones. Where rows share their beginnings, those are fewer than the rows hold."""
     rows = tokens = seconds = 0
     batch = int(re.search(r"batch: (\d+)", (run / "recipe.yaml").read_text().split("phases:")[1]).group(1))
     for line in (run / "metrics.jsonl").read_text().splitlines():
@@ -26,7 +30,7 @@ def global_rates(run, warm=2):
         if not step["stage"].startswith("activate/") or "rows_per_s" not in step or step["step"] <= warm:
             continue
         took = batch / step["rows_per_s"]
-        rows, tokens, seconds = rows + batch, tokens + step["tokens_per_s"] * took, seconds + took
+        rows, tokens, seconds = rows + batch, tokens + step["tokens_per_s"] * step["computed_share"] * took, seconds + took
     return rows / seconds, tokens / seconds
 
 
@@ -36,7 +40,8 @@ def measure(runs, folder, command, commit, load):
         kind, _, rest = run.name.partition("-")
         if kind in ("global", "apart", "experts"):
             groups.setdefault((kind, int(rest.split("-")[0])), []).append(run)
-    result = {"command": command, "commit": commit, "load": float(load), "cores": os.cpu_count(), "global": [], "apart": [], "experts": []}
+    result = {"command": command, "commit": commit, "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(), "load": float(load),
+              "cores": os.cpu_count(), "tokens": "computed", "global": [], "apart": [], "experts": []}
     with open("/proc/cpuinfo", encoding="utf-8") as lines:
         result["cpu"] = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unnamed")
     for (kind, ranks), found in sorted(groups.items()):
@@ -57,12 +62,16 @@ def measure(runs, folder, command, commit, load):
 
 
 def read(folder):
-    measured = folder / "measured.json"
+    """What was measured, the plan, what was simulated, and of what record; None where it is not there."""
+    measured, simulated, recorded = ((json.loads(path.read_text(encoding="utf-8")) if path.exists() else None)
+                                     for path in (folder / f"{name}.json" for name in ("measured", "simulated", "recorded")))
     plan = folder / "plan.jsonl"
-    simulated = folder / "simulated.json"
-    return (json.loads(measured.read_text(encoding="utf-8")) if measured.exists() else None,
-            [json.loads(line) for line in plan.read_text(encoding="utf-8").splitlines()] if plan.exists() else [],
-            json.loads(simulated.read_text(encoding="utf-8")) if simulated.exists() else None)
+    return measured, [json.loads(line) for line in plan.read_text(encoding="utf-8").splitlines()] if plan.exists() else [], simulated, recorded
+
+
+def same_work(measured):
+    """Whether a token of measured.json is a computed one. It was not before launch/scaling.sh kept rows of a user apart."""
+    return measured.get("tokens") == "computed"
 
 
 def efficiencies(measured):
@@ -78,11 +87,17 @@ def spread(values, form):
     return middle if len(values) == 1 else f"{middle} ({format(min(values), form)}-{format(max(values), form)})"
 
 
+UNEQUAL = ["", "**Not evidence of weak scaling, to be measured anew:** these runs were made with rows that shared their beginnings (`mix.rows_per_user: 4` of the",
+           "recipe), whose tokens were counted in full. How many of them a step computes depends on the number of ranks, so one and two ranks did unequal",
+           "work a token. `launch/scaling.sh` now keeps the rows apart and counts the tokens that are computed."]
+
+
 def measured_tables(measured):
     if measured is None:
         return "*Not measured yet*: run `launch/scaling.sh` on a quiet machine."
     shares = efficiencies(measured)
-    lines = [f"Machine: {measured['cores']} cores, {measured['cpu']}, load {measured['load']:g} at the start; commit `{measured['commit']}`. Medians, and the",
+    date = measured.get("date") or DATES.get(measured["commit"])
+    lines = [f"Machine: {measured['cores']} cores, {measured['cpu']}, load {measured['load']:g} at the start{f', {date}' if date else ''}; commit `{measured['commit']}`. Medians, and the",
              "least and most, of the repeats; an efficiency is that of a repeat, whose runs follow each other. Command:", "", "```sh", measured["command"], "```", "",
              f"Global stage, weak scaling (wanted: {WANTED:g}), and what the machine has for so many: tokens a second of as many runs of one rank at",
              "the same time, each on a core of its own:", "",
@@ -96,7 +111,9 @@ def measured_tables(measured):
             beside = [spread(apart[ranks], ".0f"), f"{reached / (ranks * one):.3f}", f"{statistics.median(row['tokens_per_s']) / reached:.3f}"]
         lines.append(f"| {ranks} | {spread(row['rows_per_s'], '.2f')} | {spread(row['tokens_per_s'], '.0f')} | "
                      f"{spread(shares['global stage'][ranks], '.2f')} | {' | '.join(beside)} |")
-    lines += ["", f"Experts, the same work on more ranks (wanted: {WANTED:g}); on one rank one after the other:", "",
+    lines += [] if same_work(measured) else UNEQUAL
+    lines += ["", f"Experts, the same work on more ranks (wanted: {WANTED:g}); on one rank one after the other. Each expert has the same steps x batch here,",
+              "whatever the size of its group: that four unequal ones on two ranks have within 5 % of half the work each is shown in tokens (`ctest -R app_ranks`), and on the plan (below), not in seconds.", "",
               "| ranks | teams | seconds of the stage | efficiency |", "|---|---|---|---|"]
     for row in measured["experts"]:
         lines.append(f"| {row['ranks']} | {row['teams']} | {spread(row['seconds'], '.1f')} | {spread(shares['experts'][row['ranks']], '.2f')} |")
@@ -119,7 +136,15 @@ def plan_tables(plan):
     return "\n".join(text).rstrip()
 
 
-def simulated_tables(simulated):
+def record_of(recorded):
+    if recorded is None:
+        return "Its record of the collectives is not here."
+    if "commit" in recorded:
+        return f"The collectives were recorded at `{recorded['commit']}`."
+    return "The record of the\ncollectives names no commit: git has it unchanged since `2cc79eb` (2026-11-28), where it came with figures measured at `22cc24c`."
+
+
+def simulated_tables(simulated, recorded):
     if simulated is None:
         return "*Not simulated yet*: run `launch/simulate.py`."
     platform, base = simulated["platform"], simulated["base"]
@@ -132,37 +157,43 @@ start-up, imbalance, communication, validation ({base['valid_rows']:,} rows ever
 {base['test_rows']:,} rows; {simulated['steps']:,} steps on every number of ranks. "As a ring": every sum of gradients as one flat ring over all ranks, which NCCL
 leaves for trees at many. Not in it: jitter of the machines, the launcher's own time, the encoder (minutes on one GPU), and overlap of
 communication and computation, of which there is none.""", "",
-             f"Commit `{simulated['commit']}`. Command:", "", "```sh", simulated["command"], "```", "",
-             "| ranks | efficiency | as a ring | step | of it communication (ring) | balance | start-up | an epoch of Yelp, all included |", "|---" * 8 + "|"]
+             f"Simulated at commit `{simulated['commit']}`; no figure depends on the machine that simulates. {record_of(recorded)} Command:", "", "```sh", simulated["command"], "```", "",
+             "| ranks | efficiency | as a ring | step | of it communication (ring) | balance | start-up | an epoch of Yelp, all included | its efficiency |",
+             "|---" * 9 + "|"]
     for row in simulated["simulated"]:
         lines.append(f"| {row['ranks']} | {row['efficiency']:.3f} | {row['ring_efficiency']:.3f} | {row['step_s'] * 1e3:.1f} ms | {row['communication_s'] * 1e3:.1f} ms "
-                     f"({row['ring_communication_s'] * 1e3:.1f}) | {row['balance']:.3f} | {row['start_s']:.1f} s | {row['epoch_steps']:,} steps, {row['epoch_s'] / 60:.1f} min |")
-    lines += ["", "Wanted: .97 at 64 ranks, .90 at 1,024. At 1,024 ranks an epoch of Yelp is 200 steps, and its start-up a third of the time: there is no need of",
-              "so many GPUs for so few rows.", "", "## Llama-3-8B, forecast",
-              f"What `thinkrec_train --dry-run --gpu {platform['gpu']}` forecasts for the phase `activate/projector` of `configs/recipes/thinkrec.yaml` on data of Yelp's size: the",
-              "step's operations from the shapes, the memory from what is held: a test holds the memory to 10 % of what is measured",
-              f"(`tests/train/forecast_test.cpp`, `app_dry_run`); the time beside what is measured is in `performance.md`. The share of the peak, {platform['mfu'] * 100:.0f} %, is an assumption, not a measurement: what trainers of dense models of this",
-              "size report for H100 in bf16 is a third to a half, and rows of unequal length, small passes and the adapters cost some of it. `--mfu` sets another.", "",
+                     f"({row['ring_communication_s'] * 1e3:.1f}) | {row['balance']:.3f} | {row['start_s']:.1f} s | {row['epoch_steps']:,} steps, {row['epoch_s'] / 60:.1f} min | {row['epoch_efficiency']:.3f} |")
+    wanted = " and ".join(f"{share:.2f} at {ranks:,} ranks" for ranks, share in WANTED_SIMULATED.items())
+    last = simulated["simulated"][-1]
+    lines += ["", f"Wanted: {wanted}. The first column, of {simulated['steps']:,} steps, is held to it; one epoch of Yelp has fewer steps the more",
+              f"ranks there are. At {last['ranks']:,} ranks it is {last['epoch_steps']:,} steps, and its efficiency is **{last['epoch_efficiency']:.3f}**: start-up takes {100 * last['start_s'] / last['epoch_s']:.0f} % of the time."
+              + (" So few rows have no need\nof so many GPUs." if last["epoch_efficiency"] < .9 else ""), "",
+              "## Llama-3-8B, forecast",
+              f"Made by the same run of `launch/simulate.py`, at commit `{simulated['commit']}`: what `thinkrec_train --dry-run --gpu {platform['gpu']}` forecasts for the phase",
+              "`activate/projector` of `configs/recipes/thinkrec.yaml` on data of Yelp's size: the step's operations from the shapes, the memory from what is held. A",
+              "test holds the memory to 10 % of what is measured (`tests/train/forecast_test.cpp`, `app_dry_run`); the time beside what is measured is in",
+              f"`performance.md`. The share of the peak, {platform['mfu'] * 100:.0f} %, is an assumption, not a measurement: what trainers of dense models of this size report for H100",
+              "in bf16 is a third to a half, and rows of unequal length, small passes and the adapters cost some of it. `--mfu` sets another.", "",
               "| H100s | rows/s | memory of a GPU | an epoch of Yelp (1,637,168 rows) |", "|---|---|---|---|"]
     for row in simulated["forecast"]:
         lines.append(f"| {row['gpus']} | {row['rows_per_s']:.0f} | {row['memory_bytes'] / 2**30:.1f} GiB | {row['epoch_s'] / 3600:.2f} h |")
     return "\n".join(lines)
 
 
-def page(measured, plan, simulated, picture_name):
+def page(measured, plan, simulated, recorded, picture_name):
     return f"""# Scaling
 
-![efficiency over ranks, and the plan of experts over its lower bound]({picture_name})
+![measured efficiency, the plan of experts over its lower bound, and simulated efficiency]({picture_name})
 
 ## Measured
 One thread a rank, all ranks on this machine, which share its memory and last cache: what is lost there is in the figures. Efficiency of the
-global stage is the tokens a second of R ranks over R times those of one, at the same rows a rank; of the experts, the seconds of one rank
+global stage is the computed tokens a second of R ranks over R times those of one, at the same rows a rank; of the experts, the seconds of one rank
 that trains one after the other, over R times the seconds of R ranks that train them at once.
 
 {measured_tables(measured)}
 
 ## Simulated
-{simulated_tables(simulated)}
+{simulated_tables(simulated, recorded)}
 
 ## The plan of experts
 How long the slowest team takes over the lower bound, all tokens over all ranks. The plan (`src/experts/schedule.h`) joins teams until it is
@@ -174,8 +205,8 @@ the same on every machine.
 """
 
 
-def picture(measured, plan):
-    width, height, top, bottom = 760, 300, 40, 250
+def picture(measured, plan, simulated):
+    width, height, top, bottom = 1100, 300, 40, 250
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
            f'<rect width="{width}" height="{height}" fill="white"/>']
 
@@ -189,7 +220,7 @@ def picture(measured, plan):
     # Left: efficiency, from 0 to 1.2.
     left, right = 50, 340
     y = lambda share: bottom - min(share, 1.2) / 1.2 * (bottom - top)
-    text((left + right) / 2, 20, "measured efficiency")
+    text((left + right) / 2, 20, "measured efficiency" + ("" if measured is None or same_work(measured) else " (global stage: unequal work)"))
     for share in (0, .25, .5, .75, 1):
         line(left, y(share), right, y(share), "#e4e7ec")
         text(left - 6, y(share) + 4, f"{share:g}", "end")
@@ -211,7 +242,7 @@ def picture(measured, plan):
         text(left, height - 8, "■ global stage", "start", "#1f5fbf")
         text(left + 100, height - 8, "■ experts", "start", "#c2410c")
         line(left, y(WANTED), right, y(WANTED), "#667085", dashed)
-    # Right: worst makespan over bound, long-tailed groups, 1 to 64 ranks.
+    # Middle: worst makespan over bound, long-tailed groups, 1 to 64 ranks.
     left, right = 430, 675
     z = lambda ratio: bottom - (ratio - 1) / .06 * (bottom - top)
     text((left + right) / 2, 20, "plan of experts: makespan / lower bound, worst")
@@ -230,6 +261,30 @@ def picture(measured, plan):
         points = " ".join(f"{left + (right - left) * place / max(1, len(ranks) - 1):.0f},{z(own[count]):.0f}" for place, count in enumerate(ranks))
         out.append(f'<polyline fill="none" stroke="{stroke}" stroke-width="2" points="{points}"/>')
         text(right + 6, 60 + {2: 0, 4: 16, 16: 32}[groups], f"{groups} groups", "start", stroke)
+    # Right: simulated efficiency.
+    left, right = 800, 1030
+    text((left + right) / 2, 20, "simulated efficiency over ranks (dashed: wanted)")
+    if simulated is None:
+        text((left + right) / 2, (top + bottom) / 2, "not simulated yet")
+        return "\n".join(out) + "</svg>\n"
+    rows, curves = simulated["simulated"], (("efficiency", f"{simulated['steps']:,} steps", "#1f5fbf"), ("ring_efficiency", "as a ring", "#c2410c"),
+                                            ("epoch_efficiency", "an epoch of Yelp", "#15803d"))
+    least = math.floor(10 * min(min(row[key] for key, _, _ in curves) for row in rows))
+    v = lambda share: bottom - (share - least / 10) / (1 - least / 10) * (bottom - top)
+    for tenth in range(least, 11):
+        line(left, v(tenth / 10), right, v(tenth / 10), "#e4e7ec")
+        text(left - 6, v(tenth / 10) + 4, f"{tenth / 10:g}", "end")
+    slot = (right - left) / len(rows)
+    place_of = lambda place: left + slot * (place + .5)
+    for place, row in enumerate(rows):
+        text(place_of(place), bottom + 16, f"{row['ranks']:,}")
+        if row["ranks"] in WANTED_SIMULATED:
+            line(place_of(place) - 20, v(WANTED_SIMULATED[row["ranks"]]), place_of(place) + 20, v(WANTED_SIMULATED[row["ranks"]]), "#667085", dashed)
+    for (key, name, stroke), x in zip(curves, (790, 890, 968)):
+        points = " ".join(f"{place_of(place):.0f},{v(row[key]):.0f}" for place, row in enumerate(rows))
+        out.append(f'<polyline fill="none" stroke="{stroke}" stroke-width="2" points="{points}"/>')
+        text(place_of(len(rows) - 1) + 6, v(rows[-1][key]) + 4, f"{rows[-1][key]:.3f}", "start", stroke)
+        text(x, height - 8, f"■ {name}", "start", stroke)
     return "\n".join(out) + "</svg>\n"
 
 
@@ -241,8 +296,9 @@ def main():
         measure(pathlib.Path(arguments[1]), folder, *arguments[3:])
     elif arguments and arguments != ["--check"]:
         folder = pathlib.Path(arguments[0])
-    measured, plan, simulated = read(folder)
-    wanted = {folder.with_suffix(".md"): page(measured, plan, simulated, folder.name + ".svg"), folder.with_suffix(".svg"): picture(measured, plan)}
+    measured, plan, simulated, recorded = read(folder)
+    wanted = {folder.with_suffix(".md"): page(measured, plan, simulated, recorded, folder.name + ".svg"),
+              folder.with_suffix(".svg"): picture(measured, plan, simulated)}
     if arguments == ["--check"]:
         stale = [str(path) for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
         if stale:

@@ -17,9 +17,11 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "bench" / "yardstick"))
@@ -73,11 +75,11 @@ class Bench:
         sides = {"ours": ours, **{name: [*ours, *options] for name, options in extra.items()}, "peer": peer}
         return in_turn(sides, 8 * steps, self.pairs, TOLERANCE, say)
 
-    def ours(self, yard, **settings):
+    def ours(self, yard, workload=None, **settings):
         flags = [part for name, value in settings.items()
                  for part in ([f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", str(value)])]
         command = [str(self.bench), "--model", str(yard / "model"), "--adapter", str(yard / "adapter"), "--workload",
-                   str(yard / "workload.jsonl"), *flags]
+                   str(workload or yard / "workload.jsonl"), *flags]
         return measured(command, settings.get("batch", 8) * settings.get("experts", 1) * settings["steps"])
 
     def part_global(self, yard, threads):
@@ -90,39 +92,49 @@ class Bench:
         return [{"yard": yard, "threads": threads, "kind": kind, **ratios(runs[side], runs["peer"], first)}
                 for kind, side, first in (("from the first step", "ours", 0), ("after the first pass", "ours", 4), ("nothing cached", "uncached", 1))]
 
-    def part_together(self, yard):
-        """Four experts at one and at eight rows a step each: at once, and one after the other with the same settings."""
+    def part_together(self, yard, threads):
+        """Four experts at one and at eight rows a step each: at once, and one after the other, each on the same rows in the same order."""
         found, yard = [], self.yard(yard)
+        rows = (yard / "workload.jsonl").read_text().splitlines(keepends=True)
         for batch in (1, 8):
-            figures = {"yard": yard.name, "batch": batch, "together": [], "alone": [], "ratio": [], "peak_rss_gb": []}
+            figures = {"yard": yard.name, "threads": threads, "batch": batch, "together": [], "alone": [], "ratio": [], "peak_rss_gb": [], "loss_difference": 0.0}
+            # The cache is made before the clock starts on both sides: as many warm-up steps as it takes to see all 128 rows, of an expert 32.
+            settings = {"stage": "expert", "threads": threads, "batch": batch, "steps": 8, "warmup": 32 // batch}
             for _ in range(self.pairs):
-                # The cache is made before the clock starts on both sides: as many warm-up steps as it takes to see all 128 rows.
-                warm = 128 // batch
-                together = self.ours(yard, stage="expert", threads=1, batch=batch, experts=4, steps=8, warmup=warm // 4)
-                alone = self.ours(yard, stage="expert", threads=1, batch=batch, steps=32, warmup=warm)
+                together, alone = self.ours(yard, experts=4, **settings), []
+                with tempfile.TemporaryDirectory() as folder:
+                    for expert in range(4):
+                        own = pathlib.Path(folder, "rows.jsonl")
+                        own.write_text("".join(row for i, row in enumerate(rows) if i // batch % 4 == expert))
+                        alone.append(self.ours(yard, own, **settings))
+                        figures["loss_difference"] = max(figures["loss_difference"], difference(together["losses"][expert], alone[-1]["losses"]))
                 figures["together"].append(together["samples_per_s"])
-                figures["alone"].append(alone["samples_per_s"])
-                figures["ratio"].append(together["samples_per_s"] / alone["samples_per_s"])
-                figures["peak_rss_gb"].append([together["peak_rss_gb"], alone["peak_rss_gb"]])
-                say(f"{batch} rows an expert: together {together['samples_per_s']:.2f} rows/s, alone {alone['samples_per_s']:.2f}")
+                figures["alone"].append(4 / sum(1 / run["samples_per_s"] for run in alone))
+                figures["ratio"].append(figures["together"][-1] / figures["alone"][-1])
+                figures["peak_rss_gb"].append([together["peak_rss_gb"], max(run["peak_rss_gb"] for run in alone)])
+                say(f"{batch} rows an expert: together {figures['together'][-1]:.2f} rows/s, alone {figures['alone'][-1]:.2f}, "
+                    f"largest loss difference {figures['loss_difference']:.1e}")
+            if not figures["loss_difference"] <= 1e-5:
+                sys.exit(f"performance: the experts' losses differ from those of training alone by {figures['loss_difference']:.1e}, more than 1e-5")
             found.append(figures)
         return found
 
-    def part_floor(self, yard):
+    def part_floor(self, yard, threads):
         found = []
         for stage, warmup in (("global", 1), ("expert", 16)):
-            shares = [self.ours(self.yard(yard), stage=stage, threads=1, batch=8, steps=3, warmup=warmup, breakdown=True)["breakdown"]
+            shares = [self.ours(self.yard(yard), stage=stage, threads=threads, batch=8, steps=3, warmup=warmup, breakdown=True)["breakdown"]
                       for _ in range(self.pairs)]
             say(f"{yard} {stage}: {', '.join(format(share['share_of_floor'], '.2f') for share in shares)} of the floor")
-            found.append({"yard": yard, "stage": stage, "share_of_floor": [share["share_of_floor"] for share in shares],
-                          "seconds": shares[0]["of"]})
+            middle = sorted(shares, key=lambda share: share["share_of_floor"])[len(shares) // 2]
+            found.append({"yard": yard, "threads": threads, "stage": stage, "share_of_floor": [share["share_of_floor"] for share in shares],
+                          "seconds": middle["of"]})
         return found
 
-    def part_shared(self, yard):
-        figures, folder = {"yard": yard, "shared": [], "apart": [], "ratio": []}, self.yard(yard, rows_per_user=4)
+    def part_shared(self, yard, threads):
+        figures, folder = {"yard": yard, "threads": threads, "shared": [], "apart": [], "ratio": []}, self.yard(yard, rows_per_user=4)
         for _ in range(self.pairs):
-            shared = self.ours(folder, stage="global", threads=1, batch=8, steps=4, warmup=1, share=True)
-            apart = self.ours(folder, stage="global", threads=1, batch=8, steps=4, warmup=1)
+            shared = self.ours(folder, stage="global", threads=threads, batch=8, steps=4, warmup=1, share=True)
+            apart = self.ours(folder, stage="global", threads=threads, batch=8, steps=4, warmup=1)
             worst = difference(shared["losses"], apart["losses"])
             if worst > TOLERANCE:
                 stop(f"losses of rows that share their beginnings differ by {worst:.1e}", 70)
@@ -144,7 +156,11 @@ class Bench:
         return path
 
     def part_scoring(self, threads):
-        return [json.loads(run([self.programs / "bench_scoring", self.data(), MODEL, threads, 8]))]
+        found = json.loads(run([self.programs / "bench_scoring", self.data(), MODEL, threads, 8]))
+        worst = max(case["largest_difference"] for case in found["candidates"])
+        if not worst <= 1e-5:
+            stop(f"scores of candidates together differ from those one by one by {worst:.1e}, more than 1e-5", 70)
+        return [found]
 
     def part_checkpointing(self, yard):
         figures = {"yard": yard, "seconds": [], "memory": []}
@@ -197,11 +213,13 @@ PARTS = {name.removeprefix("part_"): [axis for axis in AXES if axis in inspect.s
          for name, part in vars(Bench).items() if name.startswith("part_")}
 
 
-def machine():
+def machine(bench):
+    """Where and with what it is measured: the commit of the tree, and that of the programs, which may have been built from another."""
+    built = re.search(r"\((\S+)\)", run([bench, "--version"]))
     with open("/proc/cpuinfo", encoding="utf-8") as lines:
         cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unnamed")
     return {"cpu": cpu, "cores": os.cpu_count(), "load": os.getloadavg()[0], "date": datetime.date.today().isoformat(),
-            "commit": run(["git", "describe", "--always", "--dirty"]).strip()}
+            "commit": run(["git", "describe", "--always", "--dirty"]).strip(), "programs": built.group(1) if built else "unknown"}
 
 
 def main():
@@ -228,7 +246,7 @@ def main():
             command = " ".join(["launch/performance.py", part, *(f"--{AXES[axis]} {value}" for axis, value in zip(PARTS[part], setting))])
             command += f" --pairs {bench.pairs}" if bench.pairs != 3 else ""
             print(f"performance: {command}", file=sys.stderr, flush=True)
-            before = machine()
+            before = machine(bench.bench)
             figures = getattr(bench, f"part_{part}")(*setting)
             path.write_text(json.dumps({"part": part, "command": command, **before, "figures": figures}, indent=1) + "\n", encoding="utf-8")
     run([sys.executable, ROOT / "docs" / "performance.py", results])

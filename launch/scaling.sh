@@ -11,7 +11,9 @@
 # Global stage: rows and tokens a second of R ranks over R times those of one. Experts: the stage's seconds when one rank trains one expert
 # after the other, over those of R ranks, times R. Beside it what the machine has for R ranks: R runs of one rank at the same time, which have
 # nothing to do with each other, each on a core of its own. Plans of experts onto up to 64 ranks are computed (tests/bench/bench_plan.cpp).
-# With the defaults about half an hour on 2 cores. THINKREC_PROGRAMS: folder of the programs, default build/release.
+# Rows of a user are kept apart (mix.rows_per_user=1), so that all numbers of ranks have the same work a row.
+# With the defaults about an hour on 2 cores (estimated: it was half an hour with rows that shared their beginnings).
+# THINKREC_PROGRAMS: folder of the programs, default build/release.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ranks=1,2 config=configs/quickstart.yaml batch=8 steps=12 repeats=3 results=docs/scaling report='' sets=()
@@ -53,7 +55,8 @@ train() { # RANKS RUN_DIR ARGUMENT...; 0 ranks: without the launcher
   [ "$n" -eq 0 ] || launcher=(launch/run.sh --ranks "$n" --bind cores)
   [ -z "${core-}" ] || launcher=(taskset -c "$core")
   "${launcher[@]}" "$programs/thinkrec_train" --config "$config" --run-dir "$run" --set run.threads=1 \
-    --set run.checkpoint_every=100000 --set encoder.max_epochs=1 "${sets[@]}" --set activate.phases.0.validate_every=0 --set valid.rows=16 \
+    --set run.checkpoint_every=100000 --set encoder.max_epochs=1 --set mix.rows_per_user=1 "${sets[@]}" \
+    --set activate.phases.0.validate_every=0 --set valid.rows=16 \
     --set "activate.phases.0.steps=$((steps + 2))" --set expert.validate_every=0 --set "expert.steps=$steps" --set "expert.batch=$batch" \
     --set "group.count=${sizes[-1]}" "$@" >"$run.log" 2>&1 || { tail -5 "$run.log" >&2; echo "scaling: the run failed, see above" >&2; exit 70; }
 }
@@ -97,10 +100,11 @@ record=(--set run.record_collectives=true --set "activate.phases.0.batch=$((2 * 
 train 2 "$runs/recorded" "${record[@]}"
 cp "$runs/recorded/watch/collectives-0.txt" "$results/collectives.tsv"
 train 0 "$runs/forecast" "${record[@]}" --dry-run --ranks 2 --json "$runs/forecast.json"
-python3 - "$runs/forecast.json" $((2 * batch)) >"$results/recorded.json" <<'END'
+python3 - "$runs/forecast.json" $((2 * batch)) "$commit" >"$results/recorded.json" <<'END'
 import json, sys
 phase = json.load(open(sys.argv[1]))["phases"][0]
-print(json.dumps({"ranks": 2, "rows_per_step": int(sys.argv[2]), "valid_rows": 16, "test_rows": 64, "trained_values": phase["trained_values"]}))
+print(json.dumps({"ranks": 2, "rows_per_step": int(sys.argv[2]), "valid_rows": 16, "test_rows": 64, "trained_values": phase["trained_values"],
+                  "commit": sys.argv[3]}))
 END
 "$programs/bench_plan" >"$results/plan.jsonl"
 command="launch/scaling.sh --ranks $ranks --config $config --batch $batch --steps $steps --repeats $repeats"

@@ -117,8 +117,9 @@ int main(int argc, char** argv) {
     StepEngine engine(model.llama(), lanes, none, nullptr, config, *ranks);
 
     const std::int64_t batch = line.integer("batch"), warmup = line.integer("warmup"), steps = line.integer("steps");
-    // Of every step, the warm-up's too.
-    std::vector<double> losses, step_seconds, step_cpu_seconds;
+    // Of every step, the warm-up's too; the losses of each expert by itself.
+    std::vector<std::vector<double>> losses(experts);
+    std::vector<double> step_seconds, step_cpu_seconds;
     std::vector<std::int64_t> step_tokens;
     std::int64_t number = 0;
     std::optional<OpClock> clock;
@@ -143,7 +144,7 @@ int main(int argc, char** argv) {
         }
       }
       const std::vector<StepResult> results = engine.run(i + 1, parts);
-      losses.push_back(results[0].loss);
+      for (std::size_t e = 0; e < experts; ++e) losses[e].push_back(results[e].loss);
       step_seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
       step_cpu_seconds.push_back(std::max(1e-9, cpu_seconds() - cpu));
       step_tokens.push_back(tokens);
@@ -188,7 +189,7 @@ int main(int argc, char** argv) {
                              {"step_seconds", step_seconds},
                              {"step_cpu_s", step_cpu_seconds},
                              {"step_tokens", step_tokens},
-                             {"losses", losses}}
+                             {"losses", experts == 1 ? Json(losses[0]) : Json(losses)}}
                             .dump()
                             .c_str());
     flush_output();

@@ -43,7 +43,10 @@ std::string wrapped(const std::string& text, const std::string& indent, std::siz
 std::string common_text(const ProgramInfo& program, const OptionTable& table, const Option& option, const std::string& value) {
   if (const auto error = validate_value(option, value)) fail(ExitCode::kUsage, "--{} {}", option.name, *error);
   if (option.name == "help") return help_text(program, table);
-  if (option.name == "version") return program.name + " " + program_version() + "\n";
+  if (option.name == "version") {
+    const std::string commit = program_commit();
+    return program.name + " " + program_version() + (commit.empty() ? "" : " (" + commit + ")") + "\n";
+  }
   return value == "man"        ? man_page(program, table)
          : value == "markdown" ? markdown_section(program, table)
                                : bash_completion(program, table);

@@ -54,6 +54,16 @@ def main():
         assert world.values(both, "expert-1") == world.values(alone, "expert-1"), "an expert differs from itself trained alone"
         assert world.values(both, "expert-0") != world.values(both, "expert-1")
 
+        # Four experts of unequal work on two ranks: each rank has half of it, within 5 %, in tokens.
+        four, tokens, work = f"{folder}/four", {}, {0: 0, 1: 0}
+        world.train(world.recipe("four", steps=2, expert_steps=12), four, "--set", "group.count=4", "--stages", "encode,activate,group,expert", ranks=2)
+        for stage, team in json.load(open(f"{four}/teams.json")).items():
+            tokens[stage] = sum(4 * row["tokens_per_s"] / row["rows_per_s"] for row in metrics(four, stage).values())
+            work[team["first_rank"]] += tokens[stage]
+        assert len(tokens) == 4 and min(tokens.values()) < max(tokens.values()), tokens
+        assert max(work.values()) <= 1.05 * sum(work.values()) / 2, (work, tokens)
+        print(f"four experts of {', '.join(f'{own:.0f}' for own in tokens.values())} tokens on two ranks: {work[0]:.0f} and {work[1]:.0f}", flush=True)
+
         # Users are spread over the ranks; what is measured is the same.
         measured = {}
         for ranks in (1, 2, 3):

@@ -22,7 +22,8 @@ def main():
             return world.run(program, *arguments, env={**os.environ, "OMP_NUM_THREADS": "1"}).stdout
 
         assert json.loads(run("bench_data", data, model))["open"]
-        assert json.loads(run("bench_scoring", data, model, "1", "4"))
+        cases = json.loads(run("bench_scoring", data, model, "1", "4"))["candidates"]
+        assert len(cases) == 2 and all(case["largest_difference"] <= 1e-5 for case in cases), cases
         with open(f"{folder}/prompts.json", "w") as out:
             json.dump([[3, 4, 5], [6, 7]], out)
         for precision in ("fp32", "int8"):

@@ -95,10 +95,10 @@ struct Counts {
   std::int64_t prompts = 0, pieces = 0;
 };
 
-void expect_same(const Dataset& data, const Tokenizer& tokenizer, const PromptConfig& config, std::int64_t stride,
+void expect_same(const Dataset& data, const Tokenizer& tokenizer, const PromptConfig& config, std::span<const std::int64_t> rows,
                  Counts& counts) {
   const PromptBuilder prompts(data, tokenizer, config);
-  for (std::int64_t row = 0; row < data.interactions(); row += stride) {
+  for (const std::int64_t row : rows) {
     const EncodedRow made = prompts.prompt(row), whole = prompts.prompt_of_whole_runs(row);
     ASSERT_EQ(made.token, whole.token) << config.template_text << "\nrow " << row << ": " << tokenizer.decode(whole.token);
     ASSERT_EQ(made.slots.size(), whole.slots.size());
@@ -107,6 +107,14 @@ void expect_same(const Dataset& data, const Tokenizer& tokenizer, const PromptCo
     ++counts.prompts;
     counts.pieces += prompts.in_pieces() ? 1 : 0;
   }
+}
+
+/// Of all interactions one in `stride`.
+void expect_same(const Dataset& data, const Tokenizer& tokenizer, const PromptConfig& config, std::int64_t stride,
+                 Counts& counts) {
+  std::vector<std::int64_t> rows;
+  for (std::int64_t row = 0; row < data.interactions(); row += stride) rows.push_back(row);
+  expect_same(data, tokenizer, config, rows, counts);
 }
 
 /// The named templates, and one with all that the pieces must look out for.
@@ -178,6 +186,23 @@ TEST(PromptPieces, EqualWholeRunsOnMovieLens100K) {
       if (HasFatalFailure()) return;
     }
   }
+}
+
+TEST(PromptPieces, EqualWholeRunsOnEveryPromptOfATestSet) {
+  const std::filesystem::path input = std::filesystem::path(THINKREC_DEPS_DIR) / "data/recbole/dataset_example/ml-100k";
+  const auto all = tokenizers();
+  if (!std::filesystem::exists(input) || all.front().name != "SmolLM2")
+    GTEST_SKIP() << input << " or SmolLM2 is not there; launch/setup.sh downloads them";
+  PrepareOptions options;
+  options.format = "recbole";
+  options.input = input.string();
+  const Dataset data = prepare(options);
+  std::vector<std::int64_t> rows = data.rows(Split::kTest);
+  ASSERT_GT(rows.size(), 1000U);
+  if (unless_sanitized(false, true)) rows.resize(200);
+  Counts counts;
+  expect_same(data, *all.front().tokenizer, settings(prompt_template("thinkrec"), 0), rows, counts);
+  EXPECT_EQ(counts.pieces, static_cast<std::int64_t>(rows.size()));
 }
 
 TEST(PromptPieces, EqualWholeRunsOnSyntheticData) {

@@ -69,8 +69,18 @@ def main():
         parts = ("global", "expert", "together", "floor", "shared", "checkpointing")
         run(sys.executable, SCRIPT, *parts, "--programs", PROGRAMS, "--results", results, "--yards", "tiny", "--threads", "1", "--pairs", "1")
         page = results.with_suffix(".md").read_text()
+        for together in json.loads((results / "together-tiny-1.json").read_text())["figures"]:
+            assert together["loss_difference"] <= 1e-5 and together["ratio"][0] > 0, together
+        # A bench whose fourth expert, at once with others, learns something else.
+        line = '{"samples_per_s": 1e9, "peak_rss_gb": 1, "losses": %s}'
+        other = folder / "thinkrec_bench"
+        other.write_text(f"#!/bin/sh\ncase $* in *--experts*) echo '{line % '[[1], [1], [1], [1.1]]'}' ;; *) echo '{line % '[1]'}' ;; esac\n")
+        other.chmod(0o755)
+        refused = run(sys.executable, SCRIPT, "together", "--programs", folder, "--results", folder / "other", "--yards", "tiny", "--threads", "1",
+                      "--pairs", "1", code=1)
+        assert "losses differ from those of training alone by 1.0e-01" in refused, refused
         assert page.count("*Not measured yet*") == 2 and page.count("--yards tiny") == len(parts), page
-        for words in ("| tiny | 1 | global stage |", "| tiny | 1 | nothing cached |", "| tiny | global | **", "| tiny | 8 |",
+        for words in ("| tiny | 1 | global stage |", "| tiny | 1 | nothing cached |", "| tiny | 1 | global | **", "| tiny | 1 | 8 |",
                       "global --yards tiny --threads 1 --pairs 1`"):
             assert words in page, (words, page)
         figures = json.loads((results / "expert-tiny-1.json").read_text())["figures"]

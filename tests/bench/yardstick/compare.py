@@ -49,8 +49,8 @@ def commands(programs, yard, settings, python=sys.executable):
 
 
 def difference(losses, others):
-    """The largest difference of two lists of losses, relative to the second; infinite where one is longer."""
-    if len(losses) != len(others):
+    """The largest difference of two lists of losses, relative to the second; infinite where one is longer or has one that is not finite."""
+    if len(losses) != len(others) or not all(map(math.isfinite, (*losses, *others))):
         return math.inf
     return max(abs(x - y) / max(1e-9, abs(y)) for x, y in zip(losses, others))
 
