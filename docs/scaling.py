@@ -152,7 +152,8 @@ def simulated_tables(simulated, recorded):
 Llama-3-8B: {base['values']:,} trained values, {simulated['rows']} rows a rank in a step, shared out by tokens as the trainer does, lengths of the yardstick.
 A token takes {base['token_s'] * 1e6:.1f} µs, from its operations at {platform['mfu'] * 100:.0f} % of the GPU's 989 TFLOP/s in bf16. Nodes of {platform['gpus_per_node']} GPUs: NVLink {platform['nvlink_bytes_per_s'] / 1e9:.0f} GB/s and
 {platform['nvlink_latency_s'] * 1e6:.0f} µs a hop; {platform['network_bytes_per_s'] / 1e9:.0f} GB/s and {platform['network_latency_s'] * 1e6:.0f} µs between nodes, one of a DGX H100's eight adapters. Weights ({base['weights'] / 1e9:.0f} GB) are read once a
-node, at {platform['node_storage_bytes_per_s'] / 1e9:.0f} GB/s, all nodes together {platform['storage_bytes_per_s'] / 1e9:.0f} GB/s. Efficiency: the run's computation spread evenly over the ranks, over all the time it takes, with
+node, at {platform['node_storage_bytes_per_s'] / 1e9:.0f} GB/s, all nodes together {platform['storage_bytes_per_s'] / 1e9:.0f} GB/s; each rank turns its share into fp32
+({platform['widen_bytes_per_s'] / 1e9:.2f} GB/s of bf16 on a core) and hashes its share of the {platform['weight_files']} files ({platform['sha256_bytes_per_s'] / 1e9:.1f} GB/s), one after the other, and copies all to its GPU. Efficiency: the run's computation spread evenly over the ranks, over all the time it takes, with
 start-up, imbalance, communication, validation ({base['valid_rows']:,} rows every {simulated['validate_every']} steps), checkpoints (every {simulated['checkpoint_every']} steps) and the evaluation of
 {base['test_rows']:,} rows; {simulated['steps']:,} steps on every number of ranks. "As a ring": every sum of gradients as one flat ring over all ranks, which NCCL
 leaves for trees at many. Not in it: jitter of the machines, the launcher's own time, the encoder (minutes on one GPU), and overlap of
