@@ -121,9 +121,13 @@ def make_gguf():
     put("gguf", "big_endian", b"GGUF" + struct.pack(">IQQ", 3, 0, 0))
     put("gguf", "version", b"GGUF" + struct.pack("<IQQ", 4, 0, 0))
     for name, key in (("kind", {"general.architecture": (text, text_value("gpt2"))}), ("width_text", {"llama.embedding_length": (text, text_value("4"))}),
-                      ("rope", {"llama.rope.dimension_count": number(4), "llama.rope.freq_base": (f32, struct.pack("<f", 1e4))})):
+                      ("rope", {"llama.rope.dimension_count": number(4), "llama.rope.freq_base": (f32, struct.pack("<f", 1e4))}),
+                      ("scaling", {"llama.rope.scaling.type": (text, text_value("yarn"))}),
+                      ("linear", {"llama.rope.scaling.factor": (f32, struct.pack("<f", 2))})):
         put("gguf", f"config_{name}", gguf({**shape, **key}, embedding, b"\0" * 16 * len(pieces)))
     put("gguf", "config_heads", gguf(shape, [("token_embd.weight", [4, 2], 0, 0), ("output.weight", [4, 2], 0, 32), ("rope_freqs.weight", [1], 0, 64)], b"\0" * 96))
+    put("gguf", "config_bias", gguf(shape, [*embedding, ("blk.0.attn_q.bias", [4], 0, 32 * len(pieces))], b"\0" * 64 * len(pieces)))
+    byte_bpe("bpe_type", "smollm", types=[1] * (len(bpe) - 1) + [6])
     for pre in ("gpt-2", "llama-bpe", "qwen2", "other"):
         byte_bpe(f"bpe_{pre}", pre)
     byte_bpe("bpe_types", "smollm", types=[1])
@@ -205,6 +209,8 @@ def make_config():
                        ("yarn", {"rope_scaling": {"type": "yarn"}}), ("frequencies", {"rope_parameters": {"rope_type": "llama3", "low_freq_factor": 4.0, "high_freq_factor": 1.0}})):
         put("config", name, json.dumps({**old, **part}))
     put("config", "list", "[]")
+    for name, ends in (("one", 2), ("list", [2, 3]), ("text", "2"), ("none", None)):
+        put("config", f"generation_{name}", "\3" + json.dumps({"eos_token_id": ends}))
     peft = {"peft_type": "LORA", "target_modules": ["q_proj", "v_proj"], "r": 8, "lora_alpha": 16, "lora_dropout": 0.05, "init_lora_weights": True}
     for name, part in (("whole", {}), ("kind", {"peft_type": "IA3"}), ("targets", {"target_modules": ["k_proj", 1]}), ("dora", {"use_dora": True}),
                        ("init", {"init_lora_weights": "pissa"}), ("rank", {"r": 65}), ("rank_text", {"r": "8"}), ("dropout", {"lora_dropout": 1}),
