@@ -18,7 +18,6 @@ import sys
 DOCS = pathlib.Path(__file__).resolve().parent
 WANTED = .95
 WANTED_SIMULATED = {64: .97, 1024: .90}
-DATES = {"2b46180": "2026-11-29"}  # of git, for a measured.json of before it had one
 
 
 def global_rates(run, warm=2):
@@ -96,7 +95,7 @@ def measured_tables(measured):
     if measured is None:
         return "*Not measured yet*: run `launch/scaling.sh` on a quiet machine."
     shares = efficiencies(measured)
-    date = measured.get("date") or DATES.get(measured["commit"])
+    date = measured.get("date")
     lines = [f"Machine: {measured['cores']} cores, {measured['cpu']}, load {measured['load']:g} at the start{f', {date}' if date else ''}; commit `{measured['commit']}`. Medians, and the",
              "least and most, of the repeats; an efficiency is that of a repeat, whose runs follow each other. Command:", "", "```sh", measured["command"], "```", "",
              f"Global stage, weak scaling (wanted: {WANTED:g}), and what the machine has for so many: tokens a second of as many runs of one rank at",

@@ -51,7 +51,7 @@ class Collectives {
   virtual void all_gather_device(void* parts, std::size_t bytes_each, void* stream = nullptr);
 };
 
-/// One allocation that all ranks of a node group see: rank 0 of the group fills it, then barrier(), then all read. Its first byte is
+/// One allocation that all ranks of a node group see: some fill it, then barrier(), then all read. Its first byte is
 /// aligned to 64. Destroying it is collective too; a rank that destroys it while an exception passes does not wait for the others.
 class SharedMemory {
  public:

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
-#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -35,19 +34,6 @@ class Wait {
   std::chrono::microseconds nap_{10};
   int naps_ = 0;
 };
-
-/// All ranks throw what the first rank with an error met, if any.
-void agree(Collectives& host, const std::optional<Error>& error) {
-  std::int64_t first = error ? host.size() - host.rank() : 0;  // the largest belongs to the lowest rank
-  host.all_reduce_max(std::span(&first, 1));
-  if (first == 0) return;
-  const int root = host.size() - static_cast<int>(first);
-  std::string text = error ? error->what() : "";
-  auto code = static_cast<std::int64_t>(error ? error->code() : ExitCode::kInternal);
-  host.broadcast(std::as_writable_bytes(std::span(&code, 1)), root);
-  broadcast_text(host, text, root);
-  fail(static_cast<ExitCode>(code), "rank {} of {}: {}", root, host.size(), text);
-}
 
 /// The GPU `device` exists; on rank 0, a new meeting point.
 NcclUniqueId prepare(const NcclLibrary& library, int rank, int device) {
@@ -83,14 +69,14 @@ class NcclCollectives final : public Collectives {
   NcclCollectives(std::unique_ptr<Collectives> host, int device, NcclOptions options, std::shared_ptr<const NcclLibrary> library)
       : host_(std::move(host)), device_(device), options_(std::move(options)), library_(std::move(library)) {
     NcclUniqueId id{};
-    std::optional<Error> error;
-    try {
-      if (library_ == nullptr) library_ = load_nccl_library(options_.nccl_libraries, options_.cuda_libraries);
-      id = prepare(*library_, rank(), device_);
-    } catch (const Error& own) {
-      error = own;
-    }
-    agree(*host_, error);
+    on_each_rank(*host_, [&] {
+      try {
+        if (library_ == nullptr) library_ = load_nccl_library(options_.nccl_libraries, options_.cuda_libraries);
+        id = prepare(*library_, rank(), device_);
+      } catch (const Error& own) {
+        fail(own.code(), "rank {} of {}: {}", rank(), size(), own.what());
+      }
+    });
     host_->broadcast(std::as_writable_bytes(std::span(&id, 1)), 0);
     const Wait wait;
     NcclConfig config;

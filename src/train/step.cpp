@@ -44,11 +44,9 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
   }
   const std::vector<std::vector<Unit>> shares = share(rows);
   const std::vector<Unit>& own_units = shares[static_cast<std::size_t>(ranks_.rank())];
-  std::vector<std::int64_t> mine, my_tokens;
-  for (const Unit& unit : own_units) {
-    my_tokens.push_back(unit.tokens);
-    mine.insert(mine.end(), unit.places.begin(), unit.places.end());
-  }
+  const std::vector<std::int64_t> mine = places_of(own_units);
+  std::vector<std::int64_t> my_tokens;
+  for (const Unit& unit : own_units) my_tokens.push_back(unit.tokens);
   const auto parameters = [&](std::size_t part) -> ParameterSet& { return *lanes_[parts[part].lane].parameters; };
 
   // Forward and backward.
@@ -57,8 +55,7 @@ std::vector<StepResult> StepEngine::run(std::int64_t step, std::span<const LaneR
   std::vector<at::Tensor> row_gradients;  // strict: one flat gradient a row, of its lane
   for (std::size_t part = 0; part < parts.size(); ++part) parameters(part).zero_gradient();
   for (const auto& [first, last] : micro_batches(my_tokens, config_.strict ? 1 : config_.micro_tokens)) {
-    std::vector<std::int64_t> places;
-    for (std::size_t i = first; i < last; ++i) places.insert(places.end(), own_units[i].places.begin(), own_units[i].places.end());
+    const std::vector<std::int64_t> places = places_of(std::span(own_units).subspan(first, last - first));
     accumulate(step, parts, rows, places, fault, values);
     if (config_.strict) {
       ParameterSet& own = parameters(rows[static_cast<std::size_t>(places[0])].part);

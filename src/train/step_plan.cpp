@@ -33,12 +33,6 @@ PassShape shape_of(const Unit& unit, std::span<const DrawnRow> rows) {
   return {unit.tokens, std::min(shape.read, unit.tokens), shape.squares - again * common * common};
 }
 
-std::vector<std::int64_t> places_of(std::span<const Unit> units) {
-  std::vector<std::int64_t> places;
-  for (const Unit& unit : units) places.insert(places.end(), unit.places.begin(), unit.places.end());
-  return places;
-}
-
 std::vector<Sampler> samplers_of(const Recipe& recipe, std::span<const PlannedLane> lanes, const TeamSetting& setting,
                                  std::span<const std::int32_t> user_of_row) {
   std::vector<Sampler> samplers;

@@ -42,6 +42,12 @@ std::optional<Handover> best_handover(std::span<const Unit> longest, std::int64_
 
 }  // namespace
 
+std::vector<std::int64_t> places_of(std::span<const Unit> units) {
+  std::vector<std::int64_t> places;
+  for (const Unit& unit : units) places.insert(places.end(), unit.places.begin(), unit.places.end());
+  return places;
+}
+
 std::vector<Unit> make_units(std::span<const RowToPack> rows, std::int64_t limit) {
   std::vector<Unit> made;
   std::map<std::int64_t, std::size_t> open;  // of a group: the unit that may still grow

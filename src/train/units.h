@@ -15,6 +15,9 @@ struct Unit {
   std::int64_t tokens = 0;           ///< to compute
 };
 
+/// The places of all rows of `units`, in order.
+std::vector<std::int64_t> places_of(std::span<const Unit> units);
+
 /// Every row in one unit. Rows of a group are together where that saves tokens, as long as a unit has at most `limit` of them.
 std::vector<Unit> make_units(std::span<const RowToPack> rows, std::int64_t limit);
 
