@@ -250,10 +250,10 @@ def thinking_table(results):
 def together_table(results):
     """Rows of a user drawn together, in training and scoring, beside rows drawn one by one."""
     lines = header("train rows", "of a prompt's tokens, computed", "rows", *(f"{title} [95 %]" for _, title in METRICS))
-    against = results.against("apart", "without-experts")
-    if against is None or "thinkrec" not in results.rows:
+    against = results.against("apart", "without-both")
+    if against is None or "without-thinking" not in results.rows:
         return [PENDING]
-    for name, trained_in, title in (("without-experts", "thinkrec", "four neighbours of a user, anchored history"),
+    for name, trained_in, title in (("without-both", "without-thinking", "four neighbours of a user, anchored history"),
                                     ("apart", "apart", "one by one, sliding history")):
         shares = [step["computed_share"] for step in results.steps(trained_in)]
         lines.append(row(title, f"{100 * sum(shares) / len(shares):.0f} %", f"{results.rows[name]['rows']:,}", *cells(results.served(name))))
@@ -361,7 +361,8 @@ def page(results, folder_name):
         "## Table 4: what thinking and experts add", "", *ablation_table(results), "",
         "## Does thinking help? MovieLens-100K", "", *thinking_table(results), "",
         "## Rows of a user together", "",
-        "What prompts of one user begin with alike is computed once (`mix.rows_per_user`, `prompt.window`); what that costs the global adapter:", "",
+        "What prompts of one user begin with alike is computed once (`mix.rows_per_user`, `prompt.window`); what that costs the global adapter, "
+        "trained without reason rows:", "",
         *together_table(results), "",
         "## Fig. 3: number of experts", "", *figure(experts, f"{folder_name}/experts.svg"), *plain_table(results, EXPERTS), "",
         "## Fig. 4: grouping features", "", *figure(groupings, f"{folder_name}/groupings.svg"), *plain_table(results, GROUPINGS), "",

@@ -3,7 +3,7 @@
 # writes docs/results.md from all rows that are there. A row is two resumable units, training and scoring; what is finished is skipped.
 #   launch/tables.sh [--dataset ml1m|yelp|book] [--full] [--report] [ROW...]
 #     ROW...    only these (launch/tables.sh --list names them); default all, in order. The row "encoders" is all encoders alone;
-#               "apart" is without-experts on rows of users drawn one by one, so that no prompts share their beginnings;
+#               "apart" is without-both on rows of users drawn one by one, so that no prompts share their beginnings;
 #               "text" writes reasons of all rows whose runs are there for 80 test rows, and docs/reasons.md;
 #               "thinking" is three seeds with and three without reason rows on the embedded MovieLens-100K, beside ml1m alone
 #     --full    on all train rows, ten times the steps, and the full test set for every row
@@ -176,7 +176,7 @@ settings() { # ROW
     *) echo evaluate.models=fused ;;
   esac
   case $1 in
-    thinkrec | without-* | collm | apart) ;;
+    thinkrec | without-* | collm) ;;
     *) [ "$full" -eq 1 ] || echo evaluate.rows=1500 ;;
   esac
   printf '%s\n' "${changes[@]}"
@@ -187,7 +187,7 @@ compare_rows() {
   local scores row rival
   for scores in "$results"/*/scores.csv.gz; do
     row=$(basename "$(dirname "$scores")") rival=thinkrec
-    [ "$row" != apart ] || rival=without-experts
+    [ "$row" != apart ] || rival=without-both
     if [ "$row" != thinkrec ] && [ ! -e "$results/$row/against-$rival.json" ] && [ -e "$results/$rival/scores.csv.gz" ]; then
       "$programs/thinkrec_eval" --compare "$results/$rival/scores.csv.gz:fused,$scores:fused" --json "$results/$row/against-$rival.json"
     fi
@@ -220,10 +220,10 @@ if [ "$report" -eq 0 ]; then
     [ "$row" != text ] || { run_row thinkrec; run_text; continue; }
     [ "$row" != thinking ] || { run_thinking; continue; }
     case $row in # rows that take another's global adapter, or are compared with it
-      without-* | experts-* | group-*) [ -e "$results/thinkrec/evaluation.json" ] || run_row thinkrec ;;
+      without-* | experts-* | group-* | apart) [ -e "$results/thinkrec/evaluation.json" ] || run_row thinkrec ;;
     esac
-    [ "$row" != without-both ] || run_row without-thinking
-    [ "$row" != apart ] || run_row without-experts
+    case $row in without-both | apart) run_row without-thinking ;; esac
+    [ "$row" != apart ] || run_row without-both
     run_row "$row"
   done
   compare_rows

@@ -33,16 +33,16 @@ def main():
             assert done.returncode == code, f"{done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
             return done
 
-        tables("encoders", "tallrec", "without-experts", "apart")
-        left = {path.name for path in (results / "without-experts").iterdir()}
+        tables("encoders", "tallrec", "without-both", "apart")
+        left = {path.name for path in (results / "without-both").iterdir()}
         assert left == {"adapter.safetensors", "scores.csv.gz", "metrics.jsonl.gz", "recipe.yaml", "run.txt", "evaluation.json",
                         "against-thinkrec.json"}, left
         page = (folder / "results.md").read_text()
-        assert page.startswith("# Results on Yelp") and "| **ThinkRec** | " in page and "| without experts − ThinkRec | " in page, page
+        assert page.startswith("# Results on Yelp") and "| **ThinkRec** | " in page and "| without both − ThinkRec | " in page, page
         assert "| TALLRec − ThinkRec | " in page and "| one by one − together, paired | " in page, page
         assert page.count("mean of 5 seeds") == 5 and "| TALLRec | " in page and "| CoLLM | *not yet run*" in page, page
         stamps = {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}
-        again = tables("encoders", "tallrec", "without-experts", "apart")
+        again = tables("encoders", "tallrec", "without-both", "apart")
         assert "tallrec is there" in again.stdout and "trains" not in again.stdout, again.stdout
         assert stamps == {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}
         tables("tallrec", dataset="book")
