@@ -100,10 +100,10 @@ def text_forecast(figures):
     for run in figures:
         said = 8 * run["forecast"]["steps"] / run["forecast"]["seconds"]
         room = run["forecast"]["memory_bytes"] / 2**20
-        rows.append([run["micro_tokens"], f"{said:.3f}", f"{run['rows_per_s']:.3f}", f"**{said / run['rows_per_s']:.2f}**", f"{room:,.0f}",
+        rows.append(["expert" if run.get("stage") == "expert" else "global", run["micro_tokens"], f"{said:.3f}", f"{run['rows_per_s']:.3f}", f"**{said / run['rows_per_s']:.2f}**", f"{room:,.0f}",
                      f"{run['peak_mib']:,.0f}", f"**{room / run['peak_mib']:.2f}**"])
     return ["`thinkrec_train --dry-run` beside the run (embedded model, 1 thread; wanted: within 15 % and 10 %):", ""] + table(
-        ["tokens of a pass", "rows/s forecast", "measured", "ratio", "MiB forecast", "measured", "ratio"], rows)
+        ["stage", "tokens of a pass", "rows/s forecast", "measured", "ratio", "MiB forecast", "measured", "ratio"], rows)
 
 
 PARTS = (("global", "The step beside Hugging Face PEFT", text_beside_peer), ("expert", "Experts beside Hugging Face PEFT", text_expert),

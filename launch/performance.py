@@ -176,35 +176,40 @@ class Bench:
         return [figures]
 
     def part_forecast(self):
-        """Time and memory of the global stage, as the dry run says them and as the run has them."""
+        """Time and memory, as the dry run says them and as the run has them: of the global stage at two sizes of a pass, and of an expert over
+        three passes of 32 rows, what is cached made in the first."""
         runs = ROOT / "build" / "yardstick" / "forecast"
         shutil.rmtree(runs, ignore_errors=True)
         runs.mkdir(parents=True)
         found = []
-        for micro_tokens in (500, 2048):
-            settings = ["--config", "thinkrec", *(part for setting in (
+        for stage, micro_tokens, rows, steps in (("activate", 500, 200, 6), ("activate", 2048, 200, 6), ("expert", 2048, 32, 1)):
+            name = f"{stage}-{micro_tokens}"
+            settings = ["--config", "thinkrec", "--run-dir", runs / name, *(part for setting in (
                 f"data.path={self.data()}", f"model.path={MODEL}", "run.threads=1", f"run.micro_tokens={micro_tokens}", "mix.reason_share=0",
-                "mix.train_rows=200", "activate.phases.0.template=thinkrec", "activate.phases.0.train=both", "activate.phases.0.steps=6",
-                "activate.phases.1.steps=0", "activate.phases.0.validate_every=0", "valid.rows=8", "encoder.kind=mf", "encoder.max_epochs=2")
-                for part in ("--set", setting))]
-            plan = runs / f"{micro_tokens}.json"
-            run([self.programs / "thinkrec_train", "--dry-run", *settings, "--run-dir", runs / "none", "--json", plan])
-            forecast = json.loads(plan.read_text(encoding="utf-8"))
-            there = runs / f"run-{micro_tokens}"
-            command = [str(part) for part in (self.programs / "thinkrec_train", *settings, "--run-dir", there, "--stages", "encode,activate")]
+                f"mix.train_rows={rows}", "activate.phases.0.template=thinkrec", "activate.phases.0.train=both", f"activate.phases.0.steps={steps}",
+                "activate.phases.1.steps=0", "activate.phases.0.validate_every=0", "valid.rows=8", "encoder.kind=mf", "encoder.max_epochs=2",
+                "group.count=1", "expert.steps=12", "expert.validate_every=0") for part in ("--set", setting))]
+            plan = runs / f"{name}.json"
+            run([self.programs / "thinkrec_train", "--dry-run", *settings, "--json", plan])
+            forecast = next(phase for phase in json.loads(plan.read_text(encoding="utf-8"))["phases"] if phase["stage"].startswith(f"{stage}/"))
+            if stage == "expert":  # in a process of its own: its memory is not the global stage's
+                run([self.programs / "thinkrec_train", *settings, "--stages", "encode,activate,group"])
+            command = [str(part) for part in (self.programs / "thinkrec_train", *settings, "--stages",
+                                              "expert" if stage == "expert" else "encode,activate")]
             with open(runs / "log", "w", encoding="utf-8") as log:
                 process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env={**os.environ, "OMP_WAIT_POLICY": "passive"})
                 _, status, usage = os.wait4(process.pid, 0)
             if status != 0:
                 stop(f"the run failed: {(runs / 'log').read_text(encoding='utf-8')[-800:]}", 70)
-            rows = seconds = 0
-            for line in (there / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+            trained = seconds = 0
+            for line in (runs / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
                 step = json.loads(line)
-                if step["stage"].startswith("activate/") and "rows_per_s" in step:
-                    rows, seconds = rows + 8, seconds + 8 / step["rows_per_s"]
-            stage = next(stage for stage in forecast["phases"] if stage["stage"].startswith("activate/"))
-            found.append({"micro_tokens": micro_tokens, "forecast": stage, "rows_per_s": rows / seconds, "peak_mib": usage.ru_maxrss / 1024})
-            say(f"{micro_tokens} tokens a pass: {rows / seconds:.3f} rows/s, {usage.ru_maxrss / 1024:.0f} MiB; forecast {json.dumps(stage)[:300]}")
+                if step["stage"].startswith(f"{stage}/") and "rows_per_s" in step:
+                    trained, seconds = trained + 8, seconds + 8 / step["rows_per_s"]
+            found.append({"stage": stage, "micro_tokens": micro_tokens, "forecast": forecast, "rows_per_s": trained / seconds,
+                          "peak_mib": usage.ru_maxrss / 1024})
+            say(f"{stage}, {micro_tokens} tokens a pass: {trained / seconds:.3f} rows/s, {usage.ru_maxrss / 1024:.0f} MiB; "
+                f"forecast {8 * forecast['steps'] / forecast['seconds']:.3f} rows/s, {forecast['memory_bytes'] / 2**20:.0f} MiB")
         return found
 
 

@@ -1,5 +1,6 @@
 // The training step on a GPU against the step on the CPU.
 
+#include <chrono>
 #include <cstdio>
 
 #include "gpu/gpu.h"
@@ -75,6 +76,61 @@ TEST(GpuStep, AttentionOverLongRowsGivesTheSameBitsAgain) {
       for (std::size_t i = 0; i < first.size(); ++i)
         EXPECT_TRUE(at::equal(first[i].grad(), second[i].grad())) << type << " " << i;
     }
+  }
+}
+
+/// Seconds of a step that trains the last 8 layers for so many experts, with `rows` rows of 350 tokens each. Nothing is left to cache.
+double step_seconds(const Llama& model, std::size_t experts, std::size_t rows) {
+  StepConfig config;
+  config.yes_token = 11;
+  config.first_layer = model.config().layers - 8;
+  config.micro_tokens = 16384;
+  std::vector<std::unique_ptr<testing::TestLane>> lanes;
+  std::vector<StepLane> step_lanes;
+  std::vector<std::vector<EncodedRow>> encoded(experts);
+  std::vector<LaneRows> parts;
+  for (std::size_t expert = 0; expert < experts; ++expert) {
+    const auto seed = static_cast<unsigned>(expert + 1);
+    step_lanes.push_back(lanes.emplace_back(std::make_unique<testing::TestLane>(model, config.first_layer, seed))->step_lane());
+    LaneRows& part = parts.emplace_back(LaneRows{expert, {}, 1e-4});
+    for (auto& tokens : testing::random_rows(std::vector<std::int64_t>(rows, 350), model.config().vocab, seed)) {
+      EncodedRow& row = encoded[expert].emplace_back();
+      row.token = std::move(tokens);
+      row.row = static_cast<std::int64_t>(encoded[expert].size() + 1000 * expert);
+      row.prompt_length = 349;
+    }
+    for (const EncodedRow& row : encoded[expert]) part.rows.push_back({&row, static_cast<std::uint64_t>(row.row), 1, row.row});
+  }
+  const Projector none;
+  const auto alone = make_solo_collectives();
+  StepEngine engine(model, step_lanes, none, nullptr, config, *alone);
+  constexpr std::int64_t kWarmup = 5, kSteps = 20;
+  auto start = std::chrono::steady_clock::now();
+  for (std::int64_t step = 1; step <= kWarmup + kSteps; ++step) {
+    for (const StepResult& result : engine.run(step, parts))
+      EXPECT_TRUE(result.finite);  // a step ends with its losses on the host
+    if (step == kWarmup) start = std::chrono::steady_clock::now();
+  }
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / kSteps;
+}
+
+/// The rows of one expert alone leave a GPU idle.
+TEST(GpuStep, FourExpertsAtOnceAreFasterThanOneAfterTheOther) {
+  LlamaConfig config;  // 110 M parameters
+  config.vocab = 32000;
+  config.layers = 12;
+  config.heads = config.kv_heads = 12;
+  config.head_width = 64;
+  config.width = 768;
+  config.ffn = 2048;
+  config.max_positions = 512;
+  const testing::TinyModel model(config);
+  const Llama there = model->to(at::TensorOptions(at::kBFloat16).device(kGpu));
+  for (const std::size_t rows : {1, 8}) {
+    const double alone = step_seconds(there, 1, rows), together = step_seconds(there, 4, rows);
+    std::printf("%zu rows an expert: a step of one %.2f ms, of four %.2f ms: %.2f times the rows/s\n", rows, 1e3 * alone,
+                1e3 * together, 4 * alone / together);
+    EXPECT_GE(4 * alone / together, 1.4) << rows << " rows an expert";
   }
 }
 

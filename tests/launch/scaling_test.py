@@ -62,6 +62,7 @@ def main():
         report = (folder / "run/report.html").read_text()
         assert "Not measured yet" not in report and "Efficiency over the number of ranks" in report and "launch/scaling.sh --ranks 1,2" in report
         measured = json.loads((results / "measured.json").read_text())
+        assert measured["tokens"] == "computed" and measured["commit"] == json.loads((results / "recorded.json").read_text())["commit"], measured
         assert [row["ranks"] for row in measured["global"]] == [1, 2] == [row["ranks"] for row in measured["experts"]], measured
         assert all(rate > 0 for row in measured["global"] for rate in row["rows_per_s"] + row["tokens_per_s"]), measured
         assert [(row["ranks"], len(row["tokens_per_s"])) for row in measured["apart"]] == [(2, 1)] and measured["apart"][0]["tokens_per_s"][0] > 0, measured

@@ -154,7 +154,7 @@ def make_run(folder):
     run = folder / "run"
     world.train(world.recipe(steps=40, expert_steps=20), str(run), "--set", "group.count=3", "--set", "gate.temperature=1", ranks=2)
     (run / "scaling.json").write_text(json.dumps({
-        "command": "launch/scaling.sh --ranks 1,2,4", "commit": "0123456", "load": .1, "cores": 4, "cpu": "a CPU",
+        "command": "launch/scaling.sh --ranks 1,2,4", "commit": "0123456", "load": .1, "cores": 4, "cpu": "a CPU", "tokens": "computed",
         "global": [{"ranks": n, "rows_per_s": [n], "tokens_per_s": [100 * n * (1 - .02 * n)]} for n in (1, 2, 4)],
         "experts": [{"ranks": n, "seconds": [40 / n + 1], "teams": n} for n in (1, 2, 4)]}))
     world.run("thinkrec_eval", "--run-dir", str(run), "--report")

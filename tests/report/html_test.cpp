@@ -24,7 +24,8 @@ const char* kEvaluation = R"({"split":"test","rows":7331,"users":839,"k":5,
 "timings":{"activate/text":1222.8,"encode":121.4},"data":{"name":"MovieLens-1M","hash":"5f0c8d"}})";
 
 const char* kTeams = R"({"expert/0":{"first_rank":0,"ranks":2},"expert/1":{"first_rank":2,"ranks":1},"expert/2":{"first_rank":2,"ranks":1}})";
-const char* kScaling = R"({"command":"launch/scaling.sh --ranks 1,2","commit":"abc","load":0.1,"cores":2,"cpu":"a cpu",
+const char* kScaling =
+    R"({"command":"launch/scaling.sh --ranks 1,2","commit":"abc","load":0.1,"cores":2,"cpu":"a cpu","tokens":"computed",
 "global":[{"ranks":1,"rows_per_s":[1],"tokens_per_s":[100,90,110]},{"ranks":2,"rows_per_s":[2],"tokens_per_s":[190]}],
 "experts":[{"ranks":1,"seconds":[20],"teams":0},{"ranks":2,"seconds":[12.5],"teams":2}]})";
 
@@ -185,6 +186,26 @@ TEST(Html, PartsOfPartsMayBeMissing) {
   EXPECT_NE(text.find("the two groups are 0.5 standard deviations of the numbers of training rows."), std::string::npos);
   EXPECT_NE(text.find("1 lines of metrics.jsonl could not be read"), std::string::npos);
   EXPECT_NE(text.find("a: [1"), std::string::npos);
+}
+
+TEST(Html, TokensThatWereNotComputedAreNoSpeed) {
+  const testing::TempFolder folder;
+  auto scaling = nlohmann::json::parse(kScaling);
+  scaling.erase("tokens");
+  folder.put("scaling.json", scaling.dump());
+  auto text = report(folder);
+  EXPECT_NE(text.find("The global stage is left out"), std::string::npos);
+  EXPECT_EQ(text.find("tokens/s</td>"), std::string::npos);
+  EXPECT_NE(text.find(">12.5 s</td>"), std::string::npos);
+  scaling.erase("experts");
+  folder.put("scaling.json", scaling.dump());
+  text = report(folder);
+  EXPECT_NE(text.find("The global stage is left out"), std::string::npos);
+  EXPECT_NE(text.find("Not measured yet; launch/scaling.sh"), std::string::npos);
+  folder.put("scaling.json", kScaling);
+  text = report(folder);
+  EXPECT_EQ(text.find("is left out"), std::string::npos);
+  EXPECT_NE(text.find("190 tokens/s</td>"), std::string::npos);
 }
 
 TEST(Html, NothingFromAFileIsMarkup) {
