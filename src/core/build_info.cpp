@@ -3,6 +3,5 @@
 namespace thinkrec {
 
 const char* program_version() { return THINKREC_VERSION; }
-const char* program_commit() { return THINKREC_COMMIT; }
 
 }  // namespace thinkrec
