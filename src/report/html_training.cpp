@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/error.h"
 #include "report/charts.h"
@@ -87,6 +88,14 @@ std::string peak_share(const StageData& stage) {
   return series == nullptr ? "–" : fmt::format("{:.1f} %", 100 * std::clamp(median(series->y), 0.0, 99.0));
 }
 
+/// Of all steps' time, each step counted alike.
+std::string wait_share(const StageData& stage) {
+  const Series* series = series_of(stage, "wait_share");
+  if (series == nullptr) return "–";
+  const double sum = std::accumulate(series->y.begin(), series->y.end(), 0.0);
+  return fmt::format("{:.2f} %", 100 * std::clamp(sum / static_cast<double>(series->y.size()), 0.0, 1.0));
+}
+
 std::string throughput(const RunData& run) {
   std::string rows;
   std::size_t count = 0;
@@ -99,21 +108,24 @@ std::string throughput(const RunData& run) {
         sparkline(fmt::format("Speed of the stage {} over its steps", stage.name), smoothed(*shown, memory), kLoss);
     rows += fmt::format(
         "<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td><td class=\"number\">{}</td><td "
-        "class=\"number\">{}</td><td class=\"number\">{}</td><td>{}</td></tr>\n",
+        "class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td><td>{}</td></tr>\n",
         escape_path(stage.name), format_count(stage.last_step), speed_number(stage, "rows_per_s"),
-        speed_number(stage, "tokens_per_s"), peak_share(stage), drawn);
+        speed_number(stage, "tokens_per_s"), peak_share(stage), wait_share(stage), drawn);
   }
   if (rows.empty()) return missing("The run logged no speeds.");
   const char* head =
       "<th scope=\"col\">Stage</th><th scope=\"col\" class=\"number\">Steps</th><th scope=\"col\" class=\"number\">Rows/s</th>"
-      "<th scope=\"col\" class=\"number\">Tokens/s</th><th scope=\"col\" class=\"number\">Of peak</th><th scope=\"col\">Over time</th>";
+      "<th scope=\"col\" class=\"number\">Tokens/s</th><th scope=\"col\" class=\"number\">Of peak</th>"
+      "<th scope=\"col\" class=\"number\">Waiting</th><th scope=\"col\">Over time</th>";
   const std::string more = count > kMaxCards ? missing(fmt::format("{} more stages are not in the table.", count - kMaxCards)) : "";
-  return card("Throughput",
-              table("speeds", "Throughput by stage", head, rows,
-                    "Medians over the steps; the small curves start at zero. Of peak: the multiplications and additions that the rows of a "
-                    "step need, a second, over those of a large matrix product on all ranks of the stage, measured when it began. Layers "
-                    "below the lowest trained one do not count.") +
-                  more);
+  return card(
+      "Throughput",
+      table(
+          "speeds", "Throughput by stage", head, rows,
+          "Medians over the steps; the small curves start at zero. Of peak: the multiplications and additions that the rows of a "
+          "step need, a second, over those of a large matrix product on all ranks of the stage, measured when it began. Layers "
+          "below the lowest trained one do not count. Waiting: the mean share of a step in which rank 0 waited for its rows to be made.") +
+          more);
 }
 
 struct Row {

@@ -63,7 +63,9 @@ class Lane {
   LaneRows next(std::size_t lane) {
     LaneRows part;
     part.lane = lane;
+    const double before = ahead_->waited();
     batch_ = ahead_->next();
+    waited_ = ahead_->waited() - before;
     // The stream is part of a row's number, so that two phases that share a step have dropout masks of their own.
     for (std::size_t i = 0; i < batch_.rows.size(); ++i)
       part.rows.push_back(
@@ -89,6 +91,7 @@ class Lane {
                   {"grad_norm", result.gradient_norm},
                   {"rows_per_s", rate},
                   {"peak_share", peak_share},
+                  {"wait_share", waited_ / seconds},  // of the step, on this rank: its rows were not ready
                   {"computed_share", static_cast<double>(result.computed) / static_cast<double>(result.tokens)},
                   {"tokens_per_s", rate * static_cast<double>(result.tokens) / static_cast<double>(part.rows.size())}});
     }
@@ -326,6 +329,7 @@ class Lane {
   std::optional<double> validation_seconds_;
   Batch batch_;
   std::int64_t step_ = 0, best_step_ = -1;
+  double waited_ = 0;  // seconds of the step at hand, for its rows
   double best_score_ = -std::numeric_limits<double>::infinity();
   bool done_ = false, save_due_ = false;
   std::vector<StoredTensor> best_;

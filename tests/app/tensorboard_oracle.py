@@ -64,7 +64,7 @@ def main():
         world.train(recipe, run, ranks=2)
         after = same(run)
         for stage, steps in (("activate/main", 12), ("expert/0", 6), ("expert/1", 6)):
-            for key in ("loss", "bce", "ce", "lr", "grad_norm", "rows_per_s", "tokens_per_s", "peak_share"):
+            for key in ("loss", "bce", "ce", "lr", "grad_norm", "rows_per_s", "tokens_per_s", "peak_share", "wait_share"):
                 assert sorted(step for tag, step in after if tag == f"{stage}/{key}") == list(range(1, steps + 1)), (stage, key)
         print(f"tensorboard: {len(before)} scalars after kill -9, {len(after)} in the end")
 

@@ -55,6 +55,8 @@ def main():
 
         shares = [row["peak_share"] for row in metrics(f"{folder}/live", "activate/main").values()]
         assert len(shares) == 60 and all(0 < share < 1 for share in shares), shares
+        waits = [row["wait_share"] for row in metrics(f"{folder}/live", "activate/main").values()]
+        assert len(waits) == 60 and all(0 <= share < 1 for share in waits), waits
 
         narrow, code = on_terminal(world.command("thinkrec_train", "--config", recipe, "--run-dir", f"{folder}/narrow", "--stages", "encode,activate"), 50)
         assert code == 0

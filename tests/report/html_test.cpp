@@ -34,7 +34,7 @@ std::string metrics() {
   for (int step = 1; step <= 60; ++step) {
     text += fmt::format(
         "{{\"stage\":\"activate/"
-        "text\",\"step\":{},\"loss\":{},\"bce\":0.6,\"ce\":1.5,\"tokens_per_s\":2900,\"rows_per_s\":9.4,\"peak_share\":0.437,\"time\":{}}}\n",
+        "text\",\"step\":{},\"loss\":{},\"bce\":0.6,\"ce\":1.5,\"tokens_per_s\":2900,\"rows_per_s\":9.4,\"peak_share\":0.437,\"wait_share\":0.0025,\"time\":{}}}\n",
         step, 1 + 1.0 / step, 1795400000 + step);
     if (step % 20 == 0)
       text += fmt::format("{{\"stage\":\"activate/text\",\"step\":{},\"valid_auc\":0.7,\"valid_uauc\":0.68}}\n", step);
@@ -105,6 +105,7 @@ TEST(Html, AWholeRun) {
         "2,900",
         "5f0c8d",
         "43.7 %",
+        "0.25 %",
         "Experts over groups of ranks",
         "<span>Ranks 0–1</span>",
         "<span>Rank 2</span><div class=\"bars\"><div class=\"bar\"><i class=\"c1\" style=\"left:0.00%;width:100.00%\"></i></div>"
