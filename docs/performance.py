@@ -130,7 +130,7 @@ def built(part):
 def measured(found, picture_name):
     lines = ["## Training and scoring, each beside its peer", f"![rows a second beside Hugging Face PEFT]({picture_name})", "",
              "Medians of the pairs, run in turn, with the least and most; where two sides train the same rows, losses of every step agree, or there is no",
-             "figure. The yardstick",
+             "figure. Each command is under its table; what lies in `docs/performance/` is measured anew with `--again` behind it. The yardstick",
              "(`tests/bench/yardstick`): prompts of 350 tokens in the median, a fifth of the rows with explanations of 180, batches of 8, LoRA of rank 8 on",
              "q and v, fp32, dropout 0; threads of OpenMP wait passively on both sides."]
     for name, title, text in PARTS:

@@ -68,9 +68,7 @@ def table3(report):
     sources = ", ".join(f"{count} by {source}" for source, count in report["references"].items())
     lines = [f"{report['rows']} test rows of {report['users']} users; references: {sources}.",
              "Intervals are of 95 %, by bootstrap over users.", "",
-             "The embedded model's own reasons were led on from their verdict with the words *because the user liked (disliked) other movies such as*:",
-             "what ThinkRec learnt from and the references both begin so, and a good part of any score is that frame. Since then they are led on with",
-             "titles of the user's history (`src/synthesis/prompts.cpp`), which is not in this table yet.",
+             "What ThinkRec learnt from and the references both begin with the same words (above), and a good part of any score is that frame.",
              "*Of another row* tells how much: the same reasons, each beside another user's row with the same verdict. The paper's references are",
              "another model's, so its METEOR is not to be compared. BLEURT is left out: its weights are not to be had here (`--bleurt` takes them).", ""]
     lines += results.header("method", *(title for _, title in known), "tokens", "right verdicts", "paper's METEOR, BLEURT")
@@ -100,7 +98,10 @@ def page(folder):
     lines = ["# Reasons as they came", "",
              "Written by `docs/reasons.py` from what `launch/tables.sh text` left in `docs/results/text/`. Rows are drawn by a seed and not chosen by",
              "hand. Everything is by the embedded SmolLM2-135M-Instruct in 4 bits, on MovieLens-1M, whose items have a title and a year and no keywords;",
-             "the paper has an 8 B model, and references by another.", ""]
+             "the paper has an 8 B model, and references by another.", "",
+             "**Older than the product:** these reasons were led on from their verdict with the words *because the user liked (disliked) other movies",
+             "such as*. Since `de064e6` they are led on with titles of the user's own history (`how-it-works/synthesize.md`), which is on no page yet;",
+             "`launch/tables.sh text` makes it.", ""]
     lines += run.splitlines() + [""] if run else []
     lines += ["## Synthesised: what a training learns from", "", *(synthesised([json.loads(line) for line in reasons.splitlines()]) if reasons else [PENDING]), ""]
     report = json.loads(report) if report else None

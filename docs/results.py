@@ -337,7 +337,7 @@ def runs_table(results):
             continue
         run = results.run(name)
         lines.append(row(name, f"`{run['command']}`", f"`{run['commit']}`", f"{int(run['seconds']) / 60:.0f}", run.get("machine", "*not noted*")))
-    return lines if len(lines) > 2 else [PENDING]
+    return [*lines, "", "`-dirty`: the tree had changes that were not committed, so that the row cannot be rebuilt exactly."] if len(lines) > 2 else [PENDING]
 
 
 def figure(svg, name):

@@ -171,7 +171,7 @@ communication and computation, of which there is none.""", "",
               "## Llama-3-8B, forecast",
               f"Made by the same run of `launch/simulate.py`, at commit `{simulated['commit']}`: what `thinkrec_train --dry-run --gpu {platform['gpu']}` forecasts for the phase",
               "`activate/projector` of `configs/recipes/thinkrec.yaml` on data of Yelp's size: the step's operations from the shapes, the memory from what is held. A",
-              "test holds the memory to 10 % of what is measured (`tests/train/forecast_test.cpp`, `app_dry_run`); the time beside what is measured is in",
+              "test holds the memory to 10 % of what is measured (`tests/train/forecast_test.cpp`, `app_dry_run`); the time was measured on CPUs alone, in",
               f"`performance.md`. The share of the peak, {platform['mfu'] * 100:.0f} %, is an assumption, not a measurement: what trainers of dense models of this size report for H100",
               "in bf16 is a third to a half, and rows of unequal length, small passes and the adapters cost some of it. `--mfu` sets another.", "",
               "| H100s | rows/s | memory of a GPU | an epoch of Yelp (1,637,168 rows) |", "|---|---|---|---|"]

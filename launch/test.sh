@@ -3,7 +3,8 @@
 #   launch/test.sh                     all tests but those labelled slow or gpu
 #   launch/test.sh --all               those too (a gpu test skips where there is no GPU)
 #   launch/test.sh [--all] -L fast     what follows goes to ctest
-# THINKREC_DATA names the folder that holds ml1m/; where it is set, a test that skips for want of that data is a failure.
+# THINKREC_DATA names the folder that holds ml1m/. A test that skips for want of what the set-up installs, or of that data where it is named,
+# is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 labels=(-LE 'slow|gpu')
@@ -30,8 +31,8 @@ fi
 
 status=0
 ctest --test-dir build/release --output-on-failure --no-tests=error -j2 "${labels[@]}" "$@" || status=$?
-if [ -n "${THINKREC_DATA:-}" ] && ! skipped=$(python3 tests/structure/skipped_for_data.py build/release/Testing/Temporary/LastTest.log); then
-  echo "test: THINKREC_DATA is $THINKREC_DATA, but these skipped for want of MovieLens-1M: ${skipped//$'\n'/, }" >&2
+if ! skipped=$(python3 tests/structure/skipped_tests.py build/release/Testing/Temporary/LastTest.log ${THINKREC_DATA:+--data}); then
+  printf 'test: these skipped for want of what the set-up, or THINKREC_DATA, should have given:\n%s\n' "$skipped" >&2
   [ "$status" -ne 0 ] || status=1
 fi
 exit "$status"

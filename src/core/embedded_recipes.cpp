@@ -68,7 +68,8 @@ const EmbeddedRecipe* find_embedded_recipe(std::string_view name) {
 
 std::string suggest_embedded_recipe(std::string_view name) {
   const auto near = nearest_recipe(name);
-  return near.empty() ? "" : fmt::format(" (did you mean the embedded recipe '{}'? --list-recipes names all)", near);
+  return near.empty() ? " (thinkrec_train --list-recipes names those that the programs carry)"
+                      : fmt::format(" (did you mean the embedded recipe '{}'? --list-recipes names all)", near);
 }
 
 std::string base_path(const std::string& path, const std::string& base) {

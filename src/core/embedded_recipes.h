@@ -25,7 +25,7 @@ std::span<const EmbeddedRecipe> embedded_recipes();
 /// By name, with or without "embedded:" and ".yaml"; null when there is none, or more than one that ends so.
 const EmbeddedRecipe* find_embedded_recipe(std::string_view name);
 
-/// " (did you mean the embedded recipe 'x'? --list-recipes names all)" or the empty text, for what was no file and no recipe's name.
+/// " (did you mean the embedded recipe 'x'? --list-recipes names all)", or where to look, for what was no file and no recipe's name.
 std::string suggest_embedded_recipe(std::string_view name);
 
 /// Where `base` of the recipe at `path` lies: relative to `path`, among the embedded recipes for an embedded one.

@@ -172,6 +172,7 @@ GuardVerdict ask_guard(const std::string& path) {
 
 void check_in_guard(const std::string& path) {
   const GuardVerdict verdict = ask_guard(path);
+  if (verdict.code == ExitCode::kNoInput) fail(verdict.code, "{}; thinkrec_prepare makes a data set", verdict.line);
   if (verdict.code != ExitCode::kOk) throw Error(verdict.code, verdict.line);
 }
 

@@ -2,13 +2,16 @@
 """What programs leave behind and whom they talk to: no user, home or secret in what they write or say, files as the umask says; under strace
 no connection but to this machine, and of each program no other started than it is meant to start.   discretion_test.py PROGRAMS SOURCE
 Without strace, or where tracing is forbidden, nothing is said of connections and programs: exit code 77."""
+import json
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import types
 
 from chat_server import ChatServer
 from serve_test import Server
@@ -20,12 +23,14 @@ SECRETS = {"OPENAI_API_KEY": KEY, "THINKREC_SERVE_TOKEN": TOKEN, "USER": NAME, "
 PLACES = ("made", "run", "exported")
 
 # What each program starts: the guard where it reads a data file; thinkrec_train becomes thinkrec_train_stages.
-MEANT = {"thinkrec_prepare": set(), "thinkrec_synthesize": {"thinkrec_check"}, "thinkrec_train": {"thinkrec_train_stages", "thinkrec_check"},
-         "thinkrec_eval": {"thinkrec_check"}, "thinkrec_export": {"thinkrec_check"}, "thinkrec_recommend": {"thinkrec_check"}}
+GUARDED = ("synthesize", "eval", "export", "recommend", "serve", "tune", "inspect")
+MEANT = {"thinkrec_prepare": set(), "thinkrec_check": set(), "thinkrec_bench": set(), "thinkrec_documents": set(),
+         "thinkrec_train": {"thinkrec_train_stages", "thinkrec_check"}, **{f"thinkrec_{name}": {"thinkrec_check"} for name in GUARDED}}
+NOT_ALONE = {"thinkrec_train_stages"}  # nobody calls it: it is traced as what thinkrec_train has become, in the same process
 
 
 def use_everything(folder, endpoint, command):
-    """Prepare, synthesize with a local model and with an endpoint, train, evaluate, export, recommend, with relative paths;
+    """Every program but thinkrec_serve, with relative paths, thinkrec_synthesize with a local model and with an endpoint;
     `command(program, *arguments, ranks)` runs one and returns what it said."""
     for place in PLACES:
         shutil.rmtree(os.path.join(folder, place), ignore_errors=True)
@@ -38,6 +43,15 @@ def use_everything(folder, endpoint, command):
     said += command("thinkrec_eval", "--run-dir", "run")
     said += command("thinkrec_export", "--run-dir", "run", "--output", "exported")
     said += command("thinkrec_recommend", "--run-dir", "run", "--user", "u1")
+    said += command("thinkrec_tune", "--config", "recipe.yaml", "--output", "made/tuned", "--seeds", "1")
+    with open(os.path.join(folder, "made", "workload.jsonl"), "w") as out:
+        out.write(json.dumps({"ids": [1, 2, 5, 3], "prompt_len": 2, "label": 1}) + "\n")
+    said += command("thinkrec_bench", "--model", "model", "--adapter", "exported", "--workload", "made/workload.jsonl", "--batch", "1", "--steps", "1")
+    said += command("thinkrec_check", "made/data.h5")
+    for arguments in (["made/data.h5", "model/model.safetensors"], ["--check", "made/data.h5"], ["--reasons", "made/data.h5"],
+                      ["--prompts", "1", "--config", "recipe.yaml"]):
+        said += command("thinkrec_inspect", *arguments)
+    said += command("thinkrec_documents", "--markdown", "made/options.md", "--share", "made/share")
     return said
 
 
@@ -72,6 +86,8 @@ def discretion(world, folder, environment, server):
     before = os.umask(0o077)
     try:
         said = use_everything(folder, server.endpoint, command)
+        # This is meant to say in which folder it is, and where the libraries lie.
+        environment_said = command("thinkrec_inspect", "--environment")
         with Server(world, "--run-dir", "run", "--token-env", "THINKREC_SERVE_TOKEN", cwd=folder, env=environment) as serving:
             serving.recommend({"user": "u1", "top": 2}, token=TOKEN)
             serving.recommend({"user": "u1", "top": 2}, token="another", code=401)
@@ -83,6 +99,7 @@ def discretion(world, folder, environment, server):
     # as it was given.
     words = [*SECRETS.values(), environment["HOME"], folder, world.source]
     assert not [word for word in words if word in said], said
+    assert not [word for word in (*SECRETS.values(), environment["HOME"]) if word in environment_said], environment_said
     for place in PLACES:
         found = leaks(os.path.join(folder, place), words) + modes(os.path.join(folder, place), 0o077)
         assert not found, f"{place}: {found}"
@@ -101,13 +118,15 @@ def started(trace):
     return [found[1] for found in (re.search(r'execve(?:at)?\((?:\w+, )?"([^"]*)"', line) for line in lines) if found]
 
 
-def foreign(trace):
-    """Lines of a trace that connect or send to another machine, or wait for one."""
+def foreign(trace, waits=False):
+    """Lines of a trace that connect or send to another machine, or wait for one; without the latter where it `waits`."""
     bad = []
     for line in trace.splitlines():
-        if re.search(r"\b(connect|sendto|sendmsg|bind)\(", line) and re.search(r"AF_INET", line):
+        call = re.search(r"\b(connect|sendto|sendmsg|bind)\(", line)
+        if call and "AF_INET" in line:
             address = re.search(r'inet_addr\("([^"]*)"\)|inet_pton\(AF_INET6, "([^"]*)"', line)
-            if not address or (address.group(1) or address.group(2)) not in ("127.0.0.1", "0.0.0.0", "::1", "::"):
+            any_address = () if call.group(1) == "bind" and not waits else ("0.0.0.0", "::")  # connecting to it stays here
+            if not address or (address.group(1) or address.group(2)) not in ("127.0.0.1", "::1", *any_address):
                 bad.append(line)
     return bad
 
@@ -117,28 +136,51 @@ def traced(world, folder, environment, server):
     can = shutil.which("strace") is not None
     can = can and subprocess.run(["strace", "-qq", "-o", "/dev/null", "true"], capture_output=True, check=False).returncode == 0
     log = os.path.join(folder, "trace.txt")
+    strace = ["strace", "-f", "-qq", "-e", "trace=execve,execveat,connect,sendto,sendmsg,bind", "-o", log] if can else []
+    seen = set()
 
-    def trace(*command):
-        strace = ["strace", "-f", "-qq", "-e", "trace=execve,execveat,connect,sendto,sendmsg,bind", "-o", log] if can else []
-        done = subprocess.run([*strace, *command], capture_output=True, text=True, errors="replace", timeout=300, cwd=folder, env=environment,
-                              check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-        if not can:
-            return ""
+    def trace_text():
         with open(log, errors="replace") as lines:
             return lines.read()
 
+    def trace(*command):
+        done = subprocess.run([*strace, *command], capture_output=True, text=True, errors="replace", timeout=300, cwd=folder, env=environment,
+                              check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return trace_text() if can else ""
+
+    def judge(program, text, wanted):
+        """Holds a trace to the programs `wanted`, and to connections within this machine."""
+        seen.add(program)
+        wanted = {os.path.join(world.programs, name) for name in (program, *wanted)}
+        assert set(started(text)) == wanted, f"{program} started {started(text)}, not {wanted}"
+        assert not foreign(text), "\n".join(foreign(text)[:20])
+
     def command(program, *arguments, ranks=0):
         del ranks
-        path = os.path.join(world.programs, program)
-        text = trace(path, *arguments)
+        text = trace(os.path.join(world.programs, program), *arguments)
         if can:
-            wanted = {path, *(os.path.join(world.programs, name) for name in MEANT[program])}
-            assert set(started(text)) == wanted, f"{program} started {started(text)}, not {wanted}"
-            assert not foreign(text), "\n".join(foreign(text)[:20])
+            judge(program, text, MEANT[program])
             if "--endpoint" in arguments:
                 assert "127.0.0.1" in text, "the endpoint was not seen: is the trace whole?"
         return ""
+
+    def serve():
+        """One request to thinkrec_serve, which listens for this machine alone; a stop by TERM."""
+        traced_world = types.SimpleNamespace(command=lambda program, *arguments: [*strace, *world.command(program, *arguments)])
+        with Server(traced_world, "--run-dir", "run", "--token-env", "THINKREC_SERVE_TOKEN", cwd=folder, env=environment) as serving:
+            pid = serving.process.pid
+            with open(f"/proc/{pid}/task/{pid}/children") as children:
+                served = int(children.read().split()[0])
+            try:
+                assert len(serving.recommend({"user": "u1", "top": 2}, token=TOKEN)["items"]) == 2
+            finally:
+                os.kill(served, signal.SIGTERM)  # strace heeds none, and ends with the code of what it traces
+            serving.process.wait(timeout=60)
+        text = trace_text()
+        judge("thinkrec_serve", text, MEANT["thinkrec_serve"])
+        bound = [line for line in text.splitlines() if re.search(r"\bbind\(.*AF_INET", line)]
+        assert len(bound) == 1 and 'inet_addr("127.0.0.1")' in bound[0], bound
 
     before = os.umask(0o022)
     try:
@@ -151,12 +193,21 @@ def traced(world, folder, environment, server):
     if not can:
         print("skipped: strace is not there, or tracing is forbidden")
         sys.exit(77)
+    serve()
+    # The self-test of MPI starts Open MPI's daemon, as what calls MPI_Init without mpirun does; both wait at any address while it lasts.
+    self_test = trace(os.path.join(world.programs, "thinkrec_inspect"), "--environment")
+    names = {os.path.basename(path) for path in started(self_test)}
+    assert "thinkrec_inspect" in names and names <= {"thinkrec_inspect", "orted"} and not foreign(self_test, waits=True), self_test
+    # Each program that was built is in the table, and each of the table was traced.
+    with os.scandir(world.programs) as entries:
+        built = {entry.name for entry in entries if entry.name.startswith("thinkrec_") and entry.is_file() and os.access(entry.path, os.X_OK)}
+    assert built - NOT_ALONE == set(MEANT) == seen, f"built: {sorted(built)}, in the table: {sorted(MEANT)}, traced: {sorted(seen)}"
     # What must be found is found: a shell, another program, another machine.
-    sends = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect((\"192.0.2.7\", 9))"
+    sends = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((\"0.0.0.0\", 0)); s.connect((\"192.0.2.7\", 9))"
     shell = trace("sh", "-c", f"ls / >/dev/null; python3 -c '{sends}'")
     names = [os.path.basename(path) for path in started(shell)]
-    assert "sh" in names and "ls" in names and "192.0.2.7" in "".join(foreign(shell)), shell
-    print("no connection but to this machine, no program started but the guard and the training", flush=True)
+    assert "sh" in names and "ls" in names and all(address in "".join(foreign(shell)) for address in ("192.0.2.7", "0.0.0.0")), shell
+    print("no connection but to this machine, no program started but the guard, the training and MPI's daemon in its self-test", flush=True)
 
 
 def main():

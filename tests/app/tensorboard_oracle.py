@@ -52,7 +52,7 @@ def same(run):
 
 def main():
     if not os.path.exists(f"{DEPS}/oracles/bin/python"):
-        print("no oracle packages here: launch/setup.sh --oracles installs them")
+        print("skipped: no oracle packages here; launch/setup.sh --oracles installs them")
         sys.exit(77)
     with tempfile.TemporaryDirectory() as folder:
         world = World(PROGRAMS, SOURCE, folder)

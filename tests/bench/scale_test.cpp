@@ -1,9 +1,12 @@
 // The data path's figures (docs/performance.md): small data in every run of the tests, with the figures scaled down with them;
-// THINKREC_SLOW=1 (the ctest scale_full) at the paper's size. CPU seconds are held where a busy machine would spoil wall seconds.
+// THINKREC_SLOW=1 (the ctest scale_full) at the paper's size. CPU seconds are held where a busy machine would spoil wall seconds. Memory that
+// 2 % of the data would not show is held in cases of their own.
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "bench/data_figures.h"
 #include "data/prepare.h"
@@ -15,6 +18,8 @@ namespace {
 
 bool full() { return std::getenv("THINKREC_SLOW") != nullptr; }
 double scale() { return full() ? 1 : 0.02; }
+/// What is wanted at full size, at the size of this run; but never so little that what else the machine does could decide.
+double seconds_at_scale(double wanted) { return std::max(wanted * scale(), 0.5); }
 
 PrepareOptions like(const std::string& name) {
   PrepareOptions options = default_options("synthetic");
@@ -55,7 +60,7 @@ TEST(Scale, PreparingTakesMinutesAndLittleMemory) {
     const figures::Json made = {{"seconds", watch.wall()}, {"peak_mb", figures::memory_mb("VmHWM")}};
     note(std::string("prepare, like ") + name, made);
     EXPECT_LE(watch.cpu(), 360 * scale());
-    EXPECT_LE(made["peak_mb"], full() ? 3000 : 300);
+    EXPECT_LE(made["peak_mb"], full() ? 3000 : 100);
     if (!full()) continue;
     const bool is_yelp = std::string_view(name) == "yelp";
     EXPECT_EQ(data.users.size(), is_yelp ? 40617U : 22686U);
@@ -80,7 +85,7 @@ TEST(Scale, PreparingFromYelpsFiles) {
   const figures::Json made = {{"seconds", watch.wall()}, {"reviews", reviews}, {"peak_mb", figures::memory_mb("VmHWM")}};
   note("prepare --format yelp", made);
   EXPECT_LE(watch.cpu(), 360 * scale());
-  EXPECT_LE(made["peak_mb"], full() ? 3000 : 300);
+  EXPECT_LE(made["peak_mb"], full() ? 3000 : 100);
   EXPECT_EQ(data.users.size(), yelp().users.size());
   EXPECT_EQ(data.items.size(), yelp().items.size());
   EXPECT_EQ(data.interactions(), yelp().interactions());
@@ -92,11 +97,13 @@ TEST(Scale, ARankOpensItsDataInSecondsAndHoldsLittle) {
   const testing::TempFolder folder;
   save_dataset(yelp(), folder.file("data.h5"));
   Dataset data;
+  const figures::Stopwatch watch;
   const figures::Json opened = figures::open_data(folder.file("data.h5"), data);
+  const double cpu = watch.all_cpu(), wall = opened["open_s"].get<double>() + opened["hash_s"].get<double>();
   note("open", opened);
   EXPECT_EQ(data.hash(), yelp().hash());
-  EXPECT_LE(opened["open_s"].get<double>() + opened["hash_s"].get<double>(), 5);
-  EXPECT_LE(opened["peak_mb"], full() ? 500 : 50);
+  EXPECT_LE(full() ? wall : cpu, seconds_at_scale(5));
+  EXPECT_LE(opened["peak_mb"], full() ? 500 : 20);
 }
 
 TEST(Scale, TokensComeFasterThanAnyModelReadsThem) {
@@ -106,7 +113,7 @@ TEST(Scale, TokensComeFasterThanAnyModelReadsThem) {
   EXPECT_TRUE(made["in_pieces"].get<bool>());
   EXPECT_GE(made["pieces_tokens_per_cpu_s"], 1e6);
   EXPECT_LE(made["lengths_cpu_s"], 15 * scale());  // of all rows
-  EXPECT_LE(made["items_mb"], full() ? 200 : 50);
+  EXPECT_LE(made["items_mb"], full() ? 200 : 20);
 }
 
 TEST(Scale, EveryRowOnceAnEpochForAnyNumberOfRanks) {
@@ -116,8 +123,26 @@ TEST(Scale, EveryRowOnceAnEpochForAnyNumberOfRanks) {
     note("epoch", made);
     EXPECT_EQ(made["rows_once"], rows) << ranks;
     EXPECT_LE(made["epoch_order_cpu_s"], 5 * scale());
-    EXPECT_LE(made["memory_mb"], 5);  // the order is computed, not stored
   }
+}
+
+TEST(Scale, TheOrderOfAnEpochIsComputedNotStored) {
+  constexpr std::int64_t kRows = 20'000'000, kBatch = 512, kSteps = kRows / kBatch;  // stored: 80 MB at least
+  figures::reset_memory();
+  const double before = figures::memory_mb("VmRSS");
+  const Sampler sampler(kRows, 0, 0, kBatch, 5);
+  std::set<std::int64_t> drawn;
+  for (const std::int64_t first : {std::int64_t{0}, kSteps / 2, kSteps - 4}) {
+    for (std::int64_t step = first; step < first + 4; ++step) {
+      for (const Draw& draw : sampler.step(step)) drawn.insert(draw.index);
+    }
+  }
+  const double memory = figures::memory_mb("VmHWM") - before;
+  note("order", {{"rows", kRows}, {"memory_mb", memory}});
+  EXPECT_EQ(drawn.size(), std::size_t{12 * kBatch});  // no row twice
+  EXPECT_GE(*drawn.begin(), 0);
+  EXPECT_LT(*drawn.rbegin(), kRows);
+  EXPECT_LE(memory, 5);
 }
 
 TEST(Scale, BatchesAreReadyBeforeTheStep) {
@@ -153,16 +178,18 @@ TEST(Scale, KmeansTakesSeconds) {
     for (const float apart : {0.0F, 0.5F}) {
       const figures::Json made = figures::grouping(users, 64, groups, apart, GroupingMethod::kKmeans);
       note("grouping", made);
-      EXPECT_LE(made["cpu_s_a_thread"], 5);
+      const double all_threads = made["cpu_s_a_thread"].get<double>() * made["threads"].get<double>();
+      EXPECT_LE(full() ? made["cpu_s_a_thread"].get<double>() : all_threads, seconds_at_scale(5));  // few points take one thread
     }
   }
 }
 
 TEST(Scale, WardNeedsNoMatrixOfDistances) {
-  const auto users = static_cast<std::int64_t>(yelp().users.size());
-  const figures::Json made = figures::grouping(users, 64, 4, 0.5F, GroupingMethod::kWard);
+  // The matrix of 5,000 users takes 50 MB at the very least (half of it, in floats), that of Yelp's 3,300 MB.
+  const std::int64_t users = full() ? static_cast<std::int64_t>(yelp().users.size()) : 5000;
+  const figures::Json made = figures::grouping(users, full() ? 64 : 16, 4, 0.5F, GroupingMethod::kWard);
   note("grouping", made);
-  EXPECT_LE(made["peak_mb"], full() ? 1000 : 20);
+  EXPECT_LE(made["peak_mb"], full() ? 1000 : 10);
 }
 
 }  // namespace

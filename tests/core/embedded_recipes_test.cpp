@@ -124,8 +124,10 @@ TEST_F(EmbeddedRecipes, NamesNearlyRightAreSuggested) {
             "quickstrat: the recipe cannot be read: No such file or directory (did you mean the embedded recipe 'quickstart'? "
             "--list-recipes names all)");
   EXPECT_NE(load("configs/quickstart.yaml").find("'quickstart'"), std::string::npos) << "a path of another folder";
-  EXPECT_EQ(load("bananas-and-cream"), "bananas-and-cream: the recipe cannot be read: No such file or directory");
-  EXPECT_EQ(load("embedded:bananas-and-cream"), "embedded:bananas-and-cream: the recipe cannot be read: there is no such recipe");
+  const std::string remedy = " (thinkrec_train --list-recipes names those that the programs carry)";
+  EXPECT_EQ(load("bananas-and-cream"), "bananas-and-cream: the recipe cannot be read: No such file or directory" + remedy);
+  EXPECT_EQ(load("embedded:bananas-and-cream"),
+            "embedded:bananas-and-cream: the recipe cannot be read: there is no such recipe" + remedy);
   EXPECT_EQ(Recipe::validate("quickstrat", {}, recipe_options()).size(), 1U);
 }
 

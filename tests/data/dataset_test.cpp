@@ -247,12 +247,16 @@ TEST(DatasetStore, LoadRefusesNamingFileAndField) {
 TEST(DatasetStore, DamagedFilesAreRefusedOrWhole) {
   const Folder folder;
   const std::string path = folder.path("data.h5");
-  save_dataset(tiny_dataset(), path);
+  const Dataset whole = tiny_dataset();
+  save_dataset(whole, path);
   const std::string good = read_file(path);
   std::mt19937 random(7);
+  int refused = 0;
   for (int trial = 0; trial < 300; ++trial) {
+    SCOPED_TRACE(trial);
     std::string bytes = good;
-    if (trial % 3 == 0) {
+    const bool cut = trial % 3 == 0;
+    if (cut) {
       bytes.resize(random() % bytes.size());
     } else {
       bytes[random() % bytes.size()] ^= static_cast<char>(1 + random() % 255);
@@ -260,12 +264,16 @@ TEST(DatasetStore, DamagedFilesAreRefusedOrWhole) {
     folder.write("data.h5", bytes);
     try {
       const Dataset loaded = load_dataset(path);  // a byte that nothing reads
-      EXPECT_EQ(loaded.users.size(), loaded.user_begin.size() - 1);
+      EXPECT_FALSE(cut) << bytes.size() << " of " << good.size() << " bytes were read as a whole data set";
+      EXPECT_EQ(loaded.hash(), whole.hash());
+      expect_equal(loaded, whole);  // reasons, too, which the hash leaves out
     } catch (const Error& error) {
+      ++refused;
       EXPECT_EQ(error.code(), ExitCode::kBadData) << error.what();
       EXPECT_NE(std::string(error.what()).find(path), std::string::npos) << error.what();
     }
   }
+  EXPECT_GT(refused, 250);  // 269 with HDF5 1.10: nothing reads a byte of six
 }
 
 }  // namespace

@@ -95,7 +95,7 @@ class Synthetic : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Shapes, Synthetic, testing::Values("yelp", "book"), [](const auto& shape) { return shape.param; });
 
 TEST_P(Synthetic, HasThePapersCounts) {
-  if (too_long(GetParam())) GTEST_SKIP();
+  if (too_long(GetParam())) GTEST_SKIP() << "too long for sanitizers";
   const SyntheticShape& shape = find_shape(GetParam());
   const Dataset d = prepare(synthetic(GetParam(), 1));
   const DatasetSummary s = summarize(d);
@@ -148,7 +148,7 @@ TEST_P(Synthetic, SplitsFollowEachOtherInTime) {
 }
 
 TEST_P(Synthetic, LabelsCanBeLearnt) {
-  if (too_long(GetParam())) GTEST_SKIP();
+  if (too_long(GetParam())) GTEST_SKIP() << "too long for sanitizers";
   const Signal signal = measure(prepare(synthetic(GetParam(), 0.1)));
   EXPECT_GT(signal.by_item, 0.57);
   EXPECT_GT(signal.by_user, 0.57);

@@ -44,11 +44,12 @@ NOT_RUN = {
         "cmake --preset release -DTHINKREC_ARCH=x86-64-v3": "launch/gpu_bundle.sh configures so",
         "cmake --build --preset release": "launch/test.sh builds so",
         "docker build -f launch/containers/Dockerfile -t thinkrec .": "needs Docker; containers_debian runs its install line",
-        'docker run --rm --shm-size 8g -v "$PWD/runs:/opt/thinkrec/runs" thinkrec launch/run.sh --ranks 2 thinkrec_train --config mine.yaml --run-dir runs/mine':
+        'docker run --rm --shm-size 8g -v "$PWD/runs:/opt/thinkrec/runs" -v "$PWD/data:/opt/thinkrec/data" -v "$PWD/mine.yaml:/opt/thinkrec/mine.yaml" thinkrec launch/run.sh --ranks 2 thinkrec_train --config mine.yaml --run-dir runs/mine':
             "needs Docker; containers_debian trains on two ranks where its install line ran",
         "apptainer build thinkrec.sif launch/containers/thinkrec.def": "needs Apptainer; containers_debian runs its install line",
         "RECIPE=mine.yaml RUN_DIR=runs/mine sbatch slurm/single_node.sbatch": "slurm (slow)",
         "RECIPE=mine.yaml RUN_DIR=runs/mine sbatch --nodes=8 slurm/multi_node.sbatch": "slurm (slow), on two nodes",
+        "RECIPE=mine.yaml RUN_DIR=runs/mine sbatch --nodes=8 slurm/multi_node.sbatch --stages encode,activate": "slurm (slow) gives these stages",
         "RECIPE=mine.yaml RUN_DIR=runs/mine sbatch --nodes=2 slurm/experts.sbatch": "slurm (slow)",
         "tail -f thinkrec-JOB.log": "does not end; needs a job of Slurm",
         "tensorboard --logdir runs/mine/tensorboard": "a server of another project; tensorboard_oracle_test reads the events with it",

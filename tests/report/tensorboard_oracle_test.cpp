@@ -29,7 +29,8 @@ TEST(TensorBoardOracle, ReadsTheSameScalars) {
                                    THINKREC_SOURCE_DIR, folder.file("events"), folder.file("out"), folder.file("err"));
   const int status = std::system(command.c_str());
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  if (code == 77 || code == 126 || code == 127) GTEST_SKIP() << "tensorboard cannot be imported by " << python;
+  if (code == 77 || code == 126 || code == 127)
+    GTEST_SKIP() << "tensorboard cannot be imported by " << python << "; launch/setup.sh --oracles installs it";
   ASSERT_EQ(code, 0) << folder.read("err");
   EXPECT_EQ(folder.read("out"), wanted);
 }

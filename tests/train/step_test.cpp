@@ -37,7 +37,10 @@ TEST(Step, StrictGivesTheBitsOfOneRankAndOfEachAlone) {
     EXPECT_EQ(ranks[i].losses, one[i].losses);
     for (std::size_t p = 0; p < one[i].parameters.size(); ++p)
       EXPECT_TRUE(at::equal(ranks[i].parameters[p].second, one[i].parameters[p].second)) << one[i].parameters[p].first;
-    testing::expect_same_training(one[i], testing::train_together(*model, strict, {static_cast<unsigned>(i + 1)}, *solo)[0]);
+    const Trained alone = testing::train_together(*model, strict, {static_cast<unsigned>(i + 1)}, *solo)[0];
+    EXPECT_EQ(one[i].losses, alone.losses);
+    for (std::size_t p = 0; p < one[i].parameters.size(); ++p)
+      EXPECT_TRUE(at::equal(one[i].parameters[p].second, alone.parameters[p].second)) << one[i].parameters[p].first;
   }
 }
 

@@ -106,5 +106,22 @@ TEST(Units, MoreRanksThanUnitsAllGetRows) {
   for (const auto& share : shares) EXPECT_EQ(tokens(share), 240);
 }
 
+/// As a step shares them: each row once on any number of ranks, in units of any size.
+TEST(Units, EachRowIsOnOneOfAnyNumberOfRanks) {
+  std::mt19937_64 random(5);
+  const auto draw = [&](std::int64_t least, std::int64_t most) {
+    return std::uniform_int_distribution<std::int64_t>(least, most)(random);
+  };
+  for (int round = 0; round < 60; ++round) {
+    const Rows rows(draw(1, 6), draw(1, 5), draw(1, 80), draw(1, 40));
+    for (int ranks = 1; ranks <= 5; ++ranks) {
+      SCOPED_TRACE(fmt::format("round {}, {} ranks", round, ranks));
+      const auto shares = share_units(make_units(rows.to_pack(), draw(20, 400)), rows.to_pack(), ranks);
+      ASSERT_EQ(shares.size(), static_cast<std::size_t>(ranks));
+      expect_whole(shares, rows.to_pack());
+    }
+  }
+}
+
 }  // namespace
 }  // namespace thinkrec
