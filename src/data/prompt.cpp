@@ -493,6 +493,13 @@ std::int64_t PromptBuilder::reason_tokens(const Reason& reason) const {
   return count(ask_about(reason.row, answer)) + answer;
 }
 
+std::int64_t PromptBuilder::least_tokens(std::int32_t item) const { return count({item, {FeatureRef::Kind::kUser, 0}, {}}) + 1; }
+
+std::int64_t PromptBuilder::least_tokens(const Reason& reason) const {
+  return least_tokens(dataset_.item[static_cast<std::size_t>(reason.row)]) - 1 +
+         static_cast<std::int64_t>(answer_of(reason).size());
+}
+
 std::string PromptBuilder::hash() const {
   return sha256_hex(fmt::format("{}|{}|{}{}|{}|{}|{}|{}{}|{}|{}|{}|{}", kPromptRules, config_.template_text, config_.features,
                                 config_.history_features ? "" : " not in the history", config_.keywords, config_.labels,

@@ -84,6 +84,9 @@ class PromptBuilder {
   /// Tokens of recommendation(row) and reason(reason), without making them where prompts are made of pieces.
   std::int64_t recommendation_tokens(std::int64_t row) const;
   std::int64_t reason_tokens(const Reason& reason) const;
+  /// The least that a row about the item takes, and a reason: without history. More than max_tokens: it cannot be asked.
+  std::int64_t least_tokens(std::int32_t item) const;
+  std::int64_t least_tokens(const Reason& reason) const;
 
   /// prompt(row) with every run of text tokenised as a whole: what pieces are held to.
   EncodedRow prompt_of_whole_runs(std::int64_t row) const;

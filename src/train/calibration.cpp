@@ -26,11 +26,9 @@ std::vector<std::int64_t> fresh_valid_rows(const Session& session) {
   const std::int64_t judged = recipe.integer("valid.rows"), wanted = recipe.integer("evaluate.calibration_rows");
   const auto user_of = [&](std::int64_t row) { return dataset.user[static_cast<std::size_t>(row)]; };
   std::set<std::int32_t> taken;
-  if (judged > 0) {
-    for (const std::int64_t row :
-         sample_rows(dataset, Split::kValid, judged, recipe.integer("valid.rows_per_user"), session.seed()))
-      taken.insert(user_of(row));
-  }
+  for (const std::int64_t row :
+       sample_rows(dataset, Split::kValid, judged, recipe.integer("valid.rows_per_user"), session.seed()))
+    taken.insert(user_of(row));
   // Users come in the same order as in that sample, so more rows are more users behind its own.
   std::vector<std::int64_t> rows;
   std::int64_t of_taken = 0;

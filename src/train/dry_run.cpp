@@ -21,6 +21,7 @@
 #include "train/device.h"
 #include "train/dry_run_report.h"
 #include "train/peak.h"
+#include "train/prompt_room.h"
 #include "train/stages.h"
 
 namespace thinkrec {
@@ -108,6 +109,7 @@ class Planner {
     plan_encoder();
     if (wants("activate") && recipe_.text("activate.from").empty()) plan_activate();
     if (wants("expert")) plan_experts_stage();
+    if (wants("evaluate") && mean_tokens_ == 0) count_served_prompts();
     measure();
     if (wants("evaluate")) plan_evaluation();
     check();
@@ -132,6 +134,7 @@ class Planner {
     train_ = sample_train_rows(dataset_, recipe_.integer("mix.train_rows"), recipe_.integer("mix.rows_per_user"), seed());
     valid_ = sample_rows(dataset_, Split::kValid, recipe_.integer("valid.rows"), recipe_.integer("valid.rows_per_user"), seed());
     for (const Reason& reason : dataset_.reasons) reasons_.push_back(&reason);
+    check_prompt_room(dataset_, *tokenizer_, recipe_, setting_.stages);
     describe_inputs();
     const int per_node = setting_.ranks_per_node > 0 ? setting_.ranks_per_node : gpu_ != nullptr ? 8 : setting_.ranks;
     plan_.ranks = setting_.ranks;
@@ -250,6 +253,12 @@ class Planner {
     plan_.phases.push_back(std::move(phase));
   }
 
+  /// Where no phase is planned that counts its own.
+  void count_served_prompts() {
+    const std::string name = phase_template(recipe_, phase_count(recipe_) - 1);
+    count_prompts(name, PromptBuilder(dataset_, *tokenizer_, prompt_config(recipe_, name)));
+  }
+
   /// Scoring of rows by layers first and up.
   double scoring_flops(std::int64_t rows, std::int64_t first) const {
     const auto tokens = static_cast<std::int64_t>(mean_tokens_);
@@ -344,15 +353,15 @@ class Planner {
 
   /// The speed of this machine, and what this process holds after that: the program, libtorch and the data, as a rank has them.
   void measure() {
-    PassShape largest{recipe_.integer("run.micro_tokens"), 0, 0};
-    for (const PlannedPhase& phase : plan_.phases) largest.tokens = std::max<std::int64_t>(1, phase.plan.largest.tokens);
+    std::int64_t largest = 0;  // a phase without steps has no pass
+    for (const PlannedPhase& phase : plan_.phases) largest = std::max(largest, phase.plan.largest.tokens);
+    if (largest == 0) largest = recipe_.integer("run.micro_tokens");
     double rate = 0;
     if (gpu_ != nullptr) {
       rate = gpu_->bf16_flops * setting_.mfu * (value_bytes() == 2 ? 1.0 : 0.5);
     } else {
-      plan_.layer =
-          measure_layer(model_.config, largest.tokens, std::max<std::int64_t>(1, static_cast<std::int64_t>(mean_tokens_)),
-                        recipe_.integer("lora.rank"));
+      plan_.layer = measure_layer(model_.config, largest, std::max<std::int64_t>(1, static_cast<std::int64_t>(mean_tokens_)),
+                                  recipe_.integer("lora.rank"));
       rate = plan_.layer.flops_per_second / plan_.sharing;
     }
     plan_.rate = rate;
@@ -391,9 +400,10 @@ class Planner {
     plan_.evaluation_seconds = flops / (plan_.rate * setting_.ranks);
   }
 
-  /// Most run.micro_tokens with which a phase fits, less than its longest row when none does.
+  /// Most run.micro_tokens with which a phase fits, less than its longest row when none does; 0 for one without steps.
   std::int64_t most_micro_tokens(const PlannedPhase& phase) const {
     const PassShape& like = phase.plan.largest;
+    if (like.tokens == 0) return 0;
     const auto of_pass = [&](std::int64_t tokens, const PassBytes& bytes) {
       return bytes.peak + (gpu_ != nullptr ? 0 : workspace_bytes(tokens) + heap_bytes(bytes.saved));
     };

@@ -17,7 +17,7 @@
 namespace thinkrec {
 namespace {
 
-constexpr const char* kKillInValidation = "kill-validation";
+constexpr std::pair<const char*, int> kInValidation[] = {{"kill-validation", SIGKILL}, {"usr2-validation", SIGUSR2}};
 constexpr std::pair<const char*, StepFault::Place> kPlaces[] = {{"loss", StepFault::Place::kLoss},
                                                                 {"gradient", StepFault::Place::kGradient},
                                                                 {"input", StepFault::Place::kInput},
@@ -26,7 +26,8 @@ constexpr std::pair<const char*, StepFault::Place> kPlaces[] = {{"loss", StepFau
 }  // namespace
 
 FaultInjector::FaultInjector(const std::vector<std::string>& faults, int rank) {
-  std::vector<std::string> kinds = {"kill", "stop", "loop", "error", "mismatch", kKillInValidation};
+  std::vector<std::string> kinds = {"kill", "stop", "loop", "error", "mismatch"};
+  for (const auto& [kind, signal] : kInValidation) kinds.push_back(kind);
   for (const auto& [place, unused] : kPlaces)
     for (const char* value : {"nan-", "inf-"}) kinds.push_back(value + std::string(place));
   for (const std::string& text : faults) {
@@ -45,7 +46,7 @@ StepFault FaultInjector::before_step() {
   ++steps_;
   StepFault out;
   for (const Fault& fault : faults_) {
-    if (fault.step != steps_ || fault.kind == kKillInValidation) continue;
+    if (fault.step != steps_ || fault.kind.ends_with("-validation")) continue;
     log_warning("--inject: {} at step {} of this job", fault.kind, steps_);
     if (fault.kind == "kill") ::raise(SIGKILL);
     if (fault.kind == "stop") ::raise(SIGSTOP);
@@ -62,9 +63,11 @@ StepFault FaultInjector::before_step() {
 
 void FaultInjector::in_validation() const {
   for (const Fault& fault : faults_) {
-    if (fault.step != steps_ || fault.kind != kKillInValidation) continue;
-    log_warning("--inject: {} after step {} of this job", fault.kind, steps_);
-    ::raise(SIGKILL);
+    for (const auto& [kind, signal] : kInValidation) {
+      if (fault.step != steps_ || fault.kind != kind) continue;
+      log_warning("--inject: {} after step {} of this job", fault.kind, steps_);
+      ::raise(signal);
+    }
   }
 }
 

@@ -21,6 +21,7 @@ struct StepFault {
 ///   error          throws, as any defect would
 ///   mismatch       enters a collective that the other ranks do not
 ///   kill-validation  is killed in the validation after that step, where there is one
+///   usr2-validation  is asked to stop (SIGUSR2) in that validation
 ///   nan-loss, nan-gradient, nan-input, nan-weight, and inf-...   gets a number that is not finite: `input` is what its first trained layer
 ///                  reads, `weight` a trained weight, which holds it from then on.
 class FaultInjector {

@@ -51,13 +51,15 @@ class Lane {
         writer_(store_),
         progress_(config_.stage, config_.steps, show_progress && team.rank() == 0) {
     resume(lane.from);
-    if (open())
+    if (!done_ && step_ < config_.steps)
       ahead_ = std::make_unique<ReadAhead<Batch>>(step_, config_.steps, [this](std::int64_t step) { return make(step); });
   }
 
   StepLane step_lane() { return {&adapter_, &parameters_}; }
   std::int64_t step() const { return step_; }
-  bool open() const { return !done_ && step_ < config_.steps; }
+  /// Whether there is a step or a validation to come.
+  bool open() const { return !done_ && (step_ < config_.steps || validation_due_); }
+  bool validation_due() const { return validation_due_; }
 
   /// The rows of the next step. They stay valid until the next call.
   LaneRows next(std::size_t lane) {
@@ -77,8 +79,8 @@ class Lane {
     return part;
   }
 
-  /// Takes in what the step gave: log, validation. `seconds` is what the step took, `rows` what it trained in all lanes,
-  /// `peak_share` its speed over that of a matrix product on all ranks.
+  /// Takes in what the step gave. `seconds` is what the step took, `rows` what it trained in all lanes, `peak_share` its speed over that of
+  /// a matrix product on all ranks.
   void after_step(const StepResult& result, const LaneRows& part, double seconds, std::size_t rows, double peak_share) {
     guard(result, part);
     const double rate = static_cast<double>(rows) / seconds;
@@ -97,22 +99,31 @@ class Lane {
     }
     progress_.update(step_, fmt::format("loss {:.4f} (bce {:.3f}, ce {:.3f}), {:.2f} rows/s", result.loss, result.bce, result.ce, rate),
                      validations_left());
-    const bool last = step_ == config_.steps;
-    if (last || step_ % steps_to_validation() == 0) {
-      const auto start = std::chrono::steady_clock::now();
-      validate();
-      validation_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      progress_.no_step();
+    validation_due_ = step_ == config_.steps || step_ % steps_to_validation() == 0;
+  }
+
+  /// The validation that is due. False: a stop was asked for meanwhile, on all ranks alike, and it is due as before.
+  bool validate() {
+    const auto start = std::chrono::steady_clock::now();
+    try {
+      score_valid_rows();
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::kStopped) throw;
+      return false;
     }
+    validation_due_ = false;
+    validation_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    progress_.no_step();
+    return true;
   }
 
   bool losing() const { return guard_.losing(); }
 
-  /// A checkpoint, where one is due or the run stops. Not amid steps that are not finite, of this phase or one that goes with it: if they
-  /// end the run, all go on from before the first of them.
+  /// A checkpoint, where one is due or the run stops, be it with the validation of this step still to come. Not amid steps that are not
+  /// finite, of this phase or one that goes with it: if they end the run, all go on from before the first of them.
   void save_if_due(bool stop, bool any_losing) {
     save_due_ |= step_ % session_.recipe().integer("run.checkpoint_every") == 0;
-    if (step_ < config_.steps && (stop || (save_due_ && !any_losing))) save();
+    if (open() && (stop || (save_due_ && !any_losing))) save();
     if (stop && team_.rank() == 0) {
       session_.enter_save();
       writer_.finish();
@@ -185,6 +196,7 @@ class Lane {
                       : -std::numeric_limits<double>::infinity();
     best_step_ = checkpoint->facts.value("best_step", std::int64_t{-1});
     guard_.restore(checkpoint->facts.at("guard"));
+    validation_due_ = checkpoint->facts.value("validation_due", false);
     if (done_) {
       parameters_.restore(*checkpoint, "best/", true);
       return;
@@ -272,8 +284,9 @@ class Lane {
     return {.steps = left * static_cast<double>(rows_.valid.size()) / (2 * static_cast<double>(config_.batch))};
   }
 
-  void validate() {
+  void score_valid_rows() {
     double score = 0;
+    bool judged = false;
     session_.enter_validation();
     if (!rows_.valid.empty()) {
       std::vector<EncodedRow> encoded;
@@ -286,11 +299,13 @@ class Lane {
       scored.score = scorer_.score(encoded, scored.user, &adapter_);
       const RankingMetrics metrics = ranking_metrics(scored, static_cast<int>(session_.recipe().integer("evaluate.k")));
       score = selection_score(metrics);
+      judged = std::isfinite(metrics.auc);
       if (team_.rank() == 0) {
         log_.write(config_.stage, step_, {{"valid_auc", metrics.auc}, {"valid_uauc", metrics.uauc}, {"valid_score", score}});
       }
     }
-    if (best_.empty() || score > best_score_) {
+    // Valid rows of one label judge nothing: each set of parameters is as good as the one before, and more trained.
+    if (best_.empty() || score > best_score_ || (score == best_score_ && !judged)) {
       best_score_ = score;
       best_step_ = step_;
       best_ = parameters_.store("best/", true);
@@ -298,8 +313,8 @@ class Lane {
   }
 
   Json facts() const {
-    return {{"best_score", best_score_},   {"best_step", best_step_},    {"guard", guard_.state()}, {"done", done_},
-            {"encoder", sources_.encoder}, {"reasons", sources_.reasons}};
+    return {{"best_score", best_score_},   {"best_step", best_step_},     {"guard", guard_.state()},          {"done", done_},
+            {"encoder", sources_.encoder}, {"reasons", sources_.reasons}, {"validation_due", validation_due_}};
   }
 
   void save() {
@@ -331,7 +346,7 @@ class Lane {
   std::int64_t step_ = 0, best_step_ = -1;
   double waited_ = 0;  // seconds of the step at hand, for its rows
   double best_score_ = -std::numeric_limits<double>::infinity();
-  bool done_ = false, save_due_ = false;
+  bool done_ = false, save_due_ = false, validation_due_ = false;
   std::vector<StoredTensor> best_;
   std::unique_ptr<ReadAhead<Batch>> ahead_;  // last, so that its thread ends first
 };
@@ -384,8 +399,8 @@ PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const P
                     const PromptBuilder& prompts, const FeatureBank* features, Projector& projector, MetricsLog& log,
                     bool show_progress) {
   THINKREC_CHECK(!phases.empty(), "no phase to run");
-  const Scorer scorer(session.model(), projector, features, prompts.verdicts().yes, session.recipe().integer("run.micro_tokens"),
-                      team);
+  Scorer scorer(session.model(), projector, features, prompts.verdicts().yes, session.recipe().integer("run.micro_tokens"), team);
+  scorer.stop_when(stop_requested);
   std::vector<std::unique_ptr<Lane>> lanes;
   std::vector<StepLane> step_lanes;
   for (const PhaseLane& phase : phases) {
@@ -402,6 +417,9 @@ PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const P
   const auto open = [&] { return std::any_of(lanes.begin(), lanes.end(), [](const auto& lane) { return lane->open(); }); };
   // All ranks come here at once: where they share cores, they share them in this, too.
   const double peak = open() ? product_peak(session.model().weights().head.options()) * team.size() : 0;
+  for (const auto& lane : lanes) {  // a life before was stopped in them
+    if (lane->validation_due() && !lane->validate()) return PhaseEnd::kStopped;
+  }
   while (true) {
     // The lanes that are furthest back go next, together: all of them, unless they go on from different steps.
     std::int64_t least = std::numeric_limits<std::int64_t>::max();
@@ -428,8 +446,13 @@ PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const P
     const double share = step_flops(session.model().config(), kind, config.span, parts) / seconds / peak;
     for (std::size_t p = 0; p < parts.size(); ++p) lanes[parts[p].lane]->after_step(results[p], parts[p], seconds, rows, share);
     const bool losing = std::ranges::any_of(parts, [&](const LaneRows& part) { return lanes[part.lane]->losing(); });
-    for (const LaneRows& part : parts) lanes[part.lane]->save_if_due(results[0].stop, losing);
-    if (results[0].stop && open()) return PhaseEnd::kStopped;
+    bool stop = results[0].stop;
+    for (const LaneRows& part : parts) {
+      Lane& lane = *lanes[part.lane];
+      if (lane.validation_due() && !stop) stop = !lane.validate();
+    }
+    for (const LaneRows& part : parts) lanes[part.lane]->save_if_due(stop, losing);
+    if (stop && open()) return PhaseEnd::kStopped;
   }
   session.enter_stage(phases[0].config.stage);
   for (const auto& lane : lanes) lane->finish();

@@ -13,6 +13,7 @@
 #include "io/file.h"
 #include "report/html.h"
 #include "train/calibration.h"
+#include "train/prompt_room.h"
 #include "train/stop.h"
 
 namespace thinkrec {
@@ -97,6 +98,7 @@ void run_stages(const Session& session, const RunPlan& plan) {
     fail(ExitCode::kStopped, "stopped on request during '{}'; the same command goes on from the checkpoint in {}", stage,
          session.run_dir());
   };
+  check_prompt_room(session.dataset(), session.tokenizer(), session.recipe(), plan.stages);
   timed("encode", [&] { encode_stage(session, mode("encode"), log, state); });
   if (needed({"activate", "expert", "evaluate"}))
     timed("activate", [&] { activate_stage(session, mode("activate"), log, state); });
@@ -134,6 +136,11 @@ RunState load_run(const Session& session) {
   group_stage(session, StageMode::kLoad, silent, state);
   expert_stage(session, StageMode::kLoad, {}, silent, state);
   state.calibration = load_calibration(session.path(kCalibrationFile));
+  if (session.recipe().integer("evaluate.calibration_rows") > 0 && state.calibration.rows == 0 && session.leader()) {
+    log_warning(
+        "{}: not calibrated yet, though evaluate.calibration_rows is set: the fused experts answer alone; the stage evaluate calibrates",
+        session.run_dir());
+  }
   return state;
 }
 

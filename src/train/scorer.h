@@ -34,6 +34,7 @@ class Scorer {
         ranks_(ranks) {}
 
   /// From now on scoring ends with kStopped, on every rank, once `asked` says so on one of them; it is asked between passes.
+  /// A rank that is not asked itself, as by a signal to one rank alone, scores its own share first.
   void stop_when(std::function<bool()> asked) { stop_ = std::move(asked); }
 
   /// Scores of each row under each top, [tops][rows]; the same on every rank and for any number of ranks. Layers below `cut` run once,

@@ -232,6 +232,10 @@ void activate_stage(const Session& session, StageMode mode, MetricsLog& log, Run
   if (rows.reasons.empty() && session.recipe().real("mix.reason_share") > 0) {
     log_warning("the data set has no reasons, so the thinking loss of reason rows does not run; thinkrec_synthesize makes them");
   }
+  if (const std::string what = one_sided(session.dataset(), rows.valid); mode == StageMode::kTrain && !what.empty())
+    log_warning(
+        "there are {} valid rows, which judge no step better than another: the last step's parameters are kept (valid.rows)",
+        what);
   const PhaseSources learnt_from = mode == StageMode::kTrain ? sources(session, state) : PhaseSources();
   for (std::int64_t i = 0; i < phase_count(session.recipe()) && !state.stopped; ++i) {
     const PhaseConfig config = activate_phase(session.recipe(), i);
@@ -297,6 +301,13 @@ void group_stage(const Session& session, StageMode mode, MetricsLog& log, RunSta
   log_info("group: {} groups of {} users", grouping.groups, joined(sizes, ", "));
 }
 
+std::string one_sided(const Dataset& dataset, const std::vector<std::int64_t>& rows) {
+  std::set<std::uint8_t> labels;
+  for (const std::int64_t row : rows) labels.insert(dataset.label[static_cast<std::size_t>(row)]);
+  if (labels.size() > 1) return "";
+  return labels.empty() ? "no" : labels.contains(1) ? "only liked" : "only disliked";
+}
+
 PhaseRows group_rows(const Dataset& dataset, const Grouping& grouping, int group, const std::vector<std::int64_t>& train,
                      const std::vector<std::int64_t>& valid) {
   const auto member = [&](std::int64_t row) {
@@ -317,10 +328,7 @@ PhaseRows group_rows(const Dataset& dataset, const Grouping& grouping, int group
     rows.train = train;
   }
   if (rows.reasons.empty()) rows.reasons = all_reasons(dataset);
-  std::set<std::uint8_t> labels;
-  for (const std::int64_t row : rows.valid) labels.insert(dataset.label[static_cast<std::size_t>(row)]);
-  if (labels.size() < 2) {  // AUC and UAUC are undefined: every step would be as good as the first
-    const char* what = labels.empty() ? "no" : labels.contains(1) ? "only liked" : "only disliked";
+  if (const std::string what = one_sided(dataset, rows.valid); !what.empty()) {
     log_warning("group {} has {} valid rows; its expert is selected on all", group, what);
     rows.valid = valid;
   }

@@ -51,6 +51,8 @@ std::unique_ptr<FeatureBank> feature_bank(const RunState& state, const Dataset& 
 void encode_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state);
 void activate_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state);
 void group_stage(const Session& session, StageMode mode, MetricsLog& log, RunState& state);
+/// "no", "only liked" or "only disliked" where AUC and UAUC of these rows are undefined, else empty.
+std::string one_sided(const Dataset& dataset, const std::vector<std::int64_t>& rows);
 /// The rows of one group, of these train and valid ones; without train rows or reasons of its own it draws from all, and without
 /// valid rows of both labels it is selected on all.
 PhaseRows group_rows(const Dataset& dataset, const Grouping& grouping, int group, const std::vector<std::int64_t>& train,

@@ -24,12 +24,24 @@ class Case:
     def __init__(self, world, folder):
         self.world, self.folder = world, folder
 
+    def files(self):
+        """All below the folder, with the sizes and times of files."""
+        found = {}
+        for folder, folders, names in os.walk(self.folder):
+            found.update((os.path.join(folder, name), None) for name in folders)
+            for path in (os.path.join(folder, name) for name in names):
+                found[path] = os.stat(path).st_size, os.stat(path).st_mtime_ns
+        return found
+
     def forecast(self, recipe, *arguments, code=0):
+        """What the dry run says; it leaves the folder, in which it is at work, as it was."""
         path = f"{self.folder}/forecast.json"
-        begin = time.time()
-        done = self.world.run("thinkrec_train", "--config", recipe, "--dry-run", "--json", path, *arguments, code=code)
-        forecast = json.load(open(path))
-        forecast["took"], forecast["text"], forecast["error"] = time.time() - begin, done.stdout, done.stderr
+        before, begin = self.files(), time.time()
+        done = self.world.run("thinkrec_train", "--config", recipe, "--dry-run", "--json", path, *arguments, code=code, cwd=self.folder)
+        took, after, forecast = time.time() - begin, self.files(), json.load(open(path))
+        changed = {name for name, _ in before.items() ^ after.items()} - {path}
+        assert not changed, f"--dry-run {' '.join(arguments)} changed {sorted(changed)}"
+        forecast["took"], forecast["text"], forecast["error"] = took, done.stdout, done.stderr
         return forecast
 
     def refused(self, recipe, code, part, *arguments, **more):
@@ -112,12 +124,12 @@ def grows_with_a_pass(case):
 
 
 def is_quick_and_on_no_rank(case):
-    forecast = case.forecast(case.world.recipe("eight", steps=200, expert_steps=100), "--ranks", "8", "--set", "run.threads=0")
+    recipe = case.world.recipe("eight", steps=200, expert_steps=100)
+    forecast = case.forecast(recipe, "--ranks", "8", "--set", "run.threads=0", "--run-dir", f"{case.folder}/nowhere/run")  # which it does not make
     assert forecast["took"] < 10, forecast["took"]
     assert forecast["ranks"]["threads"] == 1 and forecast["memory"]["node_bytes"] > 7 * forecast["memory"]["rank_peak_bytes"]
     assert all(0 < phase["balance"] <= 1 for phase in forecast["phases"]), forecast["phases"]
     assert forecast["phases"][0]["most_idle_ranks"] == 2 and "up to 2 of 8 ranks have no row" in forecast["text"], forecast["text"]
-    assert not os.path.exists(f"{case.folder}/nowhere")
     print(f"8 ranks: {forecast['took']:.1f} s", flush=True)
 
 
@@ -184,6 +196,19 @@ def names_what_does_not_fit(case):
     assert "lower run.keep_last" in forecast["error"], forecast["error"]
 
 
+def stages_without_steps_count_nothing(case):
+    """The speed is that of a pass of the run, and not of a last phase that has none; an evaluation alone knows the length of its prompts."""
+    recipe, steps = case.world.recipe("phases"), ("--set", "expert.steps=0")
+    whole, alone = case.forecast(recipe), case.forecast(recipe, *steps)
+    assert whole["speed"]["measured_tokens"] == alone["speed"]["measured_tokens"] == max(phase["largest_pass_tokens"] for phase in whole["phases"]) > 50, alone
+    bounded = case.forecast(recipe, *steps, "--memory", "4")
+    assert [phase["steps"] for phase in bounded["phases"]] == [8, 0], bounded["phases"]
+    scored = case.forecast(recipe, "--stages", "evaluate")
+    assert scored["phases"] == [] and scored["prompts"], scored
+    ratio = scored["time"]["evaluation_seconds_at_most"] * scored["speed"]["flops_per_second"] / (whole["time"]["evaluation_seconds_at_most"] * whole["speed"]["flops_per_second"])
+    assert abs(ratio - 1) < .01, ratio
+
+
 def refuses(case):
     recipe = case.world.recipe("refused")
     case.refused(recipe, 64, "give --ranks 3", "--dry-run", env={**os.environ, "OMPI_COMM_WORLD_SIZE": "3"})
@@ -195,6 +220,7 @@ def refuses(case):
     case.refused(recipe, 78, "bf16 is for GPUs", "--dry-run", "--set", "run.dtype=bf16")
     case.refused(recipe, 78, "data.path is not set", "--dry-run", "--set", "data.path=")
     case.refused(recipe, 78, "model.path is not set", "--dry-run", "--set", "model.path=")
+    case.refused(recipe, 65, "do not fit in prompt.max_tokens = 40", "--dry-run", "--set", "prompt.max_tokens=40")
     # A tokenizer of more tokens than the model embeds.
     small = f"{case.folder}/small"
     os.makedirs(small)
@@ -204,10 +230,11 @@ def refuses(case):
 
 
 def main():
-    programs, source = sys.argv[1], sys.argv[2]
+    programs, source = map(os.path.abspath, sys.argv[1:3])
     with tempfile.TemporaryDirectory() as folder:
         case = Case(World(programs, source, folder), folder)
-        for check in (is_the_run, counts_once_what_rows_begin_with, grows_with_a_pass, is_quick_and_on_no_rank, needs_no_weights, names_what_does_not_fit, refuses):
+        for check in (is_the_run, counts_once_what_rows_begin_with, grows_with_a_pass, is_quick_and_on_no_rank, needs_no_weights, names_what_does_not_fit,
+                      stages_without_steps_count_nothing, refuses):
             check(case)
 
 

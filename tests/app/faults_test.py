@@ -126,6 +126,50 @@ def killed(world, folder, prepared, shim):
                     done=4, left=f"{checkpoints}/step-4.tmp")
 
 
+def validations(run, stage):
+    """What each validation of a stage said, by step; each is there once."""
+    found = [json.loads(line) for line in open(f"{run}/metrics.jsonl")]
+    found = [(row["step"], row["valid_auc"], row["valid_uauc"]) for row in found if row["stage"] == stage and "valid_auc" in row]
+    assert len({step for step, *_ in found}) == len(found), found
+    return found
+
+
+def stopped_in_a_validation(world, folder, calm):
+    """Asked to stop in a validation (USR2), also in that of the last step: the step is saved, code 75, and the next life begins with the
+    validation. Of the global stage on two ranks, and of two experts that train at once."""
+    recipe = world.recipe()
+
+    def check(name, begun, stages, undisturbed, ranks, places):
+        wanted = {stage: (world.values(undisturbed, folder_of), losses(undisturbed, stage), validations(undisturbed, stage)) for stage, folder_of in stages}
+        arguments = ("--stages", ",".join(dict.fromkeys(stage.split("/")[0] for stage, _ in stages)))
+        for rank, step in places:
+            run = f"{folder}/asked"
+            shutil.rmtree(run, ignore_errors=True)
+            shutil.copytree(begun, run)
+            said = world.train(recipe, run, *arguments, "--inject", f"{rank}:{step}:usr2-validation", ranks=ranks, code=75).stderr
+            assert "stopped on request" in said, (name, said)
+            for stage, folder_of in stages:
+                assert os.path.exists(f"{run}/checkpoints/{folder_of}/step-{step}"), (name, os.listdir(f"{run}/checkpoints/{folder_of}"))
+                assert max(losses(run, stage)) == step, (name, losses(run, stage))
+            undone = [stage for stage, _ in stages if step not in {at for at, *_ in validations(run, stage)}]
+            assert undone, f"{name}: every validation was done"
+            world.train(recipe, run, *arguments, ranks=ranks)
+            for stage, folder_of in stages:
+                got = (world.values(run, folder_of), losses(run, stage), validations(run, stage))
+                assert got == wanted[stage], (name, rank, step, stage, got, wanted[stage])
+        print(f"stopped in a validation: {name}: goes on with it", flush=True)
+
+    prepared = f"{folder}/prepared"
+    check("global", prepared, (("activate/main", STAGE),), calm, 2, ((0, 4), (1, 8)))
+    begun, undisturbed = f"{folder}/begun", f"{folder}/undisturbed"
+    shutil.copytree(calm, begun)
+    for expert in (0, 1):
+        shutil.rmtree(f"{begun}/checkpoints/expert-{expert}")
+    shutil.copytree(begun, undisturbed)
+    world.train(recipe, undisturbed, "--stages", "expert")
+    check("experts", begun, (("expert/0", "expert-0"), ("expert/1", "expert-1")), undisturbed, 0, ((0, 4),))
+
+
 def killed_in_the_evaluation(world, folder, calm):
     run = f"{folder}/evaluated"
 
@@ -259,6 +303,7 @@ def main():
         world.train(recipe, calm, ranks=2)
         wanted = {stage: world.values(calm, stage) for stage in sorted(os.listdir(f"{calm}/checkpoints"))}
         killed(world, folder, prepared, sys.argv[3] if len(sys.argv) > 3 else None)
+        stopped_in_a_validation(world, folder, calm)
         killed_in_the_evaluation(world, folder, calm)
         hangs(world, folder)
         errors(world, folder, wanted)

@@ -7,6 +7,7 @@ What is loaded after is always whole, and never older than the last save that sa
 import errno
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -47,6 +48,7 @@ def saved(folder, *steps, keep):
         assert done.returncode == 0, done.stderr
 
 
+FILES = ("state.h5", "MANIFEST.json")
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EXDEV, errno.EROFS, errno.EDQUOT)
 
 # The steps there are, the one to save, how many are kept.
@@ -73,20 +75,35 @@ def again(start, folder):
 
 def in_order(name, calls, step):
     """What makes a save safe when the machine stops, which a killed process does not show: each file is on the disk before the next begins, both
-    before the folder has its name, and the name is, too."""
+    before the folder has its name, and the name is, too, before anything is removed."""
     wanted = (f"mkdir step-{step}.tmp", "write state.h5", "fsync state.h5", "write MANIFEST.json", "fsync MANIFEST.json", f"fsync step-{step}.tmp",
               f"renameat2 step-{step}", "fsync run")
     at = [calls.index(call) if call in calls else -1 for call in wanted]
     assert -1 not in at and at == sorted(at), f"{name}: {calls}"
-    for file in ("state.h5", "MANIFEST.json"):
+    for file in FILES:
         last = max(i for i, call in enumerate(calls) if call == f"write {file}")
         assert f"fsync {file}" in calls[last:], f"{name}: {calls}"
+    removed = [i for i, call in enumerate(calls) if call.startswith(("unlinkat", "remove"))]
+    assert min(removed, default=len(calls)) > at[-1], f"{name}: {calls}"
+
+
+def harmless(call, error):
+    """Whether a save to which this call is refused is done all the same, with 0. After any other it ends with 74 and says what failed."""
+    what, name = call.split()
+    if what in ("unlinkat", "remove"):
+        return True  # of an older step, or of what was swapped out: the new one's name is on the disk by then (in_order), and what stays goes later
+    if what == "close":
+        return name not in FILES  # a folder's, opened to be synced: nothing was written by it. A network disk may say at a file's that it is full
+    # How a file system says that it cannot do this at all: sync a folder, where a rename is all there is, or exchange names, for which there is
+    # another way. Of a file EINVAL is a failure as any.
+    return error == errno.EINVAL and (what == "renameat2" or what == "fsync" and name not in FILES)
 
 
 def points(top):
     """Killed at call k, or call k failing, for every k."""
     killed = failed = 0
-    for name in SCENARIOS:
+    calls_seen, tried = set(), set()
+    for number, name in enumerate(SCENARIOS):
         start, before, step, keep = scenario(top, name)
         folder = os.path.join(top, "run")
         again(start, folder)
@@ -96,6 +113,8 @@ def points(top):
         count = int(count)
         assert count == len(calls) >= 10, f"{count} calls: is the shim in use?"
         in_order(name, calls, step)
+        kinds = [re.sub(r"step-\d+", "step", call) for call in calls]
+        calls_seen.update(kinds)
         for k in range(1, count + 1):
             again(start, folder)
             done = shimmed(folder, k, "save", folder, step, keep)
@@ -108,41 +127,56 @@ def points(top):
             saved(folder, step + 1, keep=keep)
             assert loaded(folder) == step + 1
             killed += 1
-            # EINVAL is how a file system says that it cannot exchange names: there is another way then.
-            for error in ERRORS[k % 2::2] + ((errno.EINVAL,) if "again" in name else ()):
+            # Half of them here, the others where another scenario makes the same call: `tried`.
+            for error in ERRORS[(k + number) % 2::2] + ((errno.EINVAL,) if "again" in name else ()):
                 again(start, folder)
                 done = shimmed(folder, k, "save", folder, step, keep, error=error)
-                place = f"{name}, call {k} of {count} fails with {errno.errorcode[error]}"
-                assert done.returncode in (0, 74), f"{place}: {done.returncode} {done.stderr}"
+                place = f"{name}, call {k} of {count} ({calls[k - 1]}) fails with {errno.errorcode[error]}"
+                assert done.returncode == (0 if harmless(calls[k - 1], error) else 74), f"{place}: {done.returncode} {done.stderr}"
                 found = loaded(folder)
                 if done.returncode == 0:
                     assert found == step, f"{place}: step {found} is loaded"
+                    if calls[k - 1].startswith(("unlinkat", "remove")):
+                        saved(folder, step + 1, keep=keep)
+                        assert run("clean", folder).returncode == 0
+                        left, wanted = sorted(os.listdir(folder)), [f"step-{n}" for n in range(step + 2 - keep, step + 2)]
+                        assert left == wanted, f"{place}: {left} after the next save and start"
                 else:
                     assert found in (before, step), f"{place}: step {found} is loaded"
                     # On a full disk the next save needs the room. Of a swap both may be needed.
                     if "again" not in name:
                         assert not [entry for entry in os.listdir(folder) if ".tmp" in entry], f"{place}: {os.listdir(folder)}"
                     assert folder in done.stderr and os.strerror(error) in done.stderr and done.stderr.count("\n") == 1, f"{place}: {done.stderr}"
+                tried.add((kinds[k - 1], error))
                 failed += 1
+    untried = {(kind, error) for kind in calls_seen for error in ERRORS} - tried
+    assert not untried, untried
     print(f"checkpoint: killed at {killed} points and failed at {failed}: whole and not older each time")
 
 
 def random_kills(top, count=200):
     rng = random.Random(3)
     folder = os.path.join(top, "run")
-    last = 0
+    last = kills = went_on = amid = 0
     for _ in range(count):
-        process = subprocess.Popen([TOOL, "loop", folder, str(last + 1), "2"], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen([TOOL, "loop", folder, str(last + 1), "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         time.sleep(rng.uniform(0.01, 0.15))
         process.kill()
-        told = process.communicate()[0].split()
+        out, text = process.communicate()
+        assert process.returncode == -signal.SIGKILL, f"not killed, but ended with {process.returncode}: {text}"
+        kills += 1
+        told = out.split()
+        went_on += bool(told)
         last = max([last, *map(int, told[1::2])])
         found = loaded(folder)
         assert found >= last, f"step {last} was saved, {found} is loaded"
+        amid += os.path.exists(folder) and any(".tmp" in entry for entry in os.listdir(folder))
         assert run("clean", folder).returncode == 0
         assert not [entry for entry in os.listdir(folder) if ".tmp" in entry]
         last = found
-    print(f"checkpoint: {count} kills while it reached step {last}: nothing unreadable, nothing lost")
+    # On a busy machine some are killed before their first save; were it nearly all, this would have shown nothing.
+    assert kills == count and last >= went_on >= count // 10 and amid >= count // 40, (kills, last, went_on, amid)
+    print(f"checkpoint: {kills} kills, {amid} amid a save, while it reached step {last} in {went_on} lives: nothing unreadable, nothing lost")
 
 
 def disk(top):
