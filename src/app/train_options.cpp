@@ -25,7 +25,7 @@ OptionTable options() {
        "auto: go on from the newest checkpoint; never: refuse an existing run directory"},
       {"deterministic", kChoice, "", "choices |off|fast|strict", "", "as --set run.deterministic=..."},
       {"inject", kTextList, "", "", "",
-       "a fault on purpose, RANK:STEP:KIND, to see what a run survives: kill, kill-validation, usr2-validation, stop, loop, error, "
+       "a fault on purpose, RANK:STEP:KIND, to see what a run survives: kill, kill-validation, usr2-validation, usr2-second-validation, stop, loop, error, "
        "mismatch, or nan- or inf- with loss, gradient, input or weight; may be repeated"},
       {"validate", kFlag, "false", "", "",
        "only check the recipe: every value that is not allowed, and once all are, how they go together"},

@@ -20,15 +20,16 @@ double seconds_since_1970() {
   return static_cast<double>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) / 1000;
 }
 
-/// True when the line is to stay: JSON, and not a later step of the stage that starts again.
-bool stays(std::string_view line, const std::string& stage, std::int64_t step) {
+/// True when the line is to stay: JSON, and neither a later step of the stage that starts again nor what that step makes again.
+bool stays(std::string_view line, const std::string& stage, std::int64_t step, const std::string& again) {
   const auto value = nlohmann::json::parse(line, nullptr, false);
   if (!value.is_object()) return false;
   const auto found_stage = value.find("stage");
   const auto found_step = value.find("step");
   if (found_stage == value.end() || found_step == value.end() || !found_stage->is_string() || !found_step->is_number_integer())
     return true;
-  return *found_stage != stage || found_step->get<std::int64_t>() <= step;
+  if (*found_stage != stage || found_step->get<std::int64_t>() < step) return true;
+  return found_step->get<std::int64_t>() == step && (again.empty() || !value.contains(again));
 }
 
 }  // namespace
@@ -74,12 +75,12 @@ void MetricsLog::write(const std::string& stage, std::int64_t step, const nlohma
   board_->write(stage, step, values);
 }
 
-void MetricsLog::resume(const std::string& stage, std::int64_t step) {
+void MetricsLog::resume(const std::string& stage, std::int64_t step, const std::string& again) {
   if (!active_ || !std::filesystem::is_regular_file(path_)) return;
   const auto text = read_file(path_);
   std::string kept;
   for (const std::string_view line : whole_lines(text)) {
-    if (stays(line, stage, step)) kept.append(line).append("\n");
+    if (stays(line, stage, step, again)) kept.append(line).append("\n");
   }
   const bool dropped = kept.size() != text.size();
   if (dropped) {

@@ -17,29 +17,27 @@
 #include "train/stop.h"
 
 namespace thinkrec {
-namespace {
 
-/// Valid rows of users by whom no adapter was chosen.
-std::vector<std::int64_t> fresh_valid_rows(const Session& session) {
-  const Recipe& recipe = session.recipe();
-  const Dataset& dataset = session.dataset();
+CalibrationRows calibration_rows(const Dataset& dataset, const Recipe& recipe) {
+  const auto seed = static_cast<std::uint64_t>(recipe.integer("run.seed"));
   const std::int64_t judged = recipe.integer("valid.rows"), wanted = recipe.integer("evaluate.calibration_rows");
   const auto user_of = [&](std::int64_t row) { return dataset.user[static_cast<std::size_t>(row)]; };
   std::set<std::int32_t> taken;
-  for (const std::int64_t row :
-       sample_rows(dataset, Split::kValid, judged, recipe.integer("valid.rows_per_user"), session.seed()))
+  for (const std::int64_t row : sample_rows(dataset, Split::kValid, judged, recipe.integer("valid.rows_per_user"), seed))
     taken.insert(user_of(row));
   // Users come in the same order as in that sample, so more rows are more users behind its own.
-  std::vector<std::int64_t> rows;
+  CalibrationRows out;
   std::int64_t of_taken = 0;
   for (const std::int64_t row : dataset.rows(Split::kValid)) of_taken += taken.contains(user_of(row)) ? 1 : 0;
-  for (const std::int64_t row : sample_rows(dataset, Split::kValid, of_taken + wanted, 0, session.seed())) {
-    if (!taken.contains(user_of(row))) rows.push_back(row);
+  for (const std::int64_t row : sample_rows(dataset, Split::kValid, of_taken + wanted, 0, seed)) {
+    if (!taken.contains(user_of(row))) out.rows.push_back(row);
   }
-  if (!rows.empty()) return rows;
-  log_warning("evaluate.calibration_rows: adapters were chosen by all users of the valid rows, so the same are used again");
-  return sample_rows(dataset, Split::kValid, wanted, 0, session.seed());
+  out.fresh = !out.rows.empty();
+  if (!out.fresh) out.rows = sample_rows(dataset, Split::kValid, wanted, 0, seed);
+  return out;
 }
+
+namespace {
 
 double deviation(const std::vector<double>& values) {
   double mean = 0, squares = 0;
@@ -54,7 +52,9 @@ Calibration calibrate(const Session& session, const RunState& state) {
   Calibration out;
   if (session.recipe().integer("evaluate.calibration_rows") == 0) return out;
   const Dataset& dataset = session.dataset();
-  const std::vector<std::int64_t> rows = fresh_valid_rows(session);
+  const auto [rows, fresh] = calibration_rows(dataset, session.recipe());
+  if (!fresh)
+    log_warning("evaluate.calibration_rows: adapters were chosen by all users of the valid rows, so the same are used again");
   const PromptBuilder prompts(dataset, session.tokenizer(), final_prompt(session));
   ScoredRows scored;
   std::vector<EncodedRow> encoded;

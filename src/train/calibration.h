@@ -9,6 +9,13 @@
 
 namespace thinkrec {
 
+/// Valid rows to calibrate on: of users by whom no adapter was chosen, or, where there are no others, of all.
+struct CalibrationRows {
+  std::vector<std::int64_t> rows;  ///< sorted by user, then time
+  bool fresh = true;               ///< false: adapters were chosen by these users
+};
+CalibrationRows calibration_rows(const Dataset& dataset, const Recipe& recipe);
+
 /// Scores evaluate.calibration_rows valid rows, or some more (whole users), by the fused experts and by the encoder, and takes the share of the
 /// encoder, from 0 to .9 in tenths of standard deviations, whose sum scores best as checkpoints are judged: AUC / 4 + UAUC / 3. Users of the
 /// sample that adapters were chosen by are left out; where no others are left (valid.rows is 0), all take part. Collective; every rank gets

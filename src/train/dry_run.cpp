@@ -134,7 +134,8 @@ class Planner {
     train_ = sample_train_rows(dataset_, recipe_.integer("mix.train_rows"), recipe_.integer("mix.rows_per_user"), seed());
     valid_ = sample_rows(dataset_, Split::kValid, recipe_.integer("valid.rows"), recipe_.integer("valid.rows_per_user"), seed());
     for (const Reason& reason : dataset_.reasons) reasons_.push_back(&reason);
-    check_prompt_room(dataset_, *tokenizer_, recipe_, setting_.stages);
+    if (const std::string problem = prompt_room_problem(dataset_, *tokenizer_, recipe_, setting_.stages); !problem.empty())
+      fail(ExitCode::kBadData, "{}", problem);
     describe_inputs();
     const int per_node = setting_.ranks_per_node > 0 ? setting_.ranks_per_node : gpu_ != nullptr ? 8 : setting_.ranks;
     plan_.ranks = setting_.ranks;

@@ -17,7 +17,13 @@
 namespace thinkrec {
 namespace {
 
-constexpr std::pair<const char*, int> kInValidation[] = {{"kill-validation", SIGKILL}, {"usr2-validation", SIGUSR2}};
+struct InValidation {
+  const char* kind;
+  std::int64_t which;
+  int signal;
+};
+constexpr InValidation kInValidation[] = {
+    {"kill-validation", 1, SIGKILL}, {"usr2-validation", 1, SIGUSR2}, {"usr2-second-validation", 2, SIGUSR2}};
 constexpr std::pair<const char*, StepFault::Place> kPlaces[] = {{"loss", StepFault::Place::kLoss},
                                                                 {"gradient", StepFault::Place::kGradient},
                                                                 {"input", StepFault::Place::kInput},
@@ -27,7 +33,7 @@ constexpr std::pair<const char*, StepFault::Place> kPlaces[] = {{"loss", StepFau
 
 FaultInjector::FaultInjector(const std::vector<std::string>& faults, int rank) {
   std::vector<std::string> kinds = {"kill", "stop", "loop", "error", "mismatch"};
-  for (const auto& [kind, signal] : kInValidation) kinds.push_back(kind);
+  for (const InValidation& fault : kInValidation) kinds.push_back(fault.kind);
   for (const auto& [place, unused] : kPlaces)
     for (const char* value : {"nan-", "inf-"}) kinds.push_back(value + std::string(place));
   for (const std::string& text : faults) {
@@ -44,6 +50,7 @@ FaultInjector::FaultInjector(const std::vector<std::string>& faults, int rank) {
 
 StepFault FaultInjector::before_step() {
   ++steps_;
+  validations_ = 0;
   StepFault out;
   for (const Fault& fault : faults_) {
     if (fault.step != steps_ || fault.kind.ends_with("-validation")) continue;
@@ -61,10 +68,11 @@ StepFault FaultInjector::before_step() {
   return out;
 }
 
-void FaultInjector::in_validation() const {
+void FaultInjector::in_validation() {
+  ++validations_;
   for (const Fault& fault : faults_) {
-    for (const auto& [kind, signal] : kInValidation) {
-      if (fault.step != steps_ || fault.kind != kind) continue;
+    for (const auto& [kind, which, signal] : kInValidation) {
+      if (fault.step != steps_ || fault.kind != kind || validations_ != which) continue;
       log_warning("--inject: {} after step {} of this job", fault.kind, steps_);
       ::raise(signal);
     }

@@ -21,7 +21,7 @@ struct StepFault {
 ///   error          throws, as any defect would
 ///   mismatch       enters a collective that the other ranks do not
 ///   kill-validation  is killed in the validation after that step, where there is one
-///   usr2-validation  is asked to stop (SIGUSR2) in that validation
+///   usr2-validation  is asked to stop (SIGUSR2) in that validation; usr2-second-validation: in that of the second of experts that train at once
 ///   nan-loss, nan-gradient, nan-input, nan-weight, and inf-...   gets a number that is not finite: `input` is what its first trained layer
 ///                  reads, `weight` a trained weight, which holds it from then on.
 class FaultInjector {
@@ -31,7 +31,7 @@ class FaultInjector {
   /// Called before each step; does not return from some faults.
   StepFault before_step();
   /// Called in each validation.
-  void in_validation() const;
+  void in_validation();
 
  private:
   struct Fault {
@@ -39,7 +39,7 @@ class FaultInjector {
     std::string kind;
   };
   std::vector<Fault> faults_;  ///< of this rank
-  std::int64_t steps_ = 0;
+  std::int64_t steps_ = 0, validations_ = 0;  ///< validations since the last step
 };
 
 }  // namespace thinkrec

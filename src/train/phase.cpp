@@ -123,7 +123,7 @@ class Lane {
   /// finite, of this phase or one that goes with it: if they end the run, all go on from before the first of them.
   void save_if_due(bool stop, bool any_losing) {
     save_due_ |= step_ % session_.recipe().integer("run.checkpoint_every") == 0;
-    if (open() && (stop || (save_due_ && !any_losing))) save();
+    if (!done_ && (stop || (open() && save_due_ && !any_losing))) save();
     if (stop && team_.rank() == 0) {
       session_.enter_save();
       writer_.finish();
@@ -371,28 +371,32 @@ StepConfig step_config(const Session& session, const PhaseConfig& config, std::i
 
 }  // namespace
 
-std::vector<std::int64_t> resume_steps(const Session& session, std::span<const PhaseConfig> phases) {
-  std::vector<std::int64_t> newest;
-  bool any_done = false;
+std::vector<ResumePoint> resume_points(const Session& session, std::span<const PhaseConfig> phases) {
+  const auto point = [](const Checkpoint& checkpoint) {
+    return ResumePoint{checkpoint.step, checkpoint.facts.value("validation_due", false), checkpoint.facts.value("done", false)};
+  };
+  std::vector<ResumePoint> newest;
   for (const PhaseConfig& phase : phases) {
     const auto checkpoint = session.store(phase.folder).load_latest();
-    newest.push_back(checkpoint ? checkpoint->step : 0);
-    any_done |= checkpoint && checkpoint->facts.value("done", false);
+    newest.push_back(checkpoint ? point(*checkpoint) : ResumePoint());
   }
-  const auto [least, most] = std::ranges::minmax(newest);
+  const auto [first, last] = std::ranges::minmax(newest, {}, &ResumePoint::step);
+  const std::int64_t least = first.step, most = last.step;
   if (least == most) return newest;
   if (least == 0) {  // back to the start only from the first checkpoint: what is further was not trained with the others
-    const bool first = !any_done && most <= session.recipe().integer("run.checkpoint_every");
-    return first ? std::vector<std::int64_t>(newest.size(), 0) : newest;
+    const bool any_done = std::ranges::any_of(newest, &ResumePoint::done);
+    const bool from_first = !any_done && most <= session.recipe().integer("run.checkpoint_every");
+    return from_first ? std::vector<ResumePoint>(newest.size()) : newest;
   }
+  std::vector<ResumePoint> common = newest;
   try {
     for (std::size_t i = 0; i < newest.size(); ++i) {
-      if (newest[i] != least) session.store(phases[i].folder).load_step(least);
+      if (newest[i].step != least) common[i] = point(session.store(phases[i].folder).load_step(least));
     }
   } catch (const Error&) {
     return newest;
   }
-  return std::vector<std::int64_t>(newest.size(), least);
+  return common;
 }
 
 PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const PhaseLane> phases, const PhaseSources& sources,
@@ -418,7 +422,9 @@ PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const P
   // All ranks come here at once: where they share cores, they share them in this, too.
   const double peak = open() ? product_peak(session.model().weights().head.options()) * team.size() : 0;
   for (const auto& lane : lanes) {  // a life before was stopped in them
-    if (lane->validation_due() && !lane->validate()) return PhaseEnd::kStopped;
+    if (!lane->validation_due()) continue;
+    if (!lane->validate()) return PhaseEnd::kStopped;
+    lane->save_if_due(true, false);  // so that it is not made a second time
   }
   while (true) {
     // The lanes that are furthest back go next, together: all of them, unless they go on from different steps.

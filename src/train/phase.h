@@ -27,7 +27,7 @@ struct PhaseLane {
   PhaseConfig config;
   PhaseRows rows;
   LoraAdapter* adapter = nullptr;
-  std::int64_t from = 0;  ///< resume_steps: the step of the checkpoint that it goes on from; 0: from the start
+  std::int64_t from = 0;  ///< resume_points: the step of the checkpoint that it goes on from; 0: from the start
 };
 
 /// What a phase learns from beside that by which its checkpoints are told apart; stands in them.
@@ -45,9 +45,16 @@ PhaseEnd run_phases(const Session& session, Collectives& team, std::span<const P
                     const PromptBuilder& prompts, const FeatureBank* features, Projector& projector, MetricsLog& log,
                     bool show_progress);
 
-/// Steps of the checkpoints that phases go on from which train at once (0: from the start): the newest of each; where a run ended between
+/// A checkpoint that a phase goes on from; step 0: from the start.
+struct ResumePoint {
+  std::int64_t step = 0;
+  bool validation_due = false;  ///< the run was stopped before the validation of that step, or in it
+  bool done = false;            ///< the phase is finished
+};
+
+/// What phases go on from that train at once: the newest checkpoint of each; where a run ended between
 /// their saves the newest that all have, as a phase that caught up alone would sum in another order than with the others. Steps of
 /// several stay different only where one of them is no longer there.
-std::vector<std::int64_t> resume_steps(const Session& session, std::span<const PhaseConfig> phases);
+std::vector<ResumePoint> resume_points(const Session& session, std::span<const PhaseConfig> phases);
 
 }  // namespace thinkrec

