@@ -100,9 +100,10 @@ def text_forecast(figures):
     for run in figures:
         said = 8 * run["forecast"]["steps"] / run["forecast"]["seconds"]
         room = run["forecast"]["memory_bytes"] / 2**20
-        rows.append(["expert" if run.get("stage") == "expert" else "global", run["micro_tokens"], f"{said:.3f}", f"{run['rows_per_s']:.3f}", f"**{said / run['rows_per_s']:.2f}**", f"{room:,.0f}",
+        stage = "expert" if run.get("stage") == "expert" else "global"
+        rows.append([stage, run["micro_tokens"], f"{said:.3f}", f"{run['rows_per_s']:.3f}", f"**{said / run['rows_per_s']:.2f}**", f"{room:,.0f}",
                      f"{run['peak_mib']:,.0f}", f"**{room / run['peak_mib']:.2f}**"])
-    without = [] if any(run.get("stage") == "expert" for run in figures) else ["", "Of an expert: *not measured yet*, `launch/performance.py forecast --again`."]
+    without = [] if any(row[0] == "expert" for row in rows) else ["", "Of an expert: *not measured yet*, `launch/performance.py forecast --again`."]
     return ["`thinkrec_train --dry-run` beside the run (embedded model, 1 thread; wanted: within 15 % and 10 %):", ""] + table(
         ["stage", "tokens of a pass", "rows/s forecast", "measured", "ratio", "MiB forecast", "measured", "ratio"], rows) + without
 

@@ -29,8 +29,9 @@ class MetricsLog {
   void write(const std::string& stage, std::int64_t step, const nlohmann::json& values);
 
   /// Drops the lines of that stage with a step greater than `step` (atomic rewrite), so that a restart from step `step` neither
-  /// repeats nor misses one; and of that very step those that have `again`, where it is not empty. Lines that are not JSON are dropped as well. Where lines went, or at the first call, TensorBoard's
-  /// events are written anew from what is left; call it while nobody else writes to the board's folder.
+  /// repeats nor misses one; and of that very step those that have `again`, where it is not empty. Lines that are not JSON are dropped
+  /// as well. Where lines went, or at the first call, TensorBoard's events are written anew from what is left; call it while nobody else
+  /// writes to the board's folder.
   void resume(const std::string& stage, std::int64_t step, const std::string& again = "");
 
   /// Moves the lines of all team files into this log (atomic rewrite, no line twice wherever it is killed). Call it while no team

@@ -68,6 +68,11 @@ void write_origin(const Session& session) {
 
 /// Of what this run still trains and scores. Where a phase has begun already, in a version that did not look, it is only said.
 void check_prompt_room(const Session& session, const RunPlan& plan) {
+  const auto problem_of = [&](const std::set<std::string>& stages) {
+    return prompt_room_problem(session.dataset(), session.tokenizer(), session.recipe(), stages);
+  };
+  if (problem_of(plan.stages).empty()) return;
+  // What is finished reads nothing any more. Its checkpoints are looked at only now: a start seldom comes here.
   std::set<std::string> stages = plan.stages;
   bool begun = false;
   const auto look_at = [&](const char* stage, const std::vector<PhaseConfig>& phases) {
@@ -88,7 +93,8 @@ void check_prompt_room(const Session& session, const RunPlan& plan) {
   for (int e = 0; e < session.recipe().integer("group.count"); ++e)
     experts.push_back(expert_phase(session.recipe(), session.model().config().layers, e));
   look_at("expert", experts);
-  const std::string problem = prompt_room_problem(session.dataset(), session.tokenizer(), session.recipe(), stages);
+  if (stages.empty()) return;  // an empty set would stand for all
+  const std::string problem = problem_of(stages);
   if (problem.empty()) return;
   if (!begun) fail(ExitCode::kBadData, "{}", problem);
   log_warning("{}; the run goes on until it meets one", problem);
