@@ -77,16 +77,17 @@ def text_shared(figures):
 
 def text_scoring(figures):
     lines = ["100 candidates of one user together, over one by one (MovieLens-1M, embedded model; wanted: 7 with a history of 10, 12 with 25), and",
-             "the test rows of users under their own sums of four experts, the sums made anew, over all under one adapter (wanted: .8):", ""]
+             "the test rows of users under their own sums of four experts, the sums made anew, over all under one adapter (wanted: .8). A score is a raw",
+             "logit; differences are relative to it where it is above 1 (wanted: 1e-5).", ""]
     rows = []
     for run in figures:
         for case in run["candidates"]:
             rows.append([run["threads"], f"history of {case['history']}", f"{case['rows_per_s']:.2f}", f"{case['rows_per_s_one_by_one']:.2f}",
-                         f"**{case['ratio']:.2f}**", f"{case['largest_difference']:.0e}"])
+                         f"**{case['ratio']:.2f}**", f"{case['largest_difference']:.0e}", " to ".join(f"{score:.1f}" for score in case["score_range"])])
         fused = run["fused"]
         rows.append([run["threads"], f"fused, {fused['users']} users", f"{fused['rows_per_s_fused']:.2f}", f"{fused['rows_per_s_global']:.2f}",
-                     f"**{fused['ratio']:.2f}**", ""])
-    return lines + table(["threads", "", "rows/s", "compared with, rows/s", "ratio", "largest difference of scores"], rows)
+                     f"**{fused['ratio']:.2f}**", "", ""])
+    return lines + table(["threads", "", "rows/s", "compared with, rows/s", "ratio", "largest difference, of a score", "scores"], rows)
 
 
 def text_checkpointing(figures):

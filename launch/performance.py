@@ -159,7 +159,7 @@ class Bench:
         found = json.loads(run([self.programs / "bench_scoring", self.data(), MODEL, threads, 8]))
         worst = max(case["largest_difference"] for case in found["candidates"])
         if not worst <= 1e-5:
-            stop(f"scores of candidates together differ from those one by one by {worst:.1e}, more than 1e-5", 70)
+            stop(f"scores of candidates together differ from those one by one by {worst:.1e} of a score, more than 1e-5", 70)
         return [found]
 
     def part_checkpointing(self, yard):

@@ -44,10 +44,11 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+/// Relative to the score, a raw logit, where that is above 1.
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
   double largest = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    const double difference = std::abs(a[i] - b[i]);
+    const double difference = std::abs(a[i] - b[i]) / std::max(1.0, std::abs(b[i]));
     if (!std::isfinite(difference)) return std::numeric_limits<double>::infinity();
     largest = std::max(largest, difference);
   }
@@ -109,6 +110,7 @@ Json candidates(const Dataset& data, const Tokenizer& tokenizer, const Scorer& s
           {"rows_per_s", kCandidates / median(together.seconds)},
           {"rows_per_s_one_by_one", static_cast<double>(some.size()) / median(alone.seconds)},
           {"ratio", median(ratio)},
+          {"score_range", {std::ranges::min(alone.scores), std::ranges::max(alone.scores)}},
           {"largest_difference", largest_difference(same, alone.scores)}};
 }
 
