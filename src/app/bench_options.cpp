@@ -34,7 +34,7 @@ OptionTable options() {
       {"activation-checkpointing", kFlag, "false", "", "", "compute the activations again in the backward pass"},
       {"cache-mb", kInteger, "1024", "[0, inf)", "MiB",
        "stage expert: for hidden states below the trained layers; 0: computed every time"},
-      {"micro-tokens", kInteger, "4096", "[1, inf)", "tokens", "of one forward and backward pass"},
+      {"micro-tokens", kInteger, "2048", "[1, inf)", "tokens", "of one forward and backward pass, as run.micro_tokens"},
   };
 }
 

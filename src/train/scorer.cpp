@@ -11,6 +11,10 @@
 namespace thinkrec {
 namespace {
 
+/// Tokens of a pass over those of one that trains: no layer keeps anything, so it takes less memory still, and what a user's rows begin with
+/// is computed once a pass.
+constexpr std::int64_t kMoreTokens = 4;
+
 /// Consecutive rows of one user, at most about `limit` tokens to compute: formed from the rows alone, so that no score depends on the
 /// ranks. Where rows share what they begin with, a pack holds it once.
 struct UserPack {
@@ -50,7 +54,7 @@ std::vector<std::vector<double>> Scorer::score(std::span<const EncodedRow> rows,
   const at::NoGradGuard no_grad;
   THINKREC_CHECK(rows.size() == user.size(), "{} rows, {} users", rows.size(), user.size());
   const bool share = model_.device().is_cpu();
-  const auto packs = packs_of_users(rows, user, micro_tokens_, share);
+  const auto packs = packs_of_users(rows, user, kMoreTokens * micro_tokens_, share);
   std::vector<std::int64_t> tokens;
   for (const UserPack& pack : packs) tokens.push_back(pack.tokens);
   const std::vector<int> owner = balance_rows(tokens, ranks_.size());

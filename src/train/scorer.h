@@ -23,7 +23,8 @@ using TopAdapterOf = std::function<TopAdapter(std::int32_t user)>;
 
 class Scorer {
  public:
-  /// `features` may be null when no row has slots.
+  /// `features` may be null when no row has slots. `micro_tokens`: of a pass that trains; one that scores holds up to four times as many, of one
+  /// user.
   Scorer(const Llama& model, const Projector& projector, const FeatureBank* features, std::int32_t yes_token,
          std::int64_t micro_tokens, Collectives& ranks)
       : model_(model),

@@ -24,7 +24,8 @@ namespace {
 using namespace thinkrec;
 using Json = nlohmann::json;
 
-constexpr std::int64_t kCandidates = 100, kAlone = 10, kMicroTokens = 4096;  // every kAlone-th candidate is scored alone, too
+constexpr std::int64_t kCandidates = 100, kAlone = 10;  // every kAlone-th candidate is scored alone, too
+constexpr std::int64_t kMicroTokens = 2048;             // run.micro_tokens as it comes
 constexpr int kRepeats = 3, kExperts = 4;
 
 struct Scored {

@@ -65,8 +65,25 @@ TEST_F(ScorerTest, CandidatesTogetherAreThoseOneByOne) {
   std::vector<std::int32_t> apart(prompts_.rows.size());  // a user each, so that none shares
   std::iota(apart.begin(), apart.end(), 0);
   expect_near(together, scorer().score(prompts_.rows, apart, &adapter));
-  expect_near(together, scorer(60).score(prompts_.rows, prompts_.user, &adapter));  // a user's rows in several passes
+  expect_near(together, scorer(15).score(prompts_.rows, prompts_.user, &adapter));  // a user's rows in several passes
   EXPECT_GT(*std::ranges::max_element(together) - *std::ranges::min_element(together), 0.1) << "too alike to show anything";
+}
+
+TEST_F(ScorerTest, APassHoldsFourTimesTheTokensOfOneThatTrains) {
+  const auto passes = [&](std::int64_t micro_tokens) {
+    std::int64_t own = 0;
+    scorer(micro_tokens).score(prompts_.rows, prompts_.user, nullptr, [&](std::int64_t, std::int64_t) { ++own; });
+    test_world().all_reduce_sum(std::span(&own, 1));
+    return own;
+  };
+  std::int64_t longest = 0;  // tokens of a user's rows together
+  for (std::int64_t u = 0; u < kUsers; ++u) {
+    std::int64_t tokens = 30 + 7 * u;
+    for (std::int64_t i = 0; i < kCandidates; ++i) tokens += 3 + i % 4;
+    longest = std::max(longest, tokens);
+  }
+  EXPECT_EQ(passes((longest + 3) / 4), kUsers);
+  EXPECT_GT(passes((longest - 1) / 4), kUsers);
 }
 
 TEST_F(ScorerTest, EachUserUnderItsOwnAdapterAboveTheCut) {
@@ -101,7 +118,7 @@ TEST_F(ScorerTest, EachUserUnderItsOwnAdapterAboveTheCut) {
 }
 
 TEST_F(ScorerTest, ARequestToStopEndsItOnEveryRank) {
-  Scorer asked = scorer(60);
+  Scorer asked = scorer(15);
   int passes = 0;
   asked.stop_when([&] { return test_world().rank() == test_world().size() - 1 && ++passes > 1; });
   try {
