@@ -65,12 +65,14 @@ def text_floor(figures):
         whole = sum(run["seconds"].values())
         parts = [sum(seconds for name, seconds in run["seconds"].items() if kind_of(name) == kind) / whole for kind in kinds]
         rows.append([run["yard"], run["threads"], run["stage"], f"**{spread(run['share_of_floor'])}**", *(f"{100 * part:.0f} %" for part in parts)])
-    return ["The step's necessary matrix products alone, in libtorch on the same shapes in the same run, over the step (wanted: .60), and where",
-            "the step's time goes (`thinkrec_bench --breakdown`):", ""] + table(["model", "threads", "stage", "share", *kinds], rows)
+    return ["The step's necessary matrix products alone, in libtorch on the same shapes in the same run, over the step (wanted: .60; on CPUs with AMX the",
+            "step's own products are faster than libtorch's), and where the step's time goes (`thinkrec_bench --breakdown`):", ""] + table(["model", "threads", "stage", "share", *kinds], rows)
 
 
 def text_shared(figures):
-    return ["Rows of one user that hold what they begin with once, over the same rows apart (made with `--rows-per-user 4`; wanted: 1.8):",
+    return ["Rows of one user that hold what they begin with once, over the same rows apart (made with `--rows-per-user 4`: four rows of a user share all but",
+            "the last 40 tokens of their prompts, and a batch holds two users; MovieLens-1M's rows share less, see [results.md](results.md#rows-of-a-user-together);",
+            "wanted: 1.8):",
             ""] + table(["model", "threads", "together, rows/s", "apart, rows/s", "ratio"],
                         [[run["yard"], run["threads"], spread(run["shared"]), spread(run["apart"]), f"**{spread(run['ratio'])}**"] for run in figures])
 
@@ -125,17 +127,26 @@ def read(folder):
 
 
 def built(part):
-    """What is to be said of programs that were built from another commit than the tree is at."""
-    tree, programs = part["commit"].removesuffix("-dirty"), part.get("programs", part["commit"]).removesuffix("+changes")
-    return "" if programs.startswith(tree) or tree.startswith(programs) else f", programs built at `{part['programs']}`"
+    """What is to be said of programs that were built from another commit than the tree is at, or from changes of it."""
+    tree, programs = part["commit"].removesuffix("-dirty"), part.get("programs", part["commit"])
+    same = programs.startswith(tree) or tree.startswith(programs)
+    return "" if same and not programs.endswith("+changes") else f", programs built at `{programs}`"
+
+
+def passes(part):
+    """Before `97d2b90` the bench took passes of 4,096 tokens."""
+    return ", passes of 4,096 tokens" if part["part"] in ("global", "expert", "together", "floor", "shared", "checkpointing") and "micro_tokens" not in part else ""
 
 
 def measured(found, picture_name):
     lines = ["## Training and scoring, each beside its peer", f"![rows a second beside Hugging Face PEFT]({picture_name})", "",
-             "Medians of the pairs, run in turn, with the least and most; where two sides train the same rows, losses of every step agree, or there is no",
-             "figure. Each command is under its table; what lies in `docs/performance/` is measured anew with `--again` behind it. The yardstick",
-             "(`tests/bench/yardstick`): prompts of 350 tokens in the median, a fifth of the rows with explanations of 180, batches of 8, LoRA of rank 8 on",
-             "q and v, fp32, dropout 0; threads of OpenMP wait passively on both sides."]
+             "Medians of the pairs, run in turn, with the least and most (scoring: medians of three in one process; forecasts: one run each); where two",
+             "sides train the same rows, losses of every step agree, or there is no figure. Each command is under its table; what lies in",
+             "`docs/performance/` is measured anew with `--again` behind it. The yardstick (`tests/bench/yardstick`): prompts of 350 tokens in the median,",
+             "a fifth of the rows with explanations of 180, batches of 8, LoRA of rank 8 on q and v, fp32, dropout 0. thinkrec takes a batch in passes of",
+             "about 2,048 tokens, its trainer's default (4,096 where that is said), which saves memory and a little time; the peer takes it in one, as",
+             "its users' scripts do (`gradient_accumulation_steps` would save it memory, too). Threads of OpenMP wait passively on both sides. GB are",
+             "2^30 bytes."]
     for name, title, text in PARTS:
         lines += ["", f"### {title}"]
         if name not in found:
@@ -143,7 +154,7 @@ def measured(found, picture_name):
             continue
         lines += text([run for part in found[name] for run in part["figures"]]) + [""]
         lines += [f"- `{part['command']}`, {part['cores']} cores of {part['cpu']}, load {part['load']:.1f} at the start, {part['date']}, "
-                  f"commit `{part['commit']}`{built(part)}" for part in found[name]]
+                  f"commit `{part['commit']}`{built(part)}{passes(part)}" for part in found[name]]
     return "\n".join(lines)
 
 

@@ -97,21 +97,21 @@ def measured_tables(measured):
     shares = efficiencies(measured)
     date = measured.get("date")
     lines = [f"Machine: {measured['cores']} cores, {measured['cpu']}, load {measured['load']:g} at the start{f', {date}' if date else ''}; commit `{measured['commit']}`. Medians, and the",
-             "least and most, of the repeats; an efficiency is that of a repeat, whose runs follow each other. Command:", "", "```sh", measured["command"], "```", "",
+             "least and most, of the repeats; an efficiency and any other ratio is that of a repeat, whose runs follow each other. Command:", "", "```sh", measured["command"], "```", "",
              f"Global stage, weak scaling (wanted: {WANTED:g}), and what the machine has for so many: tokens a second of as many runs of one rank at",
              "the same time, each on a core of its own:", "",
              "| ranks | rows/s | tokens/s | efficiency | runs apart, tokens/s | of one alone | ranks over runs apart |", "|---|---|---|---|---|---|---|"]
     apart = {row["ranks"]: row["tokens_per_s"] for row in measured["apart"]}
-    one = statistics.median(measured["global"][0]["tokens_per_s"])
+    one = measured["global"][0]["tokens_per_s"]
     for row in measured["global"]:
         ranks, beside = row["ranks"], ["", "", ""]
         if ranks in apart:
-            reached = statistics.median(apart[ranks])
-            beside = [spread(apart[ranks], ".0f"), f"{reached / (ranks * one):.3f}", f"{statistics.median(row['tokens_per_s']) / reached:.3f}"]
+            beside = [spread(apart[ranks], ".0f"), spread([rate / (ranks * single) for rate, single in zip(apart[ranks], one)], ".2f"),
+                      spread([rate / rest for rate, rest in zip(row["tokens_per_s"], apart[ranks])], ".2f")]
         lines.append(f"| {ranks} | {spread(row['rows_per_s'], '.2f')} | {spread(row['tokens_per_s'], '.0f')} | "
                      f"{spread(shares['global stage'][ranks], '.2f')} | {' | '.join(beside)} |")
     lines += [] if same_work(measured) else UNEQUAL
-    lines += ["", f"Experts, the same work on more ranks (wanted: {WANTED:g}); on one rank one after the other. Each expert has the same steps x batch here,",
+    lines += ["", f"Experts, the same work on more ranks (wanted: {WANTED:g}); on one rank one after the other (`--experts`), though one rank left to itself trains them at once, which is faster still. Each expert has the same steps x batch here,",
               "whatever the size of its group: that four unequal ones on two ranks have within 5 % of half the work each is shown in tokens (`ctest -R app_ranks`), and on the plan (below), not in seconds.", "",
               "| ranks | teams | seconds of the stage | efficiency |", "|---|---|---|---|"]
     for row in measured["experts"]:
@@ -155,7 +155,7 @@ node, at {platform['node_storage_bytes_per_s'] / 1e9:.0f} GB/s, all nodes togeth
 ({platform['widen_bytes_per_s'] / 1e9:.2f} GB/s of bf16 on a core) and hashes its share of the {platform['weight_files']} files ({platform['sha256_bytes_per_s'] / 1e9:.1f} GB/s), one after the other, and copies all to its GPU. Efficiency: the run's computation spread evenly over the ranks, over all the time it takes, with
 start-up, imbalance, communication, validation ({base['valid_rows']:,} rows every {simulated['validate_every']} steps), checkpoints (every {simulated['checkpoint_every']} steps) and the evaluation of
 {base['test_rows']:,} rows; {simulated['steps']:,} steps on every number of ranks. "As a ring": every sum of gradients as one flat ring over all ranks, which NCCL
-leaves for trees at many. Not in it: jitter of the machines, the launcher's own time, the encoder (minutes on one GPU), and overlap of
+leaves for trees at many. Not in it: jitter of the machines, uneven shares of the rows that are scored, the launcher's own time, the encoder (minutes on one GPU), and overlap of
 communication and computation, of which there is none.""", "",
              f"Simulated at commit `{simulated['commit']}`; no figure depends on the machine that simulates. {record_of(recorded)} Command:", "", "```sh", simulated["command"], "```", "",
              "| ranks | efficiency | as a ring | step | of it communication (ring) | balance | start-up | an epoch of Yelp, all included | its efficiency |",

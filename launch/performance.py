@@ -42,7 +42,8 @@ def say(text):
 
 
 def run(command, **more):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=ROOT, check=False, **more)
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=ROOT, check=False, env=environment, **more)
     if done.returncode != 0:
         stop(f"{command[0]} ended with {done.returncode}: {done.stderr[-800:]}", 70)
     return done.stdout
@@ -57,6 +58,7 @@ class Bench:
         if not PYTHON.exists():
             stop(f"{PYTHON} is not there: run launch/setup.sh --oracles")
         self.bench = self.programs / "thinkrec_bench"
+        self.micro_tokens = None  # of the passes of the latest part, as thinkrec_bench says
 
     def yard(self, size, rows=128, rows_per_user=1):
         """Folder of a yardstick, made when it is not there."""
@@ -73,18 +75,22 @@ class Bench:
         say(f"{size}, {threads} threads, {stage}, {warmup} + {steps} steps")
         ours, peer = commands(self.bench, self.yard(size, rows), settings, PYTHON)
         sides = {"ours": ours, **{name: [*ours, *options] for name, options in extra.items()}, "peer": peer}
-        return in_turn(sides, 8 * steps, self.pairs, TOLERANCE, say)
+        runs = in_turn(sides, 8 * steps, self.pairs, TOLERANCE, say)
+        self.micro_tokens = runs["ours"][0]["micro_tokens"]
+        return runs
 
     def ours(self, yard, workload=None, **settings):
         flags = [part for name, value in settings.items()
                  for part in ([f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", str(value)])]
         command = [str(self.bench), "--model", str(yard / "model"), "--adapter", str(yard / "adapter"), "--workload",
                    str(workload or yard / "workload.jsonl"), *flags]
-        return measured(command, settings.get("batch", 8) * settings.get("experts", 1) * settings["steps"])
+        run = measured(command, settings.get("batch", 8) * settings.get("experts", 1) * settings["steps"])
+        self.micro_tokens = run.get("micro_tokens")
+        return run
 
     def part_global(self, yard, threads):
         runs = self.beside_peer(yard, threads, "global", 3, 1)
-        return [{"yard": yard, "threads": threads, "kind": "global stage", **ratios(runs["ours"], runs["peer"])}]
+        return [{"yard": yard, "threads": threads, "kind": "global stage", **ratios(runs["ours"], runs["peer"], 1)}]
 
     def part_expert(self, yard, threads):
         """Three passes of 32 rows. What is cached is made in the first."""
@@ -223,8 +229,8 @@ def machine(bench):
     built = re.search(r"\((\S+)\)", run([bench, "--version"]))
     with open("/proc/cpuinfo", encoding="utf-8") as lines:
         cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unnamed")
-    return {"cpu": cpu, "cores": os.cpu_count(), "load": os.getloadavg()[0], "date": datetime.date.today().isoformat(),
-            "commit": run(["git", "describe", "--always", "--dirty"]).strip(), "programs": built.group(1) if built else "unknown"}
+    return {"cpu": cpu, "cores": os.cpu_count(), "commit": run(["git", "describe", "--always", "--dirty"]).strip(),
+            "programs": built.group(1) if built else "unknown"}
 
 
 def main():
@@ -243,6 +249,7 @@ def main():
     os.chdir(ROOT)
     bench, results = Bench(arguments), pathlib.Path(arguments.results)
     results.mkdir(parents=True, exist_ok=True)
+    where = machine(bench.bench)  # now: what is measured below changes the tree
     for part in arguments.parts or PARTS:
         for setting in itertools.product(*(getattr(arguments, AXES[axis]) for axis in PARTS[part])):
             path = results / f"{'-'.join(map(str, (part, *setting)))}.json"
@@ -251,9 +258,11 @@ def main():
             command = " ".join(["launch/performance.py", part, *(f"--{AXES[axis]} {value}" for axis, value in zip(PARTS[part], setting))])
             command += f" --pairs {bench.pairs}" if bench.pairs != 3 else ""
             print(f"performance: {command}", file=sys.stderr, flush=True)
-            before = machine(bench.bench)
+            before = {**where, "load": os.getloadavg()[0], "date": datetime.date.today().isoformat()}
+            bench.micro_tokens = None
             figures = getattr(bench, f"part_{part}")(*setting)
-            path.write_text(json.dumps({"part": part, "command": command, **before, "figures": figures}, indent=1) + "\n", encoding="utf-8")
+            passes = {} if bench.micro_tokens is None else {"micro_tokens": bench.micro_tokens}
+            path.write_text(json.dumps({"part": part, "command": command, **before, **passes, "figures": figures}, indent=1) + "\n", encoding="utf-8")
     run([sys.executable, ROOT / "docs" / "performance.py", results])
 
 

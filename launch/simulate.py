@@ -131,6 +131,21 @@ def compute(seconds):
     return f"compute {seconds * 1e9:.0f}"  # hosts of 1 Gflop/s
 
 
+def scorings(calls):
+    """How often rows are scored among these collectives: each scoring ends with its scores on every rank."""
+    return sum(call[1] == "all_gather" for call in calls)
+
+
+def scored(calls, computing, scale):
+    """`computing` once for each scoring, before its first collective; the scores that are gathered are as many as `scale` makes of them."""
+    lines, begins = [], True
+    for call in calls:
+        gathers = call[1] == "all_gather"
+        lines += [computing] * begins + actions([call], scale if gathers else lambda _, size: size)
+        begins = gathers
+    return lines
+
+
 def simulate(record, folder, programs, ranks, base):
     """base: seconds a token of training, seconds a row of scoring, bytes of weights, checkpoint and gradients, rows of valid and test."""
     world, nodes = range(ranks), math.ceil(ranks / PLATFORM["gpus_per_node"])
@@ -155,15 +170,15 @@ def simulate(record, folder, programs, ranks, base):
     ring_steps = steps + replay(folder, ranks, [sums for _ in world], "lr") - replay(folder, ranks, [sums for _ in world])
     # Rank 0 copies what is trained to the host; a thread writes it while training goes on.
     checkpoint = base["checkpoint"] / PLATFORM["pcie_bytes_per_s"]
-    scoring = lambda calls, kind, total: replay(folder, ranks, [[line for call in calls for line in (
-        compute(math.ceil(total / ranks) * base["row_s"]), *actions([call], rows_of(kind, total)))] for _ in world])
+    scoring = lambda calls, kind, total: replay(folder, ranks, [scored(calls, compute(math.ceil(total / ranks) * base["row_s"]),
+                                                                       rows_of(kind, total)) for _ in world])
     validation = scoring(record.validation, "valid_rows", base["valid_rows"])
     evaluation = scoring(record.evaluate, "test_rows", base["test_rows"])
 
     def efficiency(count, steps=steps):
         times = count // VALIDATE_EVERY
         took = start + count * steps + times * validation + count // CHECKPOINT_EVERY * checkpoint + evaluation
-        needed = count * mean + (times * base["valid_rows"] * len(record.validation) + base["test_rows"] * len(record.evaluate)) * base["row_s"] / ranks
+        needed = count * mean + (times * base["valid_rows"] * scorings(record.validation) + base["test_rows"] * scorings(record.evaluate)) * base["row_s"] / ranks
         return took, needed / took
 
     epoch = math.ceil(base["train_rows"] / (ROWS * ranks))

@@ -180,6 +180,7 @@ int main(int argc, char** argv) {
                              {"dtype", line.text("dtype")},
                              {"threads", line.integer("threads")},
                              {"batch", batch},
+                             {"micro_tokens", config.micro_tokens},
                              {"experts", line.integer("experts")},
                              {"samples_per_s", static_cast<double>(number - warmup * batch * line.integer("experts")) / seconds},
                              {"tokens_per_s", tokens / seconds},

@@ -52,7 +52,8 @@ OptionTable make_table() {
        "Systems, on a GPU",
        false},
       {"run.micro_tokens", kInteger, "2048", "[1, inf)", "tokens",
-       "a forward and backward pass holds about so many, one that only scores up to four times as many of one user; sets the memory needed"},
+       "a forward and backward pass holds about so many; sets the memory needed. Evaluation and recommendation on a CPU: up to four times as "
+       "many of one user"},
       {"run.activation_checkpointing", kFlag, "false", "", "",
        "keep only what goes into each layer and compute the rest again in the backward pass: a third or less of the memory of a pass for "
        "a third to a half more time, with the same results"},

@@ -65,7 +65,7 @@ Calibration calibrate(const Session& session, const RunState& state) {
   }
   FusedAdapters fused(session, state);
   Scorer scorer(session.model(), state.projector, state.features.get(), prompts.verdicts().yes,
-                session.recipe().integer("run.micro_tokens"), session.world());
+                scoring_tokens(session.recipe().integer("run.micro_tokens"), session.model()), session.world());
   scorer.stop_when(stop_requested);
   Progress progress("evaluate/calibration", static_cast<std::int64_t>(rows.size()), session.leader());
   const TopAdapterOf own = [&](std::int32_t user) { return TopAdapter{true, &fused.of(user)}; };

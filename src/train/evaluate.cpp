@@ -133,7 +133,7 @@ Evaluation evaluate(const Session& session, const RunState& state, Split split, 
   std::vector<EncodedRow> encoded;
   for (const std::int64_t row : out.rows) encoded.push_back(prompts.prompt(row));
   Scorer scorer(session.model(), state.projector, state.features.get(), prompts.verdicts().yes,
-                recipe.integer("run.micro_tokens"), session.world());
+                scoring_tokens(recipe.integer("run.micro_tokens"), session.model()), session.world());
   scorer.stop_when(stop_requested);
 
   const auto add = [&](const std::string& name, std::vector<double> score) {

@@ -114,7 +114,7 @@ std::vector<RankReply> Recommender::rank(std::span<const RankRequest> requests) 
     row_user.insert(row_user.end(), one.items.size(), static_cast<std::int32_t>(one.user));
   }
   const Scorer scorer(session_.model(), state_.projector, features.get(), prompts.verdicts().yes,
-                      session_.recipe().integer("run.micro_tokens"), session_.world());
+                      scoring_tokens(session_.recipe().integer("run.micro_tokens"), session_.model()), session_.world());
   const TopAdapterOf own = [&](std::int32_t user) { return TopAdapter{true, &fused_.of(user)}; };
   auto score = scorer.score(encoded, row_user, &state_.global, first_expert_layer(session_), std::span(&own, 1))[0];
   if (const double weight = state_.calibration.encoder_weight; weight > 0) {

@@ -11,10 +11,6 @@
 namespace thinkrec {
 namespace {
 
-/// Tokens of a pass over those of one that trains: no layer keeps anything, so it takes less memory still, and what a user's rows begin with
-/// is computed once a pass.
-constexpr std::int64_t kMoreTokens = 4;
-
 /// Consecutive rows of one user, at most about `limit` tokens to compute: formed from the rows alone, so that no score depends on the
 /// ranks. Where rows share what they begin with, a pack holds it once.
 struct UserPack {
@@ -48,13 +44,18 @@ std::optional<LoraHook> hook_of(const LoraAdapter* adapter) {
 
 }  // namespace
 
+std::int64_t scoring_tokens(std::int64_t micro_tokens, const Llama& model) {
+  constexpr std::int64_t kMore = 4;  // without a gradient no layer keeps anything
+  return model.device().is_cpu() ? kMore * micro_tokens : micro_tokens;
+}
+
 std::vector<std::vector<double>> Scorer::score(std::span<const EncodedRow> rows, std::span<const std::int32_t> user,
                                                const LoraAdapter* lower, std::int64_t cut, std::span<const TopAdapterOf> tops,
                                                const std::function<void(std::int64_t, std::int64_t)>& progress) const {
   const at::NoGradGuard no_grad;
   THINKREC_CHECK(rows.size() == user.size(), "{} rows, {} users", rows.size(), user.size());
   const bool share = model_.device().is_cpu();
-  const auto packs = packs_of_users(rows, user, kMoreTokens * micro_tokens_, share);
+  const auto packs = packs_of_users(rows, user, pass_tokens_, share);
   std::vector<std::int64_t> tokens;
   for (const UserPack& pack : packs) tokens.push_back(pack.tokens);
   const std::vector<int> owner = balance_rows(tokens, ranks_.size());
@@ -87,6 +88,10 @@ std::vector<std::vector<double>> Scorer::score(std::span<const EncodedRow> rows,
       hidden = model_.layers(hidden, packed, 0, cut, hook ? &*hook : nullptr);
     }
     for (std::size_t t = 0; t < tops.size(); ++t) {
+      if (t > 0 && stop_ && stop_()) {
+        stopped = 1;
+        break;
+      }
       const TopAdapter top = tops[t](user[first]);
       if (!top.wanted) continue;
       const auto hook = hook_of(top.adapter);

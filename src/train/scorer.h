@@ -21,20 +21,24 @@ struct TopAdapter {
 };
 using TopAdapterOf = std::function<TopAdapter(std::int32_t user)>;
 
+/// Tokens of a pass where nothing is trained beside the scoring: where rows share what they begin with, which is computed once a pass, four
+/// times run.micro_tokens.
+std::int64_t scoring_tokens(std::int64_t micro_tokens, const Llama& model);
+
 class Scorer {
  public:
-  /// `features` may be null when no row has slots. `micro_tokens`: of a pass that trains; one that scores holds up to four times as many, of one
-  /// user.
+  /// `features` may be null when no row has slots. A pass holds rows of one user, at most about `pass_tokens`.
   Scorer(const Llama& model, const Projector& projector, const FeatureBank* features, std::int32_t yes_token,
-         std::int64_t micro_tokens, Collectives& ranks)
+         std::int64_t pass_tokens, Collectives& ranks)
       : model_(model),
         projector_(projector),
         features_(features),
         yes_token_(yes_token),
-        micro_tokens_(micro_tokens),
+        pass_tokens_(pass_tokens),
         ranks_(ranks) {}
 
-  /// From now on scoring ends with kStopped, on every rank, once `asked` says so on one of them; it is asked between passes.
+  /// From now on scoring ends with kStopped, on every rank, once `asked` says so on one of them; it is asked between passes, and
+  /// within one before each top but the first.
   /// A rank that is not asked itself, as by a signal to one rank alone, scores its own share first.
   void stop_when(std::function<bool()> asked) { stop_ = std::move(asked); }
 
@@ -53,7 +57,7 @@ class Scorer {
   const Projector& projector_;
   const FeatureBank* features_;
   std::int32_t yes_token_;
-  std::int64_t micro_tokens_;
+  std::int64_t pass_tokens_;
   Collectives& ranks_;
   std::function<bool()> stop_;
 };

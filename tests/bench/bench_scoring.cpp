@@ -174,7 +174,8 @@ int main(int argc, char** argv) {
     const LlamaConfig& shape = model.llama().config();
     const Projector none;
     const PromptBuilder prompts(data, *tokenizer, prompt_of(10));
-    const Scorer scorer(model.llama(), none, nullptr, prompts.verdicts().yes, kMicroTokens, *ranks);
+    const Scorer scorer(model.llama(), none, nullptr, prompts.verdicts().yes, scoring_tokens(kMicroTokens, model.llama()),
+                        *ranks);
     const LoraAdapter adapter = random_adapter(shape, 9);
     Json out = {{"threads", at::get_num_threads()}};
     for (const std::int64_t history : {10, 25}) out["candidates"].push_back(candidates(data, *tokenizer, scorer, adapter, history));

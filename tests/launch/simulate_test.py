@@ -51,6 +51,12 @@ def reading(folder):
     assert simulate.actions(record.start, lambda _, size: size) == [f"bcast 16 0 {simulate.BYTE}"]
     assert simulate.actions(record.step, lambda _, size: size * 2) == [
         f"allreduce 200 0 {simulate.FLOAT}", f"allgather 144 144 {simulate.BYTE} {simulate.BYTE}", f"allreduce 4 0 {simulate.FLOAT}"]
+    # A scoring is computed once, however many collectives it has: a stop is asked for before the scores are gathered.
+    asked = "world\tall_reduce_max\t8\tactivate/main\t{}"
+    twice = simulate.Record(write(folder, START + steps(asked, valid, asked, valid) + EVALUATE)).validation
+    assert simulate.scorings(twice) == 2 and len(twice) == 4, twice
+    kinds = [line.split()[0] for line in simulate.scored(twice, simulate.compute(1), lambda _, size: size)]
+    assert kinds == ["compute", "allreduce", "allgather"] * 2, kinds
     for words, lines, more in (("not a record of collectives", good, {"head": "number\tcall"}),
                                ("needs a start, two steps", steps(valid) + EVALUATE, {}),
                                ("needs a start, two steps", START + steps(valid), {}),
