@@ -144,7 +144,7 @@ def measured(found, picture_name):
              "sides train the same rows, losses of every step agree, or there is no figure. Each command is under its table; what lies in",
              "`docs/performance/` is measured anew with `--again` behind it. The yardstick (`tests/bench/yardstick`): prompts of 350 tokens in the median,",
              "a fifth of the rows with explanations of 180, batches of 8, LoRA of rank 8 on q and v, fp32, dropout 0. thinkrec takes a batch in passes of",
-             "about 2,048 tokens, its trainer's default (4,096 where that is said), which saves memory and a little time; the peer takes it in one, as",
+             "about 2,048 tokens, its trainer's default (4,096 where that is said), which saves memory; the peer takes it in one, as",
              "its users' scripts do (`gradient_accumulation_steps` would save it memory, too). Threads of OpenMP wait passively on both sides. GB are",
              "2^30 bytes."]
     for name, title, text in PARTS:

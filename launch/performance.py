@@ -76,7 +76,7 @@ class Bench:
         ours, peer = commands(self.bench, self.yard(size, rows), settings, PYTHON)
         sides = {"ours": ours, **{name: [*ours, *options] for name, options in extra.items()}, "peer": peer}
         runs = in_turn(sides, 8 * steps, self.pairs, TOLERANCE, say)
-        self.micro_tokens = runs["ours"][0]["micro_tokens"]
+        self.micro_tokens = runs["ours"][0].get("micro_tokens")
         return runs
 
     def ours(self, yard, workload=None, **settings):

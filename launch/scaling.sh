@@ -63,6 +63,8 @@ train() { # RANKS RUN_DIR ARGUMENT...; 0 ranks: without the launcher
 
 load=$(cut -d' ' -f1 /proc/loadavg)
 commit=$(git describe --always --dirty 2>/dev/null || echo unknown) # before results are written
+built=$("$programs/thinkrec_train" --version | sed -n 's/.*(\(.*\)).*/\1/p')
+[[ $built == "${commit%-dirty}"* && $built != *+changes ]] || commit+=", programs of ${built:-unknown}"
 for ((repeat = 1; repeat <= repeats; ++repeat)); do
   for n in "${sizes[@]}"; do
     train "$n" "$runs/global-$n-$repeat" --stages encode,activate --set "activate.phases.0.batch=$((n * batch))"
@@ -96,7 +98,8 @@ for ((repeat = 1; repeat <= repeats; ++repeat)); do
 done
 # The schedule of collectives for launch/simulate.py, with a validation and a checkpoint among the steps.
 record=(--set run.record_collectives=true --set "activate.phases.0.batch=$((2 * batch))" --set activate.phases.0.steps=4 --set expert.steps=1
-  --set activate.phases.0.validate_every=2 --set run.checkpoint_every=2 --set evaluate.rows=64 --set "evaluate.models=[global]")
+  --set activate.phases.0.validate_every=2 --set run.checkpoint_every=2 --set evaluate.rows=64 --set evaluate.calibration_rows=0
+  --set "evaluate.models=[global]")
 train 2 "$runs/recorded" "${record[@]}"
 cp "$runs/recorded/watch/collectives-0.txt" "$results/collectives.tsv"
 train 0 "$runs/forecast" "${record[@]}" --dry-run --ranks 2 --json "$runs/forecast.json"

@@ -138,11 +138,11 @@ def scorings(calls):
 
 def scored(calls, computing, scale):
     """`computing` once for each scoring, before its first collective; the scores that are gathered are as many as `scale` makes of them."""
-    lines, begins = [], True
+    lines, begins, left = [], True, scorings(calls)
     for call in calls:
         gathers = call[1] == "all_gather"
-        lines += [computing] * begins + actions([call], scale if gathers else lambda _, size: size)
-        begins = gathers
+        lines += [computing] * (begins and left > 0) + actions([call], scale if gathers else lambda _, size: size)
+        begins, left = gathers, left - gathers
     return lines
 
 
@@ -226,6 +226,10 @@ def main():
             print(f"{ranks} ranks: efficiency {rows[-1]['efficiency']:.3f}, step {rows[-1]['step_s'] * 1e3:.1f} ms", file=sys.stderr)
     version = subprocess.run(["smpirun", "-version"], capture_output=True, text=True, check=False).stdout.splitlines()
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=ROOT).stdout.strip()
+    built = re.search(r"\((\S+)\)", subprocess.run([arguments.programs / "thinkrec_train", "--version"], capture_output=True, text=True, check=False).stdout)
+    built = built.group(1) if built else "unknown"
+    if not built.startswith(commit.removesuffix("-dirty")) or built.endswith("+changes"):
+        commit += f", programs of {built}"
     (arguments.results / "simulated.json").write_text(json.dumps({
         "command": f"launch/simulate.py --ranks {arguments.ranks}", "commit": commit or "unknown", "simgrid": version[0] if version else "unknown",
         "platform": PLATFORM, "rows": ROWS, "steps": STEPS, "simulated_steps": SIMULATED, "validate_every": VALIDATE_EVERY,

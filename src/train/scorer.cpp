@@ -102,6 +102,7 @@ std::vector<std::vector<double>> Scorer::score(std::span<const EncodedRow> rows,
                        logit[static_cast<std::int64_t>(i - first)].item<double>()});
       }
     }
+    if (stopped != 0) break;
     ranks_.note_progress();
     done += static_cast<std::int64_t>(last - first);
     if (progress) progress(done, static_cast<std::int64_t>(rows.size()));

@@ -69,6 +69,7 @@ def main():
         parts = ("global", "expert", "together", "floor", "shared", "checkpointing")
         run(sys.executable, SCRIPT, *parts, "--programs", PROGRAMS, "--results", results, "--yards", "tiny", "--threads", "1", "--pairs", "1")
         page = results.with_suffix(".md").read_text()
+        assert "passes of 4,096 tokens" not in page, "thinkrec_bench says what its passes are"
         for together in json.loads((results / "together-tiny-1.json").read_text())["figures"]:
             assert together["loss_difference"] <= 1e-5 and together["ratio"][0] > 0, together
         # A bench whose fourth expert, at once with others, learns something else.
