@@ -59,7 +59,7 @@ NOT_RUN = {
         "tests/bench/recbole/compare.py --programs build/release --data data/ml1m.h5 --python .cache/recbole/bin/python": "see the line above",
     },
     "docs/scaling.md": {
-        "launch/scaling.sh --ranks 1,2 --config configs/quickstart.yaml --batch 8 --steps 6 --repeats 3 --set run.matmul_precision=highest": "a measurement; launch_scaling runs it small",
+        "launch/scaling.sh --ranks 1,2 --config configs/quickstart.yaml --batch 8 --steps 12 --repeats 3 --set run.matmul_precision=highest": "a measurement; launch_scaling runs it small",
         "launch/simulate.py --ranks 8,64,256,1024": "needs SimGrid; simulate_test replays a record where there is one",
     },
     "docs/reliability.md": {
