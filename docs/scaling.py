@@ -68,11 +68,6 @@ def read(folder):
     return measured, [json.loads(line) for line in plan.read_text(encoding="utf-8").splitlines()] if plan.exists() else [], simulated, recorded
 
 
-def same_work(measured):
-    """Whether a token of measured.json is a computed one. It was not before launch/scaling.sh kept rows of a user apart."""
-    return measured.get("tokens") == "computed"
-
-
 def efficiencies(measured):
     """{"global stage": {ranks: efficiencies}, "experts": ...}, one of each repeat: numbers of ranks run in turn, as a machine changes."""
     rates = {row["ranks"]: row["tokens_per_s"] for row in measured["global"]}
@@ -84,11 +79,6 @@ def efficiencies(measured):
 def spread(values, form):
     middle = format(statistics.median(values), form)
     return middle if len(values) == 1 else f"{middle} ({format(min(values), form)}-{format(max(values), form)})"
-
-
-UNEQUAL = ["", "**Not evidence of weak scaling, to be measured anew:** these runs were made with rows that shared their beginnings (`mix.rows_per_user: 4` of the",
-           "recipe), whose tokens were counted in full. How many of them a step computes depends on the number of ranks, so one and two ranks did unequal",
-           "work a token. `launch/scaling.sh` now keeps the rows apart and counts the tokens that are computed."]
 
 
 def measured_tables(measured):
@@ -110,7 +100,6 @@ def measured_tables(measured):
                       spread([rate / rest for rate, rest in zip(row["tokens_per_s"], apart[ranks])], ".2f")]
         lines.append(f"| {ranks} | {spread(row['rows_per_s'], '.2f')} | {spread(row['tokens_per_s'], '.0f')} | "
                      f"{spread(shares['global stage'][ranks], '.2f')} | {' | '.join(beside)} |")
-    lines += [] if same_work(measured) else UNEQUAL
     lines += ["", f"Experts, the same work on more ranks (wanted: {WANTED:g}); on one rank one after the other (`--experts`), though one rank left to itself trains them at once, which is faster still. Each expert has the same steps x batch here,",
               "whatever the size of its group: that four unequal ones on two ranks have within 5 % of half the work each is shown in tokens (`ctest -R app_ranks`), and on the plan (below), not in seconds.", "",
               "| ranks | teams | seconds of the stage | efficiency |", "|---|---|---|---|"]
@@ -138,9 +127,7 @@ def plan_tables(plan):
 def record_of(recorded):
     if recorded is None:
         return "Its record of the collectives is not here."
-    if "commit" in recorded:
-        return f"The collectives were recorded at `{recorded['commit']}`."
-    return "The record of the\ncollectives names no commit: git has it unchanged since `2cc79eb` (2026-11-28), where it came with figures measured at `22cc24c`."
+    return f"The collectives were recorded at `{recorded['commit']}`."
 
 
 def simulated_tables(simulated, recorded):
@@ -220,7 +207,7 @@ def picture(measured, plan, simulated):
     # Left: efficiency, from 0 to 1.2.
     left, right = 50, 340
     y = lambda share: bottom - min(share, 1.2) / 1.2 * (bottom - top)
-    text((left + right) / 2, 20, "measured efficiency" + ("" if measured is None or same_work(measured) else " (global stage: unequal work)"))
+    text((left + right) / 2, 20, "measured efficiency")
     for share in (0, .25, .5, .75, 1):
         line(left, y(share), right, y(share), "#e4e7ec")
         text(left - 6, y(share) + 4, f"{share:g}", "end")
