@@ -110,11 +110,14 @@ def killed(world, folder, prepared, shim):
         return
     checkpoints = f"{run}/checkpoints/{STAGE}"
     preloaded = {**os.environ, "LD_PRELOAD": shim, "CRASH_FOLDER": checkpoints}
-    for call in (6, 25):
-        kill_and_resume(f"rank 0 killed in a save, at call {call}", (), env={**preloaded, "CRASH_AT": str(call)}, fault=Job.first_death)
 
-    # The other rank, while rank 0 writes for six seconds (four fsyncs), longer than mpirun lets it live. It stands still from step 5 on: else
-    # the steps behind the save, which are lost as well, would be as many as the machine makes in the meantime.
+    # A save is written while training goes on. Rank 1 stands still in the step behind it: else the steps made in the meantime, which are lost
+    # as well, would be as many as the machine makes.
+    for call, saved in ((6, 2), (25, 4)):
+        kill_and_resume(f"rank 0 killed in the save of step {saved}, at call {call}", ("--inject", f"1:{saved + 1}:stop"),
+                        env={**preloaded, "CRASH_AT": str(call)}, fault=Job.first_death, left=f"{checkpoints}/step-{saved}.tmp")
+
+    # The other rank, while rank 0 writes for six seconds (four fsyncs), longer than mpirun lets it live.
     def while_it_writes(job):
         while not os.path.exists(f"{checkpoints}/step-4.tmp"):
             assert job.process.poll() is None, job.process.stderr.read()
