@@ -7,29 +7,16 @@
 // A row's result is the same bits whatever rows stand beside it and for any number of threads. Values below 2^-126 count as zero, and infinity
 // comes out as NaN.
 
-#include "kernels/views.h"
+#include "kernels/product.h"
 
 namespace thinkrec::kernels {
 
 /// Whether this build and this machine have the tiles.
 bool have_split_products();
 
-/// result[rows, outs] = x[rows, inner] times a matrix of [inner, outs] that lies as w[outs, inner] (`transposed`: a linear layer), or as
-/// w[inner, outs] (the gradient that goes back through one).
-struct SplitProduct {
-  const float* x;
-  const float* w;
-  float* result;
-  std::int64_t rows, inner, outs;
-  bool transposed;
-  int parts = 3;  ///< 2 or 3
-};
-
-/// How many values split_product needs to work in.
-std::int64_t split_product_workspace(const SplitProduct& product, int threads);
-/// `workspace` is aligned to 64 bytes and holds anything. Errors: sizes below 1 (rows: below 0), parts that are neither 2 nor 3, no tiles.
-void split_product(const SplitProduct& product, std::uint16_t* workspace, int threads);
-/// The product in fp64, rounded once, whatever `parts` says.
-void split_product_reference(const SplitProduct& product);
+/// How many values split_product needs to work in. `parts`: 2 or 3.
+std::int64_t split_product_workspace(const Product& product, int parts, int threads);
+/// `workspace` is aligned to 64 bytes and holds anything. Errors: as check_product, parts that are neither 2 nor 3, no threads, no tiles.
+void split_product(const Product& product, int parts, std::uint16_t* workspace, int threads);
 
 }  // namespace thinkrec::kernels

@@ -5,16 +5,16 @@
 
 #include "core/error.h"
 #include "kernels/amx.h"
+#include "kernels/avx512.h"
 #include "kernels/simd.h"
 #include "kernels/split_product.h"
 
 namespace thinkrec::kernels {
 namespace {
 
-void check(const SplitProduct& product, int threads) {
-  THINKREC_CHECK(product.rows >= 0 && product.inner >= 1 && product.outs >= 1 && threads >= 1, "{} x {} x {}, {} threads", product.rows,
-                 product.inner, product.outs, threads);
-  THINKREC_CHECK(product.parts == 2 || product.parts == 3, "{} parts", product.parts);
+void check(const Product& product, int parts, int threads) {
+  check_product(product);
+  THINKREC_CHECK(threads >= 1 && (parts == 2 || parts == 3), "{} threads, {} parts", threads, parts);
   THINKREC_CHECK(have_split_products(), "this build or machine has no tiles");
 }
 
@@ -22,6 +22,10 @@ void check(const SplitProduct& product, int threads) {
 
 #if THINKREC_AMX_BF16
 namespace {
+
+using avx512::lanes;
+using avx512::prefetch;
+using avx512::prefetch_to_write;
 
 // A tile is 16 rows of 64 bytes. Of x it holds 16 rows times 32 columns; of the other factor 32 rows in pairs times 16 columns. What lies
 // together: the parts of one tile, and of a strip of 16 rows or columns all tiles of a block of the inner dimension. Sums rest in the result
@@ -33,7 +37,7 @@ constexpr std::int64_t kBlock = 24 * kDepth, kStrips = 12;
 
 std::int64_t whole(std::int64_t size, std::int64_t step) { return (size + step - 1) / step; }
 std::int64_t strips(std::int64_t size) { return whole(size, kPair * kSide) * kPair; }
-std::int64_t strip_values(const SplitProduct& product) { return whole(std::min(product.inner, kBlock), kDepth) * product.parts * kTile; }
+std::int64_t strip_values(const Product& product, int parts) { return whole(std::min(product.inner, kBlock), kDepth) * parts * kTile; }
 
 typedef std::uint16_t Half __attribute__((vector_size(32)));
 
@@ -49,8 +53,6 @@ void cut(__m512 first, __m512 second, __m512i (&parts)[kParts]) {
     second -= std::bit_cast<__m512>(__builtin_convertvector(halves[1], simd::VecBits) << 16);
   }
 }
-
-__mmask16 lanes(std::int64_t count) { return simd::first_lanes(std::clamp<std::int64_t>(count, 0, 16)); }
 
 /// A matrix [rows, columns] of a product, and the block [begin, end) of its inner dimension.
 struct Factor {
@@ -74,30 +76,6 @@ void pack_rows(const Factor& x, std::int64_t row, std::uint16_t* to) {
   }
 }
 
-/// 16 x 16 values of 32 bits.
-void transpose(__m512i (&r)[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-  }
-  __m512i u[16];  // u[i + j], i a multiple of 4: columns j, j + 4, j + 8, j + 12 of rows i .. i + 3
-  for (int i = 0; i < 16; i += 4) {
-    u[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    u[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    u[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    u[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  for (int j = 0; j < 4; ++j) {
-    const __m512i even = _mm512_shuffle_i32x4(u[j], u[4 + j], 0x88), odd = _mm512_shuffle_i32x4(u[j], u[4 + j], 0xdd);
-    const __m512i even2 = _mm512_shuffle_i32x4(u[8 + j], u[12 + j], 0x88), odd2 = _mm512_shuffle_i32x4(u[8 + j], u[12 + j], 0xdd);
-    r[j] = _mm512_shuffle_i32x4(even, even2, 0x88);
-    r[j + 4] = _mm512_shuffle_i32x4(odd, odd2, 0x88);
-    r[j + 8] = _mm512_shuffle_i32x4(even, even2, 0xdd);
-    r[j + 12] = _mm512_shuffle_i32x4(odd, odd2, 0xdd);
-  }
-}
-
 /// Columns [out, out + 16) of the other factor as tiles with their parts, where it lies as w[outs, inner].
 template <int kParts>
 void pack_transposed(const Factor& w, std::int64_t out, std::uint16_t* to) {
@@ -111,7 +89,7 @@ void pack_transposed(const Factor& w, std::int64_t out, std::uint16_t* to) {
       for (int part = 0; part < kParts; ++part) pairs[part][o] = parts[part];
     }
     for (int part = 0; part < kParts; ++part) {
-      transpose(pairs[part]);
+      avx512::transpose(pairs[part]);
       for (std::int64_t pair = 0; pair < kSide; ++pair) _mm512_store_si512(to + part * kTile + pair * kDepth, pairs[part][pair]);
     }
   }
@@ -136,10 +114,6 @@ void pack_columns(const Factor& w, std::int64_t out, std::uint16_t* to) {
     }
   }
 }
-
-// In assembly: GCC takes a function that does nothing but __builtin_prefetch for one without effect, and leaves its calls out.
-void prefetch(const void* line) { asm volatile("prefetcht0 %0" : : "m"(*static_cast<const char*>(line))); }
-void prefetch_to_write(const void* line) { asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(line))); }
 
 /// Two tiles into the first cache, ahead of their loads: what is loaded late stalls the tiles, most of all where another thread has half the
 /// core.
@@ -262,9 +236,9 @@ void multiply(const std::uint16_t* a, const std::uint16_t* b, std::int64_t depth
 }
 
 template <int kParts>
-void run(const SplitProduct& product, std::uint16_t* workspace, int threads) {
+void run(const Product& product, std::uint16_t* workspace, int threads) {
   const std::int64_t rows = product.rows, inner = product.inner, outs = product.outs;
-  const std::int64_t strip = strip_values(product), row_strips = strips(rows), out_strips = strips(outs);
+  const std::int64_t strip = strip_values(product, kParts), row_strips = strips(rows), out_strips = strips(outs);
   const std::int64_t group = std::min(kStrips, strips(whole(out_strips, threads) * kSide));
   const auto pack = product.transposed ? pack_transposed<kParts> : pack_columns<kParts>;
 #pragma omp parallel num_threads(threads) if (threads > 1)
@@ -298,23 +272,23 @@ void run(const SplitProduct& product, std::uint16_t* workspace, int threads) {
 
 bool have_split_products() { return amx::permitted(); }
 
-std::int64_t split_product_workspace(const SplitProduct& product, int threads) {
-  check(product, threads);
-  return (strips(product.rows) + threads * kStrips) * strip_values(product);
+std::int64_t split_product_workspace(const Product& product, int parts, int threads) {
+  check(product, parts, threads);
+  return (strips(product.rows) + threads * kStrips) * strip_values(product, parts);
 }
 
-void split_product(const SplitProduct& product, std::uint16_t* workspace, int threads) {
-  check(product, threads);
+void split_product(const Product& product, int parts, std::uint16_t* workspace, int threads) {
+  check(product, parts, threads);
   if (product.rows == 0) return;
-  product.parts == 3 ? run<3>(product, workspace, threads) : run<2>(product, workspace, threads);
+  parts == 3 ? run<3>(product, workspace, threads) : run<2>(product, workspace, threads);
 }
 #else
 bool have_split_products() { return false; }
-std::int64_t split_product_workspace(const SplitProduct& product, int threads) {
-  check(product, threads);
+std::int64_t split_product_workspace(const Product& product, int parts, int threads) {
+  check(product, parts, threads);
   return 0;
 }
-void split_product(const SplitProduct& product, std::uint16_t*, int threads) { check(product, threads); }
+void split_product(const Product& product, int parts, std::uint16_t*, int threads) { check(product, parts, threads); }
 #endif
 
 }  // namespace thinkrec::kernels

@@ -9,6 +9,7 @@
 #include <bit>
 
 #include "core/error.h"
+#include "kernels/fp32_product.h"
 #include "kernels/split_product.h"
 
 namespace thinkrec::ops {
@@ -21,29 +22,45 @@ using torch::autograd::variable_list;
 /// Autograd functions take an absent tensor as an empty optional, not as an undefined tensor.
 std::optional<at::Tensor> present(const at::Tensor& tensor) { return tensor.defined() ? std::optional(tensor) : std::nullopt; }
 
-constexpr std::int64_t kFewestRowsToSplit = 64;  // below, cutting the weights takes longer than it saves
+constexpr std::int64_t kFewestRows = 64;  // of a product of our own; below, packing the weights takes longer than it saves
 
-/// In powers of two, so that it seldom grows.
-std::int64_t workspace_values(const kernels::SplitProduct& split, int threads) {
-  return static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(kernels::split_product_workspace(split, threads))));
+std::int64_t workspace_bytes(const kernels::Product& product, int parts, int threads) {
+  const std::int64_t bytes =
+      kernels::have_split_products()
+          ? kernels::split_product_workspace(product, parts, threads) * static_cast<std::int64_t>(sizeof(std::uint16_t))
+          : kernels::fp32_product_workspace(product, threads) * static_cast<std::int64_t>(sizeof(float));
+  return static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(bytes)));  // so that it seldom grows
 }
+
+bool have_products() { return kernels::have_split_products() || kernels::have_fp32_products(); }
 
 /// into = x weight^T when `transposed`, else x weight. All contiguous.
 void product(at::Tensor into, const at::Tensor& x, const at::Tensor& weight, bool transposed) {
   const auto precision = at::globalContext().float32MatmulPrecision();
-  if (!x.is_cpu() || x.scalar_type() != at::kFloat || x.size(0) < kFewestRowsToSplit || precision == at::Float32MatmulPrecision::MEDIUM ||
-      !kernels::have_split_products()) {
+  if (!x.is_cpu() || x.scalar_type() != at::kFloat || x.size(0) < kFewestRows ||
+      precision == at::Float32MatmulPrecision::MEDIUM || !have_products()) {
     at::mm_out(into, x, transposed ? weight.t() : weight);
     return;
   }
   RECORD_USER_SCOPE_WITH_INPUTS("thinkrec::product", (std::vector<c10::IValue>{x, into}));
-  const kernels::SplitProduct split{x.const_data_ptr<float>(), weight.const_data_ptr<float>(), into.mutable_data_ptr<float>(), x.size(0), x.size(1),
-                                    into.size(1), transposed, precision == at::Float32MatmulPrecision::HIGHEST ? 3 : 2};
+  const kernels::Product product{x.const_data_ptr<float>(),
+                                 weight.const_data_ptr<float>(),
+                                 into.mutable_data_ptr<float>(),
+                                 x.size(0),
+                                 x.size(1),
+                                 into.size(1),
+                                 transposed};
+  const int parts = precision == at::Float32MatmulPrecision::HIGHEST ? 3 : 2, threads = at::get_num_threads();
   // Kept for the next product: its pages are expensive the first time.
   thread_local at::Tensor workspace;
-  const std::int64_t values = workspace_values(split, at::get_num_threads());
-  if (!workspace.defined() || workspace.numel() < values) workspace = at::empty({values}, at::kShort);
-  kernels::split_product(split, reinterpret_cast<std::uint16_t*>(workspace.mutable_data_ptr<std::int16_t>()), at::get_num_threads());
+  const std::int64_t bytes = workspace_bytes(product, parts, threads);
+  if (!workspace.defined() || workspace.numel() < bytes) workspace = at::empty({bytes}, at::kByte);
+  void* const memory = workspace.mutable_data_ptr();
+  if (kernels::have_split_products()) {
+    kernels::split_product(product, parts, static_cast<std::uint16_t*>(memory), threads);
+  } else {
+    kernels::fp32_product(product, static_cast<float*>(memory), threads);
+  }
 }
 
 struct Linear : Function<Linear> {
@@ -224,10 +241,8 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight) { return Linear::apply(x, weight); }
 
-std::int64_t product_workspace_bytes(std::int64_t rows, std::int64_t inner, int threads) {
-  if (!kernels::have_split_products()) return 0;
-  const kernels::SplitProduct split{nullptr, nullptr, nullptr, rows, inner, 1, true};
-  return workspace_values(split, threads) * static_cast<std::int64_t>(sizeof(std::uint16_t));
+std::int64_t product_workspace_bytes(std::int64_t rows, std::int64_t inner, std::int64_t outs, int threads) {
+  return have_products() ? workspace_bytes({nullptr, nullptr, nullptr, rows, inner, outs, true}, 3, threads) : 0;
 }
 
 std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,

@@ -1,7 +1,7 @@
 #pragma once
 // The step's operations as autograd functions over kernels/, one for each op; op_kernels.h chooses the kernel by where the tensors
 // lie. Activations are contiguous, fp32 or, on a GPU, bf16; adapters, features and losses are fp32. Matrix products are libtorch's, but
-// in fp32 on CPUs with bf16 tiles (kernels/split_product.h); attention on GPUs is libtorch's.
+// in fp32 on CPUs with bf16 tiles (kernels/split_product.h) or AVX-512 (kernels/fp32_product.h); attention on GPUs is libtorch's.
 
 #include <ATen/core/Tensor.h>
 
@@ -27,8 +27,9 @@ std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor
 /// run.matmul_precision says otherwise.
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight);
 
-/// What the products of this thread keep on a CPU to work in, after one of x [rows, inner]. 0 without bf16 tiles.
-std::int64_t product_workspace_bytes(std::int64_t rows, std::int64_t inner, int threads);
+/// What the products of this thread keep on a CPU to work in, after one of x [rows, inner] and a weight of `outs` rows. 0 without products of
+/// our own.
+std::int64_t product_workspace_bytes(std::int64_t rows, std::int64_t inner, std::int64_t outs, int threads);
 
 /// silu(gate) * up.
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up);

@@ -219,8 +219,8 @@ class Planner {
 
   /// Both on a CPU alone, and both of a pass: they grow with it.
   std::int64_t workspace_bytes(std::int64_t tokens) const {
-    return ops::product_workspace_bytes(std::max(tokens, kPeakSide), std::max(model_.config.vocab, kPeakSide),
-                                        at::get_num_threads());
+    const std::int64_t side = std::max(model_.config.vocab, kPeakSide);
+    return ops::product_workspace_bytes(std::max(tokens, kPeakSide), side, side, at::get_num_threads());
   }
   std::int64_t heap_bytes(std::int64_t saved) const { return static_cast<std::int64_t>(kHeapShare * static_cast<double>(saved)); }
 

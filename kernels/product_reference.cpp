@@ -1,11 +1,15 @@
 #include "core/error.h"
-#include "kernels/split_product.h"
+#include "kernels/product.h"
 
 namespace thinkrec::kernels {
 
-void split_product_reference(const SplitProduct& product) {
-  const auto& [x, w, result, rows, inner, outs, transposed, parts] = product;
-  THINKREC_CHECK(rows >= 0 && inner >= 1 && outs >= 1 && (parts == 2 || parts == 3), "{} x {} x {}, {} parts", rows, inner, outs, parts);
+void check_product(const Product& product) {
+  THINKREC_CHECK(product.rows >= 0 && product.inner >= 1 && product.outs >= 1, "{} x {} x {}", product.rows, product.inner, product.outs);
+}
+
+void product_reference(const Product& product) {
+  check_product(product);
+  const auto& [x, w, result, rows, inner, outs, transposed] = product;
   for (std::int64_t row = 0; row < rows; ++row) {
     for (std::int64_t out = 0; out < outs; ++out) {
       double sum = 0;
