@@ -11,6 +11,9 @@ import statistics
 import sys
 
 DOCS = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent / "launch"))
+import measuring  # noqa: E402
+
 BEGIN, END = "<!-- measured: docs/performance.py writes what follows -->", "<!-- end of measured -->"
 median = statistics.median
 
@@ -64,9 +67,11 @@ def text_floor(figures):
     for run in figures:
         whole = sum(run["seconds"].values())
         parts = [sum(seconds for name, seconds in run["seconds"].items() if kind_of(name) == kind) / whole for kind in kinds]
-        rows.append([run["yard"], run["threads"], run["stage"], f"**{spread(run['share_of_floor'])}**", *(f"{100 * part:.0f} %" for part in parts)])
-    return ["The step's necessary matrix products alone, in libtorch on the same shapes in the same run, over the step (wanted: .60; on CPUs with AMX the",
-            "step's own products are faster than libtorch's), and where the step's time goes (`thinkrec_bench --breakdown`):", ""] + table(["model", "threads", "stage", "share", *kinds], rows)
+        rate = spread([rate / 1e9 for rate in run["flop_per_s"]], ".0f") if "flop_per_s" in run else "*not measured*"
+        rows.append([run["yard"], run["threads"], run["stage"], f"**{spread(run['share_of_floor'])}**", rate, *(f"{100 * part:.0f} %" for part in parts)])
+    return ["The step's necessary matrix products alone, in libtorch on the same shapes in the same run, over the step (wanted: .60; on CPUs with AMX or",
+            "AVX-512 the step's own products are faster than libtorch's), GFLOP of those products a second of the step, and where its time",
+            "goes (`thinkrec_bench --breakdown`):", ""] + table(["model", "threads", "stage", "share", "GFLOP/s", *kinds], rows)
 
 
 def text_shared(figures):
@@ -128,9 +133,8 @@ def read(folder):
 
 def built(part):
     """What is to be said of programs that were built from another commit than the tree is at, or from changes of it."""
-    tree, programs = part["commit"].removesuffix("-dirty"), part.get("programs", part["commit"])
-    same = programs.startswith(tree) or tree.startswith(programs)
-    return "" if same and not programs.endswith("+changes") else f", programs built at `{programs}`"
+    programs = part.get("programs", part["commit"].removesuffix("-dirty"))
+    return "" if measuring.same(part["commit"], programs) else f", programs built at `{programs}`"
 
 
 def passes(part):

@@ -16,6 +16,9 @@ import statistics
 import sys
 
 DOCS = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent / "launch"))
+import measuring  # noqa: E402
+
 WANTED = .95
 WANTED_SIMULATED = {64: .97, 1024: .90}
 
@@ -40,9 +43,7 @@ def measure(runs, folder, command, commit, load):
         if kind in ("global", "apart", "experts"):
             groups.setdefault((kind, int(rest.split("-")[0])), []).append(run)
     result = {"command": command, "commit": commit, "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(), "load": float(load),
-              "cores": os.cpu_count(), "tokens": "computed", "global": [], "apart": [], "experts": []}
-    with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        result["cpu"] = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unnamed")
+              "cpu": measuring.processor(), "cores": os.cpu_count(), "tokens": "computed", "global": [], "apart": [], "experts": []}
     for (kind, ranks), found in sorted(groups.items()):
         if kind == "global":
             rates = [global_rates(run) for run in found]

@@ -17,7 +17,6 @@ import itertools
 import json
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +24,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "bench" / "yardstick"))
+import measuring  # noqa: E402
 from compare import commands, difference, in_turn, measured, ratios  # noqa: E402
 
 PYTHON = ROOT / ".deps" / "oracles" / "bin" / "python"
@@ -133,7 +133,7 @@ class Bench:
             say(f"{yard} {stage}: {', '.join(format(share['share_of_floor'], '.2f') for share in shares)} of the floor")
             middle = sorted(shares, key=lambda share: share["share_of_floor"])[len(shares) // 2]
             found.append({"yard": yard, "threads": threads, "stage": stage, "share_of_floor": [share["share_of_floor"] for share in shares],
-                          "seconds": middle["of"]})
+                          "flop_per_s": [share["product_flop"] / share["seconds"] for share in shares], "seconds": middle["of"]})
         return found
 
     def part_shared(self, yard, threads):
@@ -226,11 +226,7 @@ PARTS = {name.removeprefix("part_"): [axis for axis in AXES if axis in inspect.s
 
 def machine(bench):
     """Where and with what it is measured: the commit of the tree, and that of the programs, which may have been built from another."""
-    built = re.search(r"\((\S+)\)", run([bench, "--version"]))
-    with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unnamed")
-    return {"cpu": cpu, "cores": os.cpu_count(), "commit": run(["git", "describe", "--always", "--dirty"]).strip(),
-            "programs": built.group(1) if built else "unknown"}
+    return {"cpu": measuring.processor(), "cores": os.cpu_count(), "commit": measuring.tree_commit(), "programs": measuring.program_commit(bench)}
 
 
 def main():

@@ -62,9 +62,7 @@ train() { # RANKS RUN_DIR ARGUMENT...; 0 ranks: without the launcher
 }
 
 load=$(cut -d' ' -f1 /proc/loadavg)
-commit=$(git describe --always --dirty 2>/dev/null || echo unknown) # before results are written
-built=$("$programs/thinkrec_train" --version | sed -n 's/.*(\(.*\)).*/\1/p')
-[[ $built == "${commit%-dirty}"* && $built != *+changes ]] || commit+=", programs of ${built:-unknown}"
+commit=$(launch/measuring.py "$programs/thinkrec_train") # before results are written
 for ((repeat = 1; repeat <= repeats; ++repeat)); do
   for n in "${sizes[@]}"; do
     train "$n" "$runs/global-$n-$repeat" --stages encode,activate --set "activate.phases.0.batch=$((n * batch))"

@@ -18,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 
+import measuring
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PLATFORM = {
     "gpu": "h100", "gpus_per_node": 8, "mfu": .4,
@@ -225,13 +227,9 @@ def main():
             rows.append(simulate(record, folder, arguments.programs, ranks, base))
             print(f"{ranks} ranks: efficiency {rows[-1]['efficiency']:.3f}, step {rows[-1]['step_s'] * 1e3:.1f} ms", file=sys.stderr)
     version = subprocess.run(["smpirun", "-version"], capture_output=True, text=True, check=False).stdout.splitlines()
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=ROOT).stdout.strip()
-    built = re.search(r"\((\S+)\)", subprocess.run([arguments.programs / "thinkrec_train", "--version"], capture_output=True, text=True, check=False).stdout)
-    built = built.group(1) if built else "unknown"
-    if not built.startswith(commit.removesuffix("-dirty")) or built.endswith("+changes"):
-        commit += f", programs of {built}"
+    commit = measuring.commits(arguments.programs / "thinkrec_train")
     (arguments.results / "simulated.json").write_text(json.dumps({
-        "command": f"launch/simulate.py --ranks {arguments.ranks}", "commit": commit or "unknown", "simgrid": version[0] if version else "unknown",
+        "command": f"launch/simulate.py --ranks {arguments.ranks}", "commit": commit, "simgrid": version[0] if version else "unknown",
         "platform": PLATFORM, "rows": ROWS, "steps": STEPS, "simulated_steps": SIMULATED, "validate_every": VALIDATE_EVERY,
         "checkpoint_every": CHECKPOINT_EVERY, "base": base, "forecast": forecasts, "simulated": rows}, indent=1) + "\n", encoding="utf-8")
     subprocess.run([sys.executable, ROOT / "docs/scaling.py", arguments.results], check=True)

@@ -60,7 +60,7 @@ else
   results=docs/results$suffix runs=runs/tables$suffix data=data/$dataset.h5
 fi
 export OMP_WAIT_POLICY=passive
-commit=$(git describe --always --dirty) # as it is now: the rows that this run leaves change the tree
+commit=$(launch/measuring.py "$programs/thinkrec_train") # as it is now: the rows that this run leaves change the tree
 
 # The recipes as they are, but for thinkrec.yaml, the base of all, in whose place the budget stands.
 mkdir -p "$runs/recipes" "$results" "$(dirname "$data")"

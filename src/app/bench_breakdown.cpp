@@ -84,7 +84,7 @@ void OpClock::start() {
 
 std::map<std::string, double> OpClock::seconds() const { return spent; }
 
-double product_floor(const LlamaConfig& model, const StepShape& step, int repeats) {
+ProductFloor product_floor(const LlamaConfig& model, const StepShape& step, int repeats) {
   const std::int64_t q = model.heads * model.head_width, kv = model.kv_heads * model.head_width;
   std::vector<Product> products;
   for (std::int64_t layer = step.lower_layers ? 0 : step.first_layer; layer < model.layers; ++layer) {
@@ -101,10 +101,12 @@ double product_floor(const LlamaConfig& model, const StepShape& step, int repeat
   // Weights of their own, as a model has, so that no product finds them in the cache; activations in buffers that stay.
   std::vector<at::Tensor> weights;
   std::int64_t most_rows = 0, widest = 0;
+  double flop = 0;
   for (const Product& product : products) {
     weights.push_back(at::randn({product.out, product.in}));
     most_rows = std::max(most_rows, product.rows);
     widest = std::max({widest, product.in, product.out});
+    flop += (product.backward ? 4.0 : 2.0) * static_cast<double>(product.rows) * static_cast<double>(product.in * product.out);
   }
   const at::Tensor from = at::randn({most_rows * widest}), into = at::zeros({most_rows * widest});
   const auto shaped = [](const at::Tensor& flat, std::int64_t rows, std::int64_t width) {
@@ -121,7 +123,7 @@ double product_floor(const LlamaConfig& model, const StepShape& step, int repeat
     }
     seconds.push_back(since(start));
   }
-  return median(std::move(seconds));
+  return {median(std::move(seconds)), flop};
 }
 
 }  // namespace thinkrec

@@ -34,9 +34,14 @@ struct StepShape {
   bool lower_layers = true;        ///< whether those below it are computed, not read from a cache
 };
 
-/// Seconds for the matrix products that such a step cannot do without, done by libtorch with this thread's settings, buffers kept, the
-/// median of `repeats`: the linear layers forward (of the last layer, queries, output and MLP for answer tokens alone) and backward to
+struct ProductFloor {
+  double seconds;
+  double flop;  ///< a multiplication and an addition are two
+};
+
+/// The matrix products that such a step cannot do without, done by libtorch with this thread's settings, buffers kept, the median of
+/// `repeats`: the linear layers forward (of the last layer, queries, output and MLP for answer tokens alone) and backward to
 /// their inputs (none below what trains), and the head. Neither attention nor the adapters are counted.
-double product_floor(const LlamaConfig& model, const StepShape& step, int repeats);
+ProductFloor product_floor(const LlamaConfig& model, const StepShape& step, int repeats);
 
 }  // namespace thinkrec

@@ -10,6 +10,7 @@ import tempfile
 
 ROOT = pathlib.Path(sys.argv[1]).resolve()
 SCRIPT = ROOT / "launch/simulate.py"
+sys.path.insert(0, str(SCRIPT.parent))
 spec = importlib.util.spec_from_file_location("simulate", SCRIPT)
 simulate = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(simulate)

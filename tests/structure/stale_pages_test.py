@@ -18,6 +18,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         docs = pathlib.Path(name) / "docs"
         shutil.copytree(DOCS, docs, ignore=shutil.ignore_patterns("results"))
+        shutil.copytree(DOCS.parent / "launch", docs.parent / "launch", ignore=shutil.ignore_patterns("__pycache__"))
         for script, made in MADE.items():
             check = lambda: subprocess.run([sys.executable, docs / script, "--check"], capture_output=True, text=True)
             assert check().returncode == 0, (script, check().stderr)

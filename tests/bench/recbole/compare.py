@@ -20,6 +20,9 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "launch"))
+import measuring  # noqa: E402
+
 #      what is compared: thinkrec's settings, RecBole's kind, epochs of thinkrec and of RecBole
 ROWS = {"MF": (["encoder.kind=mf"], "mf", 40, 10),
         "MF, beside GMF": (["encoder.kind=mf"], "gmf", 40, 10),
@@ -37,11 +40,8 @@ def run(command, environment):
 
 def surroundings(arguments):
     """Where and of what the figures are."""
-    with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unnamed")
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=ROOT)
-    return {"command": " ".join(["tests/bench/recbole/compare.py", *sys.argv[1:]]), "commit": git.stdout.strip() or "unknown",
-            "date": time.strftime("%Y-%m-%d", time.gmtime()), "cpu": cpu, "cores": len(os.sched_getaffinity(0)),
+    return {"command": " ".join(["tests/bench/recbole/compare.py", *sys.argv[1:]]),
+            "commit": measuring.commits(arguments.programs / "thinkrec_tune"), "date": time.strftime("%Y-%m-%d", time.gmtime()), "cpu": measuring.processor(), "cores": len(os.sched_getaffinity(0)),
             "load": round(os.getloadavg()[0], 2), "threads": arguments.threads, "pairs": arguments.pairs, "rows": []}
 
 
