@@ -12,6 +12,9 @@
 #if THINKREC_AVX512
 namespace thinkrec::kernels::avx512 {
 
+/// Steps that hold `size`, the last perhaps in part.
+inline std::int64_t whole(std::int64_t size, std::int64_t step) { return (size + step - 1) / step; }
+
 /// The first `count` of 16 lanes: none below 0, all from 16 on.
 inline __mmask16 lanes(std::int64_t count) { return simd::first_lanes(std::clamp<std::int64_t>(count, 0, 16)); }
 

@@ -18,14 +18,14 @@ void check(const Product& product, int threads) {
 #if THINKREC_AVX512
 namespace {
 
+using avx512::whole;
+
 // Sums of kRows rows times kColumns columns stay in registers. Of a block of the inner dimension, those rows lie in the first cache while a
 // group of panels of the other factor, each kColumns wide, passes from the second: 576 KB. Both lie k by k, so that each is read as one stream.
 constexpr std::int64_t kLane = 16, kVectors = 2, kColumns = kVectors * kLane, kRows = 14;
 constexpr std::int64_t kBlock = 384, kPanel = kBlock * kColumns, kStrip = kBlock * kRows;  // floats
 constexpr std::int64_t kGroup = 12;                                                        // panels
 constexpr std::int64_t kTaskRows = 4 * kRows;                     // which a thread takes at once
-
-std::int64_t whole(std::int64_t size, std::int64_t step) { return (size + step - 1) / step; }
 
 /// Blocks of nearly the same depth.
 std::int64_t block_depth(std::int64_t inner) { return whole(whole(inner, whole(inner, kBlock)), kLane) * kLane; }

@@ -26,6 +26,7 @@ namespace {
 using avx512::lanes;
 using avx512::prefetch;
 using avx512::prefetch_to_write;
+using avx512::whole;
 
 // A tile is 16 rows of 64 bytes. Of x it holds 16 rows times 32 columns; of the other factor 32 rows in pairs times 16 columns. What lies
 // together: the parts of one tile, and of a strip of 16 rows or columns all tiles of a block of the inner dimension. Sums rest in the result
@@ -35,7 +36,6 @@ constexpr std::int64_t kTile = kSide * kDepth;  // values
 constexpr std::int64_t kPair = 2;               // strips that are multiplied at once
 constexpr std::int64_t kBlock = 24 * kDepth, kStrips = 12;
 
-std::int64_t whole(std::int64_t size, std::int64_t step) { return (size + step - 1) / step; }
 std::int64_t strips(std::int64_t size) { return whole(size, kPair * kSide) * kPair; }
 std::int64_t strip_values(const Product& product, int parts) { return whole(std::min(product.inner, kBlock), kDepth) * parts * kTile; }
 

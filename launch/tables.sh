@@ -60,7 +60,6 @@ else
   results=docs/results$suffix runs=runs/tables$suffix data=data/$dataset.h5
 fi
 export OMP_WAIT_POLICY=passive
-commit=$(launch/measuring.py "$programs/thinkrec_train") # as it is now: the rows that this run leaves change the tree
 
 # The recipes as they are, but for thinkrec.yaml, the base of all, in whose place the budget stands.
 mkdir -p "$runs/recipes" "$results" "$(dirname "$data")"
@@ -214,6 +213,7 @@ run_row() { # ROW
 }
 
 if [ "$report" -eq 0 ]; then
+  commit=$(launch/measuring.py "$programs/thinkrec_train") # as it is now: the rows that this run leaves change the tree
   prepare
   for row in "${rows[@]}"; do
     [ "$row" != encoders ] || { run_encoders; continue; }

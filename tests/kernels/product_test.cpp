@@ -147,6 +147,7 @@ TEST(Product, RefusesWhatMakesNoSense) {
   fails([](Product& p) { p.inner = 0; });
   fails([](Product& p) { p.outs = 0; });
   expect_check_fails([&] { split_product(fine, 4, nullptr, 1); });
+  expect_check_fails([&] { (void)split_product_workspace(fine, 4, 1); });
   for (const Units units : {Units::kVector, Units::kThreeParts}) {
     expect_check_fails([&] { run(units, fine, nullptr, 0); });
     if (!have(units)) expect_check_fails([&] { run(units, fine, nullptr, 1); });
