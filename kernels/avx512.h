@@ -1,5 +1,5 @@
 #pragma once
-// What the matrix products on CPUs with AVX-512 share. Only for kernels/*_cpu.cpp.
+// What kernels with matrix products share on CPUs with AVX-512. Only for kernels/*_cpu.cpp.
 
 #include "kernels/simd.h"
 
@@ -11,9 +11,6 @@
 
 #if THINKREC_AVX512
 namespace thinkrec::kernels::avx512 {
-
-/// Steps that hold `size`, the last perhaps in part.
-inline std::int64_t whole(std::int64_t size, std::int64_t step) { return (size + step - 1) / step; }
 
 /// The first `count` of 16 lanes: none below 0, all from 16 on.
 inline __mmask16 lanes(std::int64_t count) { return simd::first_lanes(std::clamp<std::int64_t>(count, 0, 16)); }
@@ -46,6 +43,15 @@ inline void transpose(__m512i (&r)[16]) {
     r[j + 8] = _mm512_shuffle_i32x4(even, even2, 0xdd);
     r[j + 12] = _mm512_shuffle_i32x4(odd, odd2, 0xdd);
   }
+}
+
+/// 16 values of each of up to 16 lines, which lie `stride` apart, value by value; lines and values that are not there are 0.
+inline void load_turned(const float* from, std::int64_t stride, std::int64_t count, std::int64_t values, __m512i (&turned)[16]) {
+  for (std::int64_t line = 0; line < 16; ++line) {
+    const __m512 loaded = line < count ? _mm512_maskz_loadu_ps(lanes(values), from + line * stride) : __m512{};
+    turned[line] = _mm512_castps_si512(loaded);
+  }
+  transpose(turned);
 }
 
 }  // namespace thinkrec::kernels::avx512

@@ -18,7 +18,7 @@ void check(const Product& product, int threads) {
 #if THINKREC_AVX512
 namespace {
 
-using avx512::whole;
+using simd::whole;
 
 // Sums of kRows rows times kColumns columns stay in registers. Of a block of the inner dimension, those rows lie in the first cache while a
 // group of panels of the other factor, each kColumns wide, passes from the second: 576 KB. Both lie k by k, so that each is read as one stream.
@@ -35,21 +35,12 @@ struct Block {
   std::int64_t begin, depth;
 };
 
-/// 16 values of each of up to 16 lines, which lie `stride` apart, value by value; lines that are not there are 0.
-void load_turned(const float* from, std::int64_t stride, std::int64_t lines, std::int64_t values, __m512i (&turned)[kLane]) {
-  for (std::int64_t line = 0; line < kLane; ++line) {
-    const __m512 loaded = line < lines ? _mm512_maskz_loadu_ps(avx512::lanes(values), from + line * stride) : __m512{};
-    turned[line] = _mm512_castps_si512(loaded);
-  }
-  avx512::transpose(turned);
-}
-
 /// Up to kRows rows of x.
 void pack_rows(const Product& p, const Block& block, std::int64_t row, float* to) {
   const std::int64_t rows = std::min(kRows, p.rows - row);
   for (std::int64_t k = 0; k < block.depth; k += kLane) {
     __m512i values[kLane];
-    load_turned(p.x + row * p.inner + block.begin + k, p.inner, rows, block.depth - k, values);
+    avx512::load_turned(p.x + row * p.inner + block.begin + k, p.inner, rows, block.depth - k, values);
     for (std::int64_t i = 0; i < std::min(kLane, block.depth - k); ++i)
       _mm512_mask_storeu_epi32(to + (k + i) * rows, avx512::lanes(rows), values[i]);
   }
@@ -61,7 +52,7 @@ void pack_transposed(const Product& p, const Block& block, std::int64_t out, flo
     for (std::int64_t v = 0; v < kVectors; ++v) {
       const std::int64_t column = out + v * kLane;
       __m512i values[kLane];
-      load_turned(p.w + column * p.inner + block.begin + k, p.inner, p.outs - column, block.depth - k, values);
+      avx512::load_turned(p.w + column * p.inner + block.begin + k, p.inner, p.outs - column, block.depth - k, values);
       for (std::int64_t i = 0; i < std::min(kLane, block.depth - k); ++i)
         _mm512_store_si512(to + (k + i) * kColumns + v * kLane, values[i]);
     }

@@ -29,6 +29,9 @@ typedef float Vec __attribute__((vector_size(kBytes)));
 typedef std::int32_t VecInt __attribute__((vector_size(kBytes)));
 typedef std::uint32_t VecBits __attribute__((vector_size(kBytes)));
 
+/// Steps that hold `size`, the last perhaps in part.
+constexpr std::int64_t whole(std::int64_t size, std::int64_t step) { return (size + step - 1) / step; }
+
 #define THINKREC_INLINE [[gnu::always_inline]] inline
 
 THINKREC_INLINE Vec splat(float value) { return value - Vec{}; }  // x - 0 is x, for -0 and NaN as well

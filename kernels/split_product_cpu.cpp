@@ -26,7 +26,7 @@ namespace {
 using avx512::lanes;
 using avx512::prefetch;
 using avx512::prefetch_to_write;
-using avx512::whole;
+using simd::whole;
 
 // A tile is 16 rows of 64 bytes. Of x it holds 16 rows times 32 columns; of the other factor 32 rows in pairs times 16 columns. What lies
 // together: the parts of one tile, and of a strip of 16 rows or columns all tiles of a block of the inner dimension. Sums rest in the result

@@ -1,12 +1,10 @@
 #pragma once
-// Causal attention of packed rows on the CPU: scores and sums by libtorch's GEMM, the softmax by kernels/attention_softmax.h. Queries
-// may be fewer than keys, so that the last layer asks only where it is read.
+// Attention of packed rows on the CPU, kernels/attention.h on tensors.
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 namespace thinkrec {
 
@@ -29,7 +27,7 @@ struct QkvGradients {
 CpuAttention attend_cpu(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const RowExtents& rows,
                         std::span<const std::int64_t> query = {});
 
-/// Gradients by recomputing the weights (Dao et al. 2022). The same bits for any number of threads.
+/// The same bits for any number of threads.
 QkvGradients attend_cpu_backward(const at::Tensor& grad_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                  const CpuAttention& attended, const RowExtents& rows, std::span<const std::int64_t> query = {});
 

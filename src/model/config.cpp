@@ -9,6 +9,7 @@
 #include "io/file.h"
 #include "io/gguf.h"
 #include "io/printable.h"
+#include "kernels/attention.h"
 
 namespace thinkrec {
 namespace {
@@ -94,6 +95,10 @@ void LlamaConfig::check(const std::string& origin) const {
   positive("number of positions", max_positions, std::int64_t{1} << 30);
   if (heads % kv_heads != 0) {
     fail(ExitCode::kBadData, "{}: {} heads cannot share {} key/value heads evenly", origin, heads, kv_heads);
+  }
+  if (heads / kv_heads > kernels::kMostSharedHeads) {
+    fail(ExitCode::kBadData, "{}: {} heads for {} key/value heads; at most {} may share one", origin, heads, kv_heads,
+         kernels::kMostSharedHeads);
   }
   if (head_width % 2 != 0) fail(ExitCode::kBadData, "{}: head width {} is odd, RoPE needs pairs", origin, head_width);
   if (!rope_factors.empty() && static_cast<std::int64_t>(rope_factors.size()) != head_width / 2) {

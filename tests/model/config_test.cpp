@@ -132,6 +132,7 @@ TEST(HfConfig, RefusesMissingAndMistypedFields) {
 TEST(HfConfig, RefusesSizesThatCannotBe) {
   refuses("head_dim", 15, "odd");
   refuses("num_key_value_heads", 3, "evenly");
+  refuses("num_attention_heads", 129 * 2, "at most 128 may share one");
   for (const std::int64_t value : {std::int64_t{0}, std::int64_t{-4}, std::int64_t{1} << 40}) {
     refuses("vocab_size", value, "vocabulary size");
     refuses("hidden_size", value, "hidden size");
