@@ -70,7 +70,7 @@ Llama::Stream Llama::pass(std::int64_t number, const Stream& stream, const Devic
   const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(number)];
   auto [sum, x] = ops::rms_norm(stream.delta.defined() ? stream.delta : stream.sum,
                                 stream.delta.defined() ? stream.sum : at::Tensor(), layer.attention_norm, config_.norm_epsilon);
-  at::Tensor q = ops::linear(x, layer.q), k = ops::linear(x, layer.k), v = ops::linear(x, layer.v);
+  at::Tensor q = ops::linear(x, layer.q, asked), k = ops::linear(x, layer.k), v = ops::linear(x, layer.v);
   if (hook != nullptr) std::tie(q, v) = hook->apply(number, x, q, v, batch);
   const auto heads = [&](const at::Tensor& flat) { return flat.unflatten(1, {-1, config_.head_width}); };
   const at::Tensor attended = attend(number, heads(q), heads(k), heads(v), asked);

@@ -63,18 +63,23 @@ void product(at::Tensor into, const at::Tensor& x, const at::Tensor& weight, boo
   }
 }
 
+/// x w^T, or x w; of the rows `asked` alone if they are given, the others 0. Where a row is asked for twice, both write the same.
+at::Tensor product_of(const at::Tensor& x, const at::Tensor& weight, bool transposed, const at::Tensor& asked) {
+  const at::Tensor from = asked.defined() ? x.index_select(0, asked) : x.contiguous();
+  const at::Tensor made = at::empty({from.size(0), weight.size(transposed ? 0 : 1)}, x.options());
+  product(made, from, weight, transposed);
+  return asked.defined() ? at::zeros({x.size(0), made.size(1)}, x.options()).index_copy_(0, asked, made) : made;
+}
+
 struct Linear : Function<Linear> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight) {
-    const at::Tensor out = at::empty({x.size(0), weight.size(0)}, x.options());
-    product(out, x.contiguous(), weight, true);
-    context->save_for_backward({weight});
-    return out;
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            const std::optional<at::Tensor>& asked) {
+    context->save_for_backward({weight, asked.value_or(at::Tensor())});
+    return product_of(x, weight, true, asked.value_or(at::Tensor()));
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
-    const at::Tensor weight = context->get_saved_variables()[0], grad_out = grads[0].contiguous();
-    const at::Tensor grad_x = at::empty({grad_out.size(0), weight.size(1)}, grad_out.options());
-    product(grad_x, grad_out, weight, false);
-    return {grad_x, at::Tensor()};
+    const auto saved = context->get_saved_variables();
+    return {product_of(grads[0], saved[0], false, saved[1]), at::Tensor(), at::Tensor()};
   }
 };
 
@@ -239,7 +244,9 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
 
 }  // namespace
 
-at::Tensor linear(const at::Tensor& x, const at::Tensor& weight) { return Linear::apply(x, weight); }
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& asked) {
+  return Linear::apply(x, weight, present(asked));
+}
 
 std::int64_t product_workspace_bytes(std::int64_t rows, std::int64_t inner, std::int64_t outs, int threads) {
   return have_products() ? workspace_bytes({nullptr, nullptr, nullptr, rows, inner, outs, true}, 3, threads) : 0;

@@ -24,8 +24,8 @@ std::pair<at::Tensor, at::Tensor> rms_norm(const at::Tensor& x, const at::Tensor
                                            float epsilon);
 
 /// x W^T, [tokens, width] -> [tokens, out], with a frozen weight [out, width]: gradient to x only. In fp32, unless
-/// run.matmul_precision says otherwise.
-at::Tensor linear(const at::Tensor& x, const at::Tensor& weight);
+/// run.matmul_precision says otherwise. With `asked` (rows of x, any order) only theirs are made, and the others are 0.
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& asked = {});
 
 /// What the products of this thread keep on a CPU to work in, after one of x [rows, inner] and a weight of `outs` rows. 0 without products of
 /// our own.

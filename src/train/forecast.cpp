@@ -47,7 +47,8 @@ double forward_flops(const LlamaConfig& model, const PassShape& pass, std::int64
     const bool top = layer + 1 == model.layers;
     const std::int64_t behind = top ? pass.read : pass.tokens;
     const double seen = top && pass.tokens > 0 ? static_cast<double>(pass.read) / static_cast<double>(pass.tokens) : 1.0;
-    sum += product(pass.tokens, model.width, widths.q + 2 * widths.kv) + lora_flops(model, pass.tokens, lora_rank);
+    sum += product(pass.tokens, model.width, 2 * widths.kv) + product(behind, model.width, widths.q) +
+           lora_flops(model, pass.tokens, lora_rank);
     // Scores and weighted sums, each over half the square: causal.
     sum += 2.0 * static_cast<double>(widths.q) * pass.squares * seen;
     sum += product(behind, widths.q, model.width) + product(behind, model.width, 3 * model.ffn);
@@ -62,7 +63,7 @@ double training_flops(const LlamaConfig& model, const PassShape& pass, const Pas
     const bool top = layer + 1 == model.layers, passes_on = layer > kind.first_layer || kind.train_inputs;
     const std::int64_t behind = top ? pass.read : pass.tokens;
     const double seen = top && pass.tokens > 0 ? static_cast<double>(pass.read) / static_cast<double>(pass.tokens) : 1.0;
-    if (passes_on) sum += product(pass.tokens, model.width, widths.q + 2 * widths.kv);
+    if (passes_on) sum += product(pass.tokens, model.width, 2 * widths.kv) + product(behind, model.width, widths.q);
     sum += 2 * lora_flops(model, pass.tokens, kind.lora_rank);
     sum += 5.0 * static_cast<double>(widths.q) * pass.squares * seen;  // scores again, and four gradients
     sum += product(behind, widths.q, model.width) + product(behind, model.width, 3 * model.ffn);

@@ -15,6 +15,7 @@ namespace {
 using testing::expect_close;
 using testing::normal_tensor;
 using Tensors = std::vector<at::Tensor>;
+using Indices = std::vector<std::int64_t>;
 using Function = std::function<Tensors(const Tensors&)>;
 
 /// Outputs of `op` (fp32) and `formula` (fp64) on `inputs`, and the gradients of sum_i <output_i, c_i> for random c_i: an output that is
@@ -76,6 +77,16 @@ TEST(LinearOp, IsTheFormulaForFewRowsAndMany) {
   for (const std::int64_t rows : {3, 63, 64, 130}) {
     expect_same([&](const Tensors& in) { return Tensors{ops::linear(in[0], weight)}; },
                 [&](const Tensors& in) { return Tensors{at::mm(in[0], weight.to(at::kDouble).t())}; }, {normal_tensor({rows, 70}, 1)});
+  }
+}
+
+TEST(LinearOp, OfSomeRowsLeavesTheOthersZero) {
+  const at::Tensor weight = normal_tensor({45, 70}, 2).contiguous();
+  for (const Indices& some : {Indices{129}, Indices{5, 0, 5, 77}, Indices{}}) {
+    const at::Tensor asked = at::tensor(some, at::kLong), mask = at::zeros({130, 1}, at::kDouble).index_fill_(0, asked, 1);
+    expect_same([&](const Tensors& in) { return Tensors{ops::linear(in[0], weight, asked)}; },
+                [&](const Tensors& in) { return Tensors{at::mm(in[0], weight.to(at::kDouble).t()) * mask}; },
+                {normal_tensor({130, 70}, 1)});
   }
 }
 
