@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What a measurement is made with, as its results name it: the processor and the commits.
 
-  launch/measuring.py PROGRAM     prints the commit of the tree, and that of the program where it was built from another or from changes
+  launch/measuring.py --processor  prints the processor's name
+  launch/measuring.py PROGRAM      prints the commit of the tree, and that of the program where it was built from another or from changes
 """
 import pathlib
 import re
@@ -13,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 def processor():
     with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unnamed")
+        return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "an unnamed CPU")
 
 
 def said_by(command):
@@ -46,6 +47,9 @@ def commits(program):
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--processor"]:
+        print(processor())
+        sys.exit()
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         print(__doc__.strip())
         sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 64)

@@ -78,10 +78,8 @@ prepare() {
 
 # How a row was got.
 write_run() { # FOLDER ROW START
-  local cpu
-  cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
   printf 'commit: %s\ncommand: launch/tables.sh%s %s\nseconds: %s\nmachine: %s cores of %s\n' "$commit" "$options" "$2" "$((SECONDS - $3))" \
-    "$(nproc)" "${cpu:-an unnamed CPU}" >"$1/run.txt"
+    "$(nproc)" "$(launch/measuring.py --processor)" >"$1/run.txt"
 }
 
 # Every encoder alone: 5 seeds, kept when all have run.
