@@ -361,7 +361,9 @@ void attention(const Attention& a, float* out, float* log_sum_exp, int threads) 
   auto buffers = buffers_of<Forward>(a, plan, used);
 #pragma omp parallel num_threads(used) if (used > 1)
   {
-    auto& [queries, scores, sums, weights, largest] = buffers[static_cast<std::size_t>(omp_get_thread_num())];
+    Forward& own = buffers[static_cast<std::size_t>(omp_get_thread_num())];
+    Lines& queries = own.queries;
+    const Memory &scores = own.scores, &sums = own.sums, &weights = own.weights, &largest = own.largest;
 #pragma omp for schedule(dynamic)
     for (std::int64_t task = 0; task < packs; ++task) {
       const auto row = static_cast<std::size_t>(task / a.kv_heads);
@@ -403,8 +405,10 @@ void attention_backward(const Attention& a, const float* out, const float* log_s
   auto buffers = buffers_of<Backward>(a, plan, used);
 #pragma omp parallel num_threads(used) if (used > 1)
   {
-    auto& [queries, given, scores, grads, sums, lse, delta, grad_k, grad_v] =
-        buffers[static_cast<std::size_t>(omp_get_thread_num())];
+    Backward& own = buffers[static_cast<std::size_t>(omp_get_thread_num())];
+    Lines &queries = own.queries, &given = own.given;
+    const Memory &scores = own.scores, &grads = own.grads, &sums = own.sums, &lse = own.log_sum_exp, &delta = own.delta,
+                 &grad_k = own.grad_k, &grad_v = own.grad_v;
 #pragma omp for schedule(dynamic)
     for (std::int64_t task = 0; task < packs; ++task) {
       const auto row = static_cast<std::size_t>(task / a.kv_heads);
