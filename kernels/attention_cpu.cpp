@@ -81,12 +81,7 @@ void tile_of(std::int64_t rows, const float* x, const float* y, std::int64_t y_s
 /// to[i * to_stride + line] = from[line * stride + i], for up to 16 lines.
 void turn(const float* from, std::int64_t stride, std::int64_t lines, std::int64_t values, float* to, std::int64_t to_stride) {
 #if THINKREC_AVX512
-  for (std::int64_t i = 0; i < values; i += kLanes) {
-    __m512i turned[kLanes];
-    avx512::load_turned(from + i, stride, lines, values - i, turned);
-    for (std::int64_t j = 0; j < std::min(kLanes, values - i); ++j)
-      _mm512_mask_storeu_epi32(to + (i + j) * to_stride, avx512::lanes(lines), turned[j]);
-  }
+  avx512::turn(from, stride, lines, values, to, to_stride);
 #else
   for (std::int64_t i = 0; i < values; ++i) {
     for (std::int64_t line = 0; line < lines; ++line) to[i * to_stride + line] = from[line * stride + i];
@@ -303,6 +298,18 @@ void each_line(const AttentionPlan& plan, const AttentionBlock& block, std::int6
   }
 }
 
+std::int64_t pack_tasks(const Attention& a) { return static_cast<std::int64_t>(a.reach.size()) * a.kv_heads; }
+
+/// The work of all threads of the region that calls it, which go on when everything is packed.
+void pack(const Attention& a, Packed& keys, Packed& values) {
+#pragma omp for schedule(dynamic)
+  for (std::int64_t task = 0; task < pack_tasks(a); ++task) {
+    const auto row = static_cast<std::size_t>(task / a.kv_heads);
+    keys.pack(a.k, row, task % a.kv_heads);
+    values.pack(a.v, row, task % a.kv_heads);
+  }
+}
+
 /// A thread's buffers of the pass forward.
 struct Forward {
   Lines queries;
@@ -352,9 +359,9 @@ void attention(const Attention& a, float* out, float* log_sum_exp, int threads) 
   for (const AttentionTree& tree : plan.trees) {
     for (const AttentionBlock& block : tree.blocks) blocks.push_back(&block);
   }
-  const std::int64_t packs = static_cast<std::int64_t>(a.reach.size()) * a.kv_heads, padded = padded_width(a);
+  const std::int64_t padded = padded_width(a);
   const std::int64_t tasks = static_cast<std::int64_t>(blocks.size()) * a.kv_heads;
-  const int used = threads_for(std::max(packs, tasks), threads);
+  const int used = threads_for(std::max(pack_tasks(a), tasks), threads);
   Packed keys(a, plan), values(a, plan);
   keys.allocate_strips();
   values.allocate_lines();
@@ -364,12 +371,7 @@ void attention(const Attention& a, float* out, float* log_sum_exp, int threads) 
     Forward& own = buffers[static_cast<std::size_t>(omp_get_thread_num())];
     Lines& queries = own.queries;
     const Memory &scores = own.scores, &sums = own.sums, &weights = own.weights, &largest = own.largest;
-#pragma omp for schedule(dynamic)
-    for (std::int64_t task = 0; task < packs; ++task) {
-      const auto row = static_cast<std::size_t>(task / a.kv_heads);
-      keys.pack(a.k, row, task % a.kv_heads);
-      values.pack(a.v, row, task % a.kv_heads);
-    }
+    pack(a, keys, values);
 #pragma omp for schedule(dynamic)
     for (std::int64_t task = 0; task < tasks; ++task) {
       const AttentionBlock& block = *blocks[static_cast<std::size_t>(task / a.kv_heads)];
@@ -394,9 +396,9 @@ void attention(const Attention& a, float* out, float* log_sum_exp, int threads) 
 void attention_backward(const Attention& a, const float* out, const float* log_sum_exp, const float* grad_out,
                         const AttentionGradients& grad, int threads) {
   const AttentionPlan plan = plan_attention(a, kLines, kPiece, kStrip);
-  const std::int64_t packs = static_cast<std::int64_t>(a.reach.size()) * a.kv_heads, padded = padded_width(a);
+  const std::int64_t padded = padded_width(a);
   const std::int64_t tasks = static_cast<std::int64_t>(plan.trees.size()) * a.kv_heads;
-  const int used = threads_for(packs, threads);  // there are as many rows as trees, or more
+  const int used = threads_for(pack_tasks(a), threads);  // there are as many rows as trees, or more
   const float scale = scale_of(a);
   Packed keys(a, plan), values(a, plan);
   keys.allocate_strips();
@@ -409,12 +411,7 @@ void attention_backward(const Attention& a, const float* out, const float* log_s
     Lines &queries = own.queries, &given = own.given;
     const Memory &scores = own.scores, &grads = own.grads, &sums = own.sums, &lse = own.log_sum_exp, &delta = own.delta,
                  &grad_k = own.grad_k, &grad_v = own.grad_v;
-#pragma omp for schedule(dynamic)
-    for (std::int64_t task = 0; task < packs; ++task) {
-      const auto row = static_cast<std::size_t>(task / a.kv_heads);
-      keys.pack(a.k, row, task % a.kv_heads);
-      values.pack(a.v, row, task % a.kv_heads);
-    }
+    pack(a, keys, values);
 #pragma omp for schedule(dynamic)
     for (std::int64_t task = 0; task < tasks; ++task) {
       const AttentionTree& tree = plan.trees[static_cast<std::size_t>(task / a.kv_heads)];

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "kernels/simd.h"
 
 namespace thinkrec::kernels {
 namespace {
@@ -38,7 +39,7 @@ AttentionPlan plan_attention(const Attention& a, std::int64_t lines, std::int64_
   for (std::size_t row = 0; row < a.reach.size(); ++row) {
     const std::int64_t first = a.begin[row], end = a.begin[row + 1];
     plan.first_strip.push_back(plan.strips);
-    plan.strips += (end - first + strip - 1) / strip;
+    plan.strips += simd::whole(end - first, strip);
     while (!above.empty() && a.reach[above.back()] <= first) above.pop_back();
     THINKREC_CHECK(a.reach[row] >= end && a.reach[row] <= (above.empty() ? plan.tokens : a.reach[above.back()]),
                    "row {} of tokens {} to {} reaches {}", row, first, end, a.reach[row]);

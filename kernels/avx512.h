@@ -54,5 +54,16 @@ inline void load_turned(const float* from, std::int64_t stride, std::int64_t cou
   transpose(turned);
 }
 
+/// to[i * to_stride + line] = from[line * stride + i], for up to 16 lines.
+inline void turn(const float* from, std::int64_t stride, std::int64_t count, std::int64_t values, float* to,
+                 std::int64_t to_stride) {
+  for (std::int64_t i = 0; i < values; i += 16) {
+    __m512i turned[16];
+    load_turned(from + i, stride, count, values - i, turned);
+    for (std::int64_t j = 0; j < std::min<std::int64_t>(16, values - i); ++j)
+      _mm512_mask_storeu_epi32(to + (i + j) * to_stride, lanes(count), turned[j]);
+  }
+}
+
 }  // namespace thinkrec::kernels::avx512
 #endif

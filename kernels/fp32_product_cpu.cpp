@@ -38,12 +38,7 @@ struct Block {
 /// Up to kRows rows of x.
 void pack_rows(const Product& p, const Block& block, std::int64_t row, float* to) {
   const std::int64_t rows = std::min(kRows, p.rows - row);
-  for (std::int64_t k = 0; k < block.depth; k += kLane) {
-    __m512i values[kLane];
-    avx512::load_turned(p.x + row * p.inner + block.begin + k, p.inner, rows, block.depth - k, values);
-    for (std::int64_t i = 0; i < std::min(kLane, block.depth - k); ++i)
-      _mm512_mask_storeu_epi32(to + (k + i) * rows, avx512::lanes(rows), values[i]);
-  }
+  avx512::turn(p.x + row * p.inner + block.begin, p.inner, rows, block.depth, to, rows);
 }
 
 /// Columns [out, out + kColumns) of the other factor; columns that it does not have are 0.
